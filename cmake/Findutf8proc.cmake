@@ -1,0 +1,10 @@
+# Defines the imported target utf8proc (Debian's package has no CMake file of its own).
+include(FindPackageHandleStandardArgs)
+find_path(utf8proc_INCLUDE_DIR utf8proc.h)
+find_library(utf8proc_LIBRARY utf8proc)
+find_package_handle_standard_args(utf8proc REQUIRED_VARS utf8proc_LIBRARY utf8proc_INCLUDE_DIR)
+if(utf8proc_FOUND AND NOT TARGET utf8proc)
+  add_library(utf8proc INTERFACE IMPORTED)
+  target_include_directories(utf8proc SYSTEM INTERFACE "${utf8proc_INCLUDE_DIR}")
+  target_link_libraries(utf8proc INTERFACE "${utf8proc_LIBRARY}")
+endif()

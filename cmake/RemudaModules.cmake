@@ -1,0 +1,82 @@
+# One static library, one test executable and one benchmark executable for each module of tools/layers.txt.
+#
+# src/<module>/*.cc          the library            remuda_<module>_module
+# src/<module>/*_test.cc     its tests              remuda_<module>_test
+# src/<module>/*_bench.cc    its micro-benchmarks   remuda_<module>_bench
+# src/<module>/module.cmake  what is special about it: libraries, per-file flags
+
+if(REMUDA_SANITIZE)
+  add_compile_options(-fsanitize=${REMUDA_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${REMUDA_SANITIZE})
+endif()
+
+function(remuda_target_defaults target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wconversion
+                                           -Wno-sign-conversion -Wno-psabi)
+  if(REMUDA_WERROR)
+    target_compile_options(${target} PRIVATE -Werror)
+  endif()
+  # A kernel adds in an order that is written down; the compiler may not fuse or reorder it.
+  target_compile_options(${target} PRIVATE -ffp-contract=off)
+  target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/src")
+endfunction()
+
+function(remuda_add_module_tests module)
+  file(GLOB tests CONFIGURE_DEPENDS "src/${module}/*_test.cc")
+  if(NOT REMUDA_BUILD_TESTS OR NOT tests)
+    return()
+  endif()
+  set(target remuda_${module}_test)
+  add_executable(${target} ${tests})
+  target_link_libraries(${target} PRIVATE remuda_${module}_module GTest::gtest_main GTest::gmock rapidcheck)
+  target_compile_definitions(${target} PRIVATE REMUDA_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  remuda_target_defaults(${target})
+  include(GoogleTest)
+  gtest_discover_tests(${target} TEST_PREFIX "${module}/" DISCOVERY_MODE PRE_TEST
+                       DISCOVERY_TIMEOUT 60 PROPERTIES LABELS ${module} TIMEOUT 600)
+endfunction()
+
+function(remuda_add_module_benchmarks module)
+  file(GLOB benchmarks CONFIGURE_DEPENDS "src/${module}/*_bench.cc")
+  if(NOT REMUDA_BUILD_BENCHMARKS OR NOT benchmarks)
+    return()
+  endif()
+  set(target remuda_${module}_bench)
+  add_executable(${target} ${benchmarks})
+  target_link_libraries(${target} PRIVATE remuda_${module}_module benchmark::benchmark_main)
+  remuda_target_defaults(${target})
+endfunction()
+
+function(remuda_add_module module)
+  file(GLOB sources CONFIGURE_DEPENDS "src/${module}/*.cc")
+  list(FILTER sources EXCLUDE REGEX "(_test|_bench)\\.cc$|/src/cli/main\\.cc$")
+  if(NOT sources)
+    return()
+  endif()
+  set(target remuda_${module}_module)
+  add_library(${target} STATIC ${sources})
+  target_include_directories(${target} PUBLIC "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>"
+                                              "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>")
+  set_target_properties(${target} PROPERTIES EXPORT_NAME ${module})
+  remuda_target_defaults(${target})
+  foreach(dependency ${ARGN})
+    if(TARGET remuda_${dependency}_module)
+      target_link_libraries(${target} PUBLIC remuda_${dependency}_module)
+    endif()
+  endforeach()
+  include("${PROJECT_SOURCE_DIR}/src/${module}/module.cmake" OPTIONAL)
+  set_property(GLOBAL APPEND PROPERTY REMUDA_MODULES ${target})
+  remuda_add_module_tests(${module})
+  remuda_add_module_benchmarks(${module})
+endfunction()
+
+macro(remuda_add_modules)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tools/layers.txt")
+  enable_testing()
+  file(STRINGS "${PROJECT_SOURCE_DIR}/tools/layers.txt" layers)
+  foreach(line ${layers})
+    string(REGEX MATCHALL "[a-z]+" names "${line}")
+    list(POP_FRONT names module)
+    remuda_add_module(${module} ${names})
+  endforeach()
+endmacro()

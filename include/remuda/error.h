@@ -1,0 +1,54 @@
+// The errors that remuda throws. Every message says what was expected, what was found, where, and what to do.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace remuda {
+
+enum class ErrorCode {
+  kInvalidArgument,  // The caller passed something that can't be used.
+  kNotFound,         // A file, a directory or a model does not exist.
+  kInvalidFile,      // A file exists, and its content is damaged or contradicts itself.
+  kUnsupported,      // Well-formed, and not something that remuda can run.
+  kIo,               // The operating system refused to read or write.
+  kTimeout,
+  kPoolClosed,
+  kOutOfMemory,
+  kCancelled,
+  kInternal,  // A broken invariant: a bug in remuda.
+};
+
+// The name of a code as logs and JSON show it, for example "invalid_file".
+std::string_view to_string(ErrorCode code);
+
+class Error : public std::runtime_error {
+ public:
+  Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+
+  ErrorCode code() const noexcept { return code_; }
+
+ private:
+  ErrorCode code_;
+};
+
+// A wait ended at its deadline. The message names who held what was waited for.
+class TimeoutError : public Error {
+ public:
+  explicit TimeoutError(const std::string& message) : Error(ErrorCode::kTimeout, message) {}
+};
+
+// The pool was closed before or while the caller waited; it gives out nothing any more.
+class PoolClosed : public Error {
+ public:
+  explicit PoolClosed(const std::string& message) : Error(ErrorCode::kPoolClosed, message) {}
+};
+
+// Memory that was asked for does not fit; the message has the figures.
+class OutOfMemory : public Error {
+ public:
+  explicit OutOfMemory(const std::string& message) : Error(ErrorCode::kOutOfMemory, message) {}
+};
+
+}  // namespace remuda

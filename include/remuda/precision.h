@@ -1,0 +1,23 @@
+// The number formats that a model's weights can be held and multiplied in.
+#pragma once
+
+#include <string_view>
+
+namespace remuda {
+
+enum class Precision {
+  kAuto,  // fp32 on a CPU (the reference's answers), fp16 on a GPU.
+  kFp32,
+  kBf16,
+  kInt8,  // Per-channel int8 weights, per-row int8 activations, int32 sums.
+  kFp16,  // GPUs only.
+};
+
+// "auto", "fp32", "bf16", "int8", "fp16".
+std::string_view to_string(Precision precision);
+
+// The inverse of to_string. Throws Error(kInvalidArgument) naming `what` (a flag, a variable) and the known
+// names.
+Precision parse_precision(std::string_view text, std::string_view what);
+
+}  // namespace remuda

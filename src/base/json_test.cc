@@ -1,0 +1,55 @@
+#include "base/json.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "remuda/error.h"
+
+namespace remuda {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string message_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kInvalidFile);
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(Json, ReadsEveryType) {
+  const auto document = JsonDocument::parse(
+      R"({"a": 1, "b": -2.5, "c": "x\u0000y", "d": [true, null], "e": {"f": 3}})", "test.json");
+  const JsonValue root = document.root();
+  EXPECT_EQ(root.at("a").as_int(), 1);
+  EXPECT_EQ(root.at("b").as_double(), -2.5);
+  EXPECT_EQ(root.at("c").as_string(), std::string_view("x\0y", 3));
+  EXPECT_TRUE(root.at("d").items()[0].as_bool());
+  EXPECT_TRUE(root.at("d").items()[1].is_null());
+  EXPECT_EQ(root.at("e").int_or("f", 0, 0, 9), 3);
+  EXPECT_EQ(root.int_or("missing", 7, 0, 9), 7);
+  EXPECT_EQ(root.members()[1].first, "b");
+}
+
+TEST(Json, ErrorsNameFileAndPath) {
+  const auto document = JsonDocument::parse(R"({"layers": [{"size": "big"}], "n": 5})", "test.json");
+  const JsonValue root = document.root();
+  EXPECT_EQ(message_of([&] { root.at("layers").items()[0].at("size").as_int(); }),
+            "test.json: layers[0].size: expected an integer, found \"big\"");
+  EXPECT_EQ(message_of([&] { root.at("n").as_int(0, 4); }),
+            "test.json: n: expected an integer from 0 to 4, found 5");
+  EXPECT_EQ(message_of([&] { root.at("m"); }), "test.json: expected a field \"m\", found none");
+}
+
+TEST(Json, RefusesWhatIsNotJson) {
+  EXPECT_THAT(message_of([] { JsonDocument::parse("{\"a\": ", "cut.json"); }), HasSubstr("cut.json"));
+  EXPECT_THAT(message_of([] { JsonDocument::parse("", "empty.json"); }), HasSubstr("empty.json"));
+  const std::string deep = std::string(100, '[') + std::string(100, ']');
+  EXPECT_THAT(message_of([&] { JsonDocument::parse(deep, "deep.json"); }), HasSubstr("deeper than 64"));
+}
+
+}  // namespace
+}  // namespace remuda

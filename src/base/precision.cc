@@ -1,0 +1,31 @@
+#include "remuda/precision.h"
+
+#include "base/fail.h"
+
+namespace remuda {
+
+std::string_view to_string(Precision precision) {
+  switch (precision) {
+    case Precision::kAuto:
+      return "auto";
+    case Precision::kFp32:
+      return "fp32";
+    case Precision::kBf16:
+      return "bf16";
+    case Precision::kInt8:
+      return "int8";
+    case Precision::kFp16:
+      return "fp16";
+  }
+  return "unknown";
+}
+
+Precision parse_precision(std::string_view text, std::string_view what) {
+  for (const Precision precision :
+       {Precision::kAuto, Precision::kFp32, Precision::kBf16, Precision::kInt8, Precision::kFp16}) {
+    if (text == to_string(precision)) return precision;
+  }
+  fail(ErrorCode::kInvalidArgument, "{}: expected auto, fp32, bf16, int8 or fp16, found \"{}\"", what, text);
+}
+
+}  // namespace remuda

@@ -1,0 +1,65 @@
+#include "tensor/tensor.h"
+
+#include <fmt/ranges.h>
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "base/fail.h"
+#include "tensor/float16.h"
+
+namespace remuda {
+
+int64_t element_count(const Shape& shape) {
+  int64_t count = 1;
+  for (const int64_t size : shape) count *= size;
+  return count;
+}
+
+std::string to_string(const Shape& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+
+float TensorView::at(int64_t index) const {
+  float value;
+  to_float(*this, index, 1, &value);
+  return value;
+}
+
+void to_float(const TensorView& view, int64_t begin, int64_t count, float* out) {
+  const std::byte* from = view.data + begin * static_cast<int64_t>(size_of(view.dtype));
+  if (view.dtype == DType::kF32) {
+    std::memcpy(out, from, static_cast<size_t>(count) * sizeof(float));
+    return;
+  }
+  check_invariant(view.dtype == DType::kF16 || view.dtype == DType::kBF16, "to_float on F32, F16 or BF16");
+  for (int64_t i = 0; i < count; ++i) {
+    uint16_t bits;  // A file may place a tensor at an odd address.
+    std::memcpy(&bits, from + 2 * i, sizeof(bits));
+    out[i] = view.dtype == DType::kF16 ? f16_to_float(bits) : bf16_to_float(bits);
+  }
+}
+
+AlignedBuffer::AlignedBuffer(size_t bytes) : size_(bytes) {
+  constexpr size_t kCacheLine = 64;
+  constexpr size_t kHugePage = size_t{2} << 20;
+  if (bytes == 0) return;
+  const size_t alignment = bytes >= kHugePage ? kHugePage : kCacheLine;
+  const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+  void* memory = rounded >= bytes ? std::aligned_alloc(alignment, rounded) : nullptr;
+  if (memory == nullptr) throw OutOfMemory(fmt::format("can't allocate {} bytes", bytes));
+  if (alignment == kHugePage) madvise(memory, rounded, MADV_HUGEPAGE);
+  data_.reset(static_cast<std::byte*>(memory));
+}
+
+void AlignedBuffer::Free::operator()(std::byte* data) const { std::free(data); }
+
+FloatTensor::FloatTensor(Shape shape)
+    : shape_(std::move(shape)), buffer_(static_cast<size_t>(element_count(shape_)) * sizeof(float)) {}
+
+FloatTensor FloatTensor::from(const TensorView& view) {
+  FloatTensor tensor(view.shape);
+  to_float(view, 0, tensor.size(), tensor.data());
+  return tensor;
+}
+
+}  // namespace remuda
