@@ -1,0 +1,54 @@
+// The process's compute threads. parallel_for is cooperative: the caller works too, idle workers help, so one request
+// uses every core, many requests share them, and there are never more runnable threads than cores.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <type_traits>
+
+namespace remuda {
+
+class ComputePool {
+ public:
+  // `threads` counts the caller, so threads - 1 workers are started; 0 means `available_threads()`.
+  explicit ComputePool(int threads = 0);
+  // Waits for the workers; no parallel_for may be running.
+  ~ComputePool();
+  ComputePool(const ComputePool&) = delete;
+  ComputePool& operator=(const ComputePool&) = delete;
+
+  // The one pool that the process shares, made at its first use. Never destroyed.
+  static ComputePool& global();
+  // The size that global() will have; an error (kInvalidArgument) once it has been made with another.
+  static void configure_global(int threads);
+
+  int threads() const;
+
+  // Calls body(begin, end) for disjoint ranges that cover [0, count), each at most `grain` long, on the caller and on
+  // idle workers, and returns when all are done. The first exception of a body is thrown again here, after the
+  // others have ended. Thread-safe, and may be called from inside a body.
+  template <typename Body>
+  void parallel_for(int64_t count, int64_t grain, Body&& body) {
+    run(count, grain, RangeFunction{&body, [](const void* b, int64_t begin, int64_t end) {
+                                      (*static_cast<const std::remove_reference_t<Body>*>(b))(begin, end);
+                                    }});
+  }
+
+ private:
+  // A reference to a callable: no allocation on the way.
+  struct RangeFunction {
+    const void* body;
+    void (*call)(const void* body, int64_t begin, int64_t end);
+  };
+  struct State;
+
+  void run(int64_t count, int64_t grain, RangeFunction body);
+
+  std::unique_ptr<State> state_;
+};
+
+// CPUs that this process may use: the smaller of its affinity mask and its cgroup's quota (v1 or v2), at least 1.
+int available_threads();
+
+}  // namespace remuda

@@ -1,0 +1,68 @@
+// What a Hugging Face model directory says about itself, read and checked: config.json, modules.json with the modules'
+// own configurations, prompts, sentence_bert_config.json.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "remuda/precision.h"
+
+namespace remuda::io {
+
+// An encoder's config.json. Field names are Hugging Face's BERT names; DistilBERT's (dim, n_heads, ...) are mapped.
+struct EncoderConfig {
+  std::string model_type;  // "bert", "distilbert", "mpnet"
+  int64_t vocab_size = 0;
+  int64_t hidden_size = 0;
+  int64_t num_layers = 0;
+  int64_t num_heads = 0;
+  int64_t intermediate_size = 0;
+  int64_t max_positions = 0;
+  int64_t type_vocab_size = 0;  // 0: no token types.
+  int64_t pad_token_id = 0;
+  int64_t relative_attention_num_buckets = 0;  // MPNet; 0 otherwise.
+  double layer_norm_eps = 1e-12;
+  std::string hidden_act = "gelu";  // "gelu", "gelu_new" (and its aliases, mapped to it), "relu"
+};
+
+enum class PoolingMode { kCls, kMax, kMean, kMeanSqrtLen, kWeightedMean, kLastToken };
+
+// A module after the transformer, in the order of modules.json.
+struct PoolingConfig {
+  std::vector<PoolingMode> modes;  // Concatenated, in this order (sentence-transformers' order).
+  bool include_prompt = true;
+};
+struct DenseConfig {
+  int64_t in_features = 0;
+  int64_t out_features = 0;
+  bool bias = true;
+  std::string activation;  // "identity", "tanh", "relu", "gelu"
+  std::filesystem::path directory;  // Where its weights are.
+};
+
+struct EmbeddingPipeline {
+  PoolingConfig pooling;
+  std::vector<DenseConfig> dense;
+  bool normalize = false;
+  int64_t max_seq_length = 0;
+  bool do_lower_case = false;
+  std::map<std::string, std::string> prompts;
+  std::string default_prompt_name;  // Empty: none.
+};
+
+struct ModelDirectory {
+  std::filesystem::path path;         // Of the model.
+  std::filesystem::path transformer;  // Where config.json and the weights are (modules.json may name a subdirectory).
+  EncoderConfig encoder;
+  EmbeddingPipeline pipeline;  // Without modules.json: mean pooling, as sentence-transformers does.
+};
+
+// Reads and checks everything but weights and tokenizer.
+// Throws Error: kNotFound, kInvalidFile (file, field, expected, found), kUnsupported (which are known).
+ModelDirectory read_model_directory(const std::filesystem::path& path);
+
+}  // namespace remuda::io

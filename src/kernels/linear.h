@@ -1,0 +1,57 @@
+// y = epilogue(x W^T): the matrix product that nearly all of a transformer's time goes to.
+//
+// Weights are packed once into panels that the micro-kernels of one instruction set stream through; packed weights are
+// immutable and may be used by any number of threads. Each row of y is computed by the same operations in the same
+// order whatever the other rows, the number of rows and the number of threads: its bits depend on its x alone.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "device/compute_pool.h"
+#include "kernels/isa.h"
+#include "remuda/precision.h"
+#include "tensor/tensor.h"
+
+namespace remuda::kernels {
+
+enum class Activation { kNone, kGelu, kGeluTanh, kRelu, kTanh };
+
+// A weight matrix [out_features, in_features], as PyTorch's nn.Linear keeps it, in the layout of one instruction set.
+class PackedWeights {
+ public:
+  PackedWeights() = default;
+
+  // Packs the rows of the given matrices one below the other (so that one product computes query, key and value).
+  // Each must be of dtype F32, F16 or BF16 and of shape [out_i, in_features]; precision is kFp32, kBf16 or kInt8.
+  PackedWeights(const std::vector<TensorView>& matrices, Precision precision, ComputePool& pool,
+                Isa isa = active_isa());
+
+  int64_t out_features() const { return out_features_; }
+  int64_t in_features() const { return in_features_; }
+  Precision precision() const { return precision_; }
+  Isa isa() const { return isa_; }
+  // Memory held, in bytes.
+  size_t bytes() const { return buffer_.size(); }
+  const std::byte* data() const { return buffer_.data(); }
+
+ private:
+  int64_t out_features_ = 0;
+  int64_t in_features_ = 0;
+  Precision precision_ = Precision::kFp32;
+  Isa isa_ = Isa::kGeneric;
+  AlignedBuffer buffer_;
+};
+
+// What is done to a value before it is stored: y = activation(x W^T + bias) + residual.
+struct Epilogue {
+  const float* bias = nullptr;  // [out_features]
+  Activation activation = Activation::kNone;
+  MatrixView<const float> residual;  // [rows, out_features], may be y itself; data == nullptr for none.
+};
+
+// x: [rows, in_features], y: [rows, out_features]; both may be strided; x and y must not overlap.
+void linear(MatrixView<const float> x, const PackedWeights& weights, const Epilogue& epilogue,
+            MatrixView<float> y, ComputePool& pool);
+
+}  // namespace remuda::kernels
