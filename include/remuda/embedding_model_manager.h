@@ -63,7 +63,8 @@ struct EmbeddingModelInfo {
   std::string directory;
   std::string architecture;  // "bert", "distilbert", "mpnet"
   int64_t dimension = 0;
-  int64_t max_seq_length = 0;
+  int64_t max_seq_length = 0;  // Where texts are cut by default.
+  int64_t max_positions = 0;   // Rows of the position table.
   int64_t num_layers = 0;
   int64_t num_heads = 0;
   int64_t hidden_size = 0;

@@ -15,8 +15,8 @@ namespace remuda::text {
 
 struct EncodeOptions {
   bool add_special_tokens = true;
-  // The most ids to return, special tokens included (longest-first truncation on the right, as Hugging Face does it);
-  // none: no truncation, whatever tokenizer.json says.
+  // The most ids to return, special tokens included (longest-first truncation on the right, as Hugging Face
+  // does it); none: no truncation, whatever tokenizer.json says.
   std::optional<int64_t> max_length;
 };
 
