@@ -36,7 +36,7 @@ TEST(BFloat16, RoundsToNearestEven) {
   EXPECT_EQ(float_to_bf16(1.0f), 0x3f80);
   EXPECT_EQ(float_to_bf16(1.00390625f), 0x3f80);  // Half way, to even.
   EXPECT_EQ(float_to_bf16(1.01171875f), 0x3f82);  // Half way, to even.
-  EXPECT_EQ(float_to_bf16(1.0039063f), 0x3f81);   // Just above half way.
+  EXPECT_EQ(float_to_bf16(1.0039064f), 0x3f81);   // Just above half way.
   EXPECT_EQ(float_to_bf16(std::numeric_limits<float>::max()), 0x7f80);
   EXPECT_TRUE(std::isnan(bf16_to_float(float_to_bf16(std::numeric_limits<float>::quiet_NaN()))));
   for (uint32_t bits = 0; bits < 0x10000; ++bits) {
