@@ -32,6 +32,8 @@ struct Encoding {
 // Immutable after loading: any number of threads may use one at once.
 class Tokenizer {
  public:
+  struct Impl;
+
   // From tokenizer.json or, where there is none, from vocab.txt and tokenizer_config.json.
   // Throws Error: kNotFound, kInvalidFile, kUnsupported, each naming file and field.
   static Tokenizer load(const std::filesystem::path& model_directory);
@@ -57,7 +59,6 @@ class Tokenizer {
   size_t bytes() const;
 
  private:
-  struct Impl;
   explicit Tokenizer(std::unique_ptr<const Impl> impl);
   std::unique_ptr<const Impl> impl_;
 };

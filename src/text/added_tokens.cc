@@ -1,0 +1,185 @@
+#include "text/added_tokens.h"
+
+#include <algorithm>
+#include <cstring>
+#include <unordered_map>
+
+#include "base/fail.h"
+#include "base/log.h"
+#include "text/utf8.h"
+
+namespace remuda::text {
+namespace {
+
+constexpr size_t kMaxAddedTokens = size_t{1} << 20;
+
+bool ends_with(std::string_view text, Property property) {
+  size_t position = text.size();
+  return position > 0 && UnicodeTable::get().has(previous_code_point(text, position), property);
+}
+
+bool starts_with(std::string_view text, Property property) {
+  size_t position = 0;
+  return !text.empty() && UnicodeTable::get().has(next_code_point(text, position), property);
+}
+
+}  // namespace
+
+AddedTokenMatcher::AddedTokenMatcher(std::vector<Pattern> patterns, const std::string& source)
+    : patterns_(std::move(patterns)) {
+  std::sort(patterns_.begin(), patterns_.end(),
+            [](const Pattern& a, const Pattern& b) { return a.text < b.text; });
+  for (size_t i = 0; i < patterns_.size(); ++i) {
+    const auto& [text, token] = patterns_[i];
+    if (text.empty()) {
+      fail(ErrorCode::kInvalidFile,
+           "{}: expected something of \"{}\" to be left by the normalizer, found nothing", source,
+           token.content);
+    }
+    if (i > 0 && text == patterns_[i - 1].text) {
+      fail(ErrorCode::kInvalidFile,
+           "{}: expected tokens that differ when normalized, found \"{}\" and \"{}\"", source,
+           patterns_[i - 1].token.content, token.content);
+    }
+    starts_[static_cast<unsigned char>(text.front())] = true;
+  }
+  if (!patterns_.empty() && patterns_.front().text.front() == patterns_.back().text.front()) {
+    only_start_ = patterns_.front().text.front();
+  }
+}
+
+std::optional<AddedTokenMatcher::Match> AddedTokenMatcher::next(std::string_view text, size_t from,
+                                                                size_t done) const {
+  for (size_t position = next_candidate(text, from); position < text.size();
+       position = next_candidate(text, position + 1)) {
+    if (const Pattern* pattern = longest_at(text.substr(position))) {
+      return apply_flags(text, position, done, *pattern);
+    }
+  }
+  return std::nullopt;
+}
+
+// Most texts have no character that a token starts with.
+size_t AddedTokenMatcher::next_candidate(std::string_view text, size_t from) const {
+  if (patterns_.empty() || from >= text.size()) return text.size();
+  if (only_start_) {
+    const void* found = std::memchr(text.data() + from, *only_start_, text.size() - from);
+    return found == nullptr ? text.size()
+                            : static_cast<size_t>(static_cast<const char*>(found) - text.data());
+  }
+  while (from < text.size() && !starts_[static_cast<unsigned char>(text[from])]) ++from;
+  return from;
+}
+
+// Narrows the range of patterns that start as the text does, byte by byte; the first of a range is its
+// shortest.
+const AddedTokenMatcher::Pattern* AddedTokenMatcher::longest_at(std::string_view text) const {
+  const Pattern* longest = nullptr;
+  auto first = patterns_.begin();
+  auto last = patterns_.end();
+  for (size_t depth = 0; depth < text.size() && first != last; ++depth) {
+    const auto byte = static_cast<unsigned char>(text[depth]);
+    const auto at_depth = [depth](const Pattern& p) { return static_cast<unsigned char>(p.text[depth]); };
+    first = std::partition_point(first, last, [&](const Pattern& p) { return at_depth(p) < byte; });
+    last = std::partition_point(first, last, [&](const Pattern& p) { return at_depth(p) == byte; });
+    if (first != last && first->text.size() == depth + 1) longest = &*first++;
+  }
+  return longest;
+}
+
+AddedTokenMatcher::Match AddedTokenMatcher::apply_flags(std::string_view text, size_t begin, size_t done,
+                                                        const Pattern& pattern) {
+  size_t end = begin + pattern.text.size();
+  const size_t scanned = end;
+  const AddedToken& token = pattern.token;
+  if (token.single_word &&
+      (ends_with(text.substr(0, begin), kWord) || starts_with(text.substr(end), kWord))) {
+    return {nullptr, begin, end, scanned};
+  }
+  while (token.lstrip && begin > done && ends_with(text.substr(0, begin), kWhiteSpace)) {
+    previous_code_point(text, begin);
+  }
+  // A match inside the white space that the one before took needn't look at it again: linear time.
+  if (token.rstrip) end = std::max(end, done);
+  while (token.rstrip && starts_with(text.substr(end), kWhiteSpace)) next_code_point(text, end);
+  return {&pattern, begin, end, scanned};
+}
+
+AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer& normalizer,
+                         const std::string& source)
+    : tokens_(std::move(tokens)) {
+  std::sort(tokens_.begin(), tokens_.end(),
+            [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
+  std::vector<AddedTokenMatcher::Pattern> raw;
+  std::vector<AddedTokenMatcher::Pattern> normalized;
+  for (const AddedToken& token : tokens_) {
+    std::string pattern = token.content;
+    if (token.normalized) normalizer.normalize(token.content, pattern);
+    (token.normalized ? normalized : raw).push_back({std::move(pattern), token});
+  }
+  raw_ = AddedTokenMatcher(std::move(raw), source);
+  normalized_ = AddedTokenMatcher(std::move(normalized), source);
+}
+
+std::optional<int32_t> AddedTokens::find(std::string_view content) const {
+  for (const AddedToken& token : tokens_) {
+    if (token.content == content) return token.id;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string_view> AddedTokens::token(int32_t id) const {
+  const auto found =
+      std::lower_bound(tokens_.begin(), tokens_.end(), id,
+                       [](const AddedToken& token, int32_t wanted) { return token.id < wanted; });
+  if (found == tokens_.end() || found->id != id) return std::nullopt;
+  return found->content;
+}
+
+int32_t AddedTokens::id_limit() const { return tokens_.empty() ? 0 : tokens_.back().id + 1; }
+
+size_t AddedTokens::bytes() const {
+  size_t bytes = 0;
+  for (const AddedToken& token : tokens_) bytes += 2 * (sizeof(AddedToken) + token.content.capacity());
+  return bytes;
+}
+
+std::vector<AddedToken> parse_added_tokens(const std::optional<JsonValue>& json,
+                                           const Vocabulary& vocabulary) {
+  std::vector<AddedToken> tokens;
+  if (!json) return tokens;
+  const std::vector<JsonValue> items = json->items();
+  if (items.size() > kMaxAddedTokens) json->fail_expected(fmt::format("at most {} tokens", kMaxAddedTokens));
+  std::unordered_map<std::string_view, size_t> index;
+  auto next_id = static_cast<int32_t>(vocabulary.size());
+  for (const JsonValue& item : items) {
+    AddedToken token;
+    const std::string_view content = item.at("content").as_string();
+    if (content.size() > Vocabulary::kMaxTokenBytes) {
+      item.at("content").fail_expected(fmt::format("at most {} bytes", Vocabulary::kMaxTokenBytes));
+    }
+    const int64_t id_in_file = item.at("id").as_int(0, Vocabulary::kMaxId);
+    if (content.empty()) continue;
+    token.content = content;
+    token.single_word = item.at("single_word").as_bool();
+    token.lstrip = item.at("lstrip").as_bool();
+    token.rstrip = item.at("rstrip").as_bool();
+    token.normalized = item.at("normalized").as_bool();
+    const auto [seen, is_new] = index.try_emplace(content, tokens.size());
+    if (!is_new) {
+      token.id = tokens[seen->second].id;
+      tokens[seen->second] = std::move(token);
+      continue;
+    }
+    const auto known = vocabulary.find(content);
+    token.id = known ? *known : next_id++;
+    if (token.id != id_in_file) {
+      log::warning("{}: \"{}\" has id {} there, and {} in the vocabulary, which counts", item.where(),
+                   content, id_in_file, token.id);
+    }
+    tokens.push_back(std::move(token));
+  }
+  return tokens;
+}
+
+}  // namespace remuda::text

@@ -1,0 +1,99 @@
+// Tokens that are found in the text itself before anything else happens to it: special tokens like "[SEP]",
+// and those that a fine-tuning added. Matching is that of Hugging Face `tokenizers`: the leftmost, and of
+// those the longest, first for tokens that stand in the raw text, then for those that stand in the normalized
+// text.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "text/normalizer.h"
+#include "text/vocabulary.h"
+
+namespace remuda::text {
+
+struct AddedToken {
+  std::string content;
+  int32_t id = 0;
+  bool single_word = false;  // Only where no word character stands next to it.
+  bool lstrip = false;       // With the white space on its left.
+  bool rstrip = false;
+  bool normalized = false;  // Sought, in its normalized form, in the normalized text.
+};
+
+// One of the added tokens' two sets, ready for search. Immutable.
+class AddedTokenMatcher {
+ public:
+  AddedTokenMatcher() = default;
+  struct Pattern {
+    std::string text;
+    AddedToken token;
+  };
+  // Throws Error(kInvalidFile) when two patterns are the same, or one is empty; `source` names them.
+  AddedTokenMatcher(std::vector<Pattern> patterns, const std::string& source);
+
+  bool empty() const { return patterns_.empty(); }
+
+  // Calls on_text(std::string_view) and on_token(int32_t id) for the parts of `text`, in order.
+  template <typename OnText, typename OnToken>
+  void split(std::string_view text, OnText on_text, OnToken on_token) const {
+    size_t done = 0;
+    for (std::optional<Match> match = next(text, 0, 0); match; match = next(text, match->scanned, done)) {
+      if (match->pattern == nullptr) continue;
+      if (done < match->begin) on_text(text.substr(done, match->begin - done));
+      on_token(match->pattern->token.id);
+      done = match->end;
+    }
+    if (done < text.size()) on_text(text.substr(done));
+  }
+
+ private:
+  struct Match {
+    const Pattern* pattern;  // nullptr for one that its flags reject.
+    size_t begin;            // With the white space that its flags take.
+    size_t end;
+    size_t scanned;  // Where the search goes on.
+  };
+
+  // The next match from `from` on; everything before `done` was given away already.
+  std::optional<Match> next(std::string_view text, size_t from, size_t done) const;
+  size_t next_candidate(std::string_view text, size_t from) const;
+  const Pattern* longest_at(std::string_view text) const;
+  static Match apply_flags(std::string_view text, size_t begin, size_t done, const Pattern& pattern);
+
+  std::vector<Pattern> patterns_;  // Sorted by text.
+  std::array<bool, 256> starts_{};
+  std::optional<char> only_start_;
+};
+
+class AddedTokens {
+ public:
+  AddedTokens() = default;
+  // Throws Error(kInvalidFile). `source` names them.
+  AddedTokens(std::vector<AddedToken> tokens, const Normalizer& normalizer, const std::string& source);
+
+  const AddedTokenMatcher& raw() const { return raw_; }
+  const AddedTokenMatcher& normalized() const { return normalized_; }
+  std::optional<int32_t> find(std::string_view content) const;
+  std::optional<std::string_view> token(int32_t id) const;
+  // One more than the largest id, 0 for none.
+  int32_t id_limit() const;
+  size_t bytes() const;
+
+ private:
+  std::vector<AddedToken> tokens_;  // Sorted by id.
+  AddedTokenMatcher raw_;
+  AddedTokenMatcher normalized_;
+};
+
+// From tokenizer.json's "added_tokens". A token of the vocabulary keeps its id there; the others get the ids
+// after it in the order of the file, which is what Hugging Face does too, whatever ids the file gives them.
+std::vector<AddedToken> parse_added_tokens(const std::optional<JsonValue>& json,
+                                           const Vocabulary& vocabulary);
+
+}  // namespace remuda::text

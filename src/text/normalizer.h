@@ -1,0 +1,102 @@
+// What happens to a text before it is split: the normalizers of tokenizer.json. A new kind is a struct with a
+// `normalize`, an alternative of NormalizerStep, and a line in parse_normalizer.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/json.h"
+#include "text/unicode.h"
+
+namespace remuda::text {
+
+// Each step appends the normalized form of `text`, which is valid UTF-8, to `out`.
+
+// BERT's: https://github.com/google-research/bert, tokenization.py (clean text, spaces around CJK, strip
+// accents after NFD, lower case), with each part as a switch.
+class BertNormalizer {
+ public:
+  struct Options {
+    bool clean_text = true;
+    bool handle_chinese_chars = true;
+    bool strip_accents = true;
+    bool lowercase = true;
+  };
+
+  explicit BertNormalizer(const Options& options);
+  void normalize(std::string_view text, std::string& out) const;
+
+ private:
+  void normalize_ascii(std::string_view text, std::string& out) const;
+  void normalize_code_point(char32_t code_point, std::string& out, std::u32string& nonstarters) const;
+  void strip_and_append(char32_t code_point, std::string& out, std::u32string& nonstarters) const;
+  void flush(std::string& out, std::u32string& nonstarters) const;
+  void append(char32_t code_point, uint16_t properties, std::string& out) const;
+
+  Options options_;
+  const UnicodeTable* table_;
+  // What an ASCII character becomes; kDropped for nothing.
+  std::array<uint8_t, 128> ascii_;
+};
+
+// NFC, NFD, NFKC, NFKD.
+struct UnicodeForm {
+  bool compatibility;
+  bool compose;
+  void normalize(std::string_view text, std::string& out) const;
+};
+
+struct Lowercase {
+  void normalize(std::string_view text, std::string& out) const;
+};
+
+// Drops marks, without decomposing first.
+struct StripAccents {
+  void normalize(std::string_view text, std::string& out) const;
+};
+
+// Drops white space at the ends.
+struct Strip {
+  bool left;
+  bool right;
+  void normalize(std::string_view text, std::string& out) const;
+};
+
+// Replaces a string, which is not empty; a pattern that is a regular expression is not supported.
+struct Replace {
+  std::string pattern;
+  std::string content;
+  void normalize(std::string_view text, std::string& out) const;
+};
+
+// Puts a string before a text that isn't empty.
+struct Prepend {
+  std::string prefix;
+  void normalize(std::string_view text, std::string& out) const;
+};
+
+using NormalizerStep =
+    std::variant<BertNormalizer, UnicodeForm, Lowercase, StripAccents, Strip, Replace, Prepend>;
+
+// A sequence of steps, perhaps none. Immutable.
+class Normalizer {
+ public:
+  Normalizer() = default;
+  explicit Normalizer(std::vector<NormalizerStep> steps) : steps_(std::move(steps)) {}
+
+  bool empty() const { return steps_.empty(); }
+  // Replaces `out`, which must not be what `text` views. Throws Error(kUnsupported) when the result is
+  // absurdly longer than the text: a few lines of tokenizer.json could ask for more than any memory.
+  void normalize(std::string_view text, std::string& out) const;
+
+ private:
+  std::vector<NormalizerStep> steps_;
+};
+
+// From tokenizer.json's "normalizer". Throws Error(kInvalidFile) and Error(kUnsupported).
+Normalizer parse_normalizer(const std::optional<JsonValue>& json);
+
+}  // namespace remuda::text
