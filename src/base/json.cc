@@ -123,8 +123,7 @@ JsonValue JsonValue::at(std::string_view key) const {
   if (object.at_key(key).get(child) != simdjson::SUCCESS) {
     fail(ErrorCode::kInvalidFile, "{}: expected a field \"{}\", found none", where(), key);
   }
-  return JsonValue(state_, std::bit_cast<Element>(child), std::make_shared<const std::string>(path()), key,
-                   -1);
+  return JsonValue(state_, std::bit_cast<Element>(child), std::make_shared<const std::string>(path()), key, -1);
 }
 
 std::optional<JsonValue> JsonValue::find(std::string_view key) const {
@@ -132,8 +131,7 @@ std::optional<JsonValue> JsonValue::find(std::string_view key) const {
   if (std::bit_cast<element>(element_).get(object) != simdjson::SUCCESS) fail_expected("an object");
   element child;
   if (object.at_key(key).get(child) != simdjson::SUCCESS || child.is_null()) return std::nullopt;
-  return JsonValue(state_, std::bit_cast<Element>(child), std::make_shared<const std::string>(path()), key,
-                   -1);
+  return JsonValue(state_, std::bit_cast<Element>(child), std::make_shared<const std::string>(path()), key, -1);
 }
 
 bool JsonValue::bool_or(std::string_view key, bool fallback) const {
@@ -163,8 +161,7 @@ std::vector<JsonValue> JsonValue::items() const {
   std::vector<JsonValue> values;
   values.reserve(array.size());
   for (const element child : array) {
-    values.push_back(
-        JsonValue(state_, std::bit_cast<Element>(child), parent, {}, static_cast<int64_t>(values.size())));
+    values.push_back(JsonValue(state_, std::bit_cast<Element>(child), parent, {}, static_cast<int64_t>(values.size())));
   }
   return values;
 }

@@ -21,8 +21,8 @@ std::string message_of(const std::function<void()>& action) {
 }
 
 TEST(Json, ReadsEveryType) {
-  const auto document = JsonDocument::parse(
-      R"({"a": 1, "b": -2.5, "c": "x\u0000y", "d": [true, null], "e": {"f": 3}})", "test.json");
+  const auto document =
+      JsonDocument::parse(R"({"a": 1, "b": -2.5, "c": "x\u0000y", "d": [true, null], "e": {"f": 3}})", "test.json");
   const JsonValue root = document.root();
   EXPECT_EQ(root.at("a").as_int(), 1);
   EXPECT_EQ(root.at("b").as_double(), -2.5);
@@ -39,8 +39,7 @@ TEST(Json, ErrorsNameFileAndPath) {
   const JsonValue root = document.root();
   EXPECT_EQ(message_of([&] { root.at("layers").items()[0].at("size").as_int(); }),
             "test.json: layers[0].size: expected an integer, found \"big\"");
-  EXPECT_EQ(message_of([&] { root.at("n").as_int(0, 4); }),
-            "test.json: n: expected an integer from 0 to 4, found 5");
+  EXPECT_EQ(message_of([&] { root.at("n").as_int(0, 4); }), "test.json: n: expected an integer from 0 to 4, found 5");
   EXPECT_EQ(message_of([&] { root.at("m"); }), "test.json: expected a field \"m\", found none");
 }
 

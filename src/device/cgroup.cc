@@ -47,9 +47,9 @@ std::vector<fs::path> group_directories(const fs::path& root, std::string_view c
     const size_t second = first == std::string::npos ? first : line.find(':', first + 1);
     if (second == std::string::npos) continue;
     const std::string names = line.substr(first + 1, second - first - 1);
-    const bool matches = controller.empty() ? names.empty()
-                                            : ("," + names + ",").find("," + std::string(controller) + ",") !=
-                                                  std::string::npos;
+    const bool matches = controller.empty()
+                             ? names.empty()
+                             : ("," + names + ",").find("," + std::string(controller) + ",") != std::string::npos;
     if (!matches) continue;
     fs::path mount = root / "sys/fs/cgroup";
     if (!controller.empty()) {
@@ -99,14 +99,13 @@ uint64_t page_cache(const fs::path& directory, std::string_view prefix) {
   std::string name;
   uint64_t bytes = 0;
   while (file >> name >> bytes) {
-    if (name == std::string(prefix) + "active_file" || name == std::string(prefix) + "inactive_file")
-      sum += bytes;
+    if (name == std::string(prefix) + "active_file" || name == std::string(prefix) + "inactive_file") sum += bytes;
   }
   return sum;
 }
 
-std::optional<uint64_t> available_in(const fs::path& directory, const char* limit_name,
-                                     const char* usage_name, std::string_view stat_prefix) {
+std::optional<uint64_t> available_in(const fs::path& directory, const char* limit_name, const char* usage_name,
+                                     std::string_view stat_prefix) {
   const auto limit = read_bytes(directory / limit_name);
   if (!limit) return std::nullopt;
   const uint64_t usage = read_bytes(directory / usage_name).value_or(0);
@@ -119,8 +118,7 @@ std::optional<uint64_t> available_in(const fs::path& directory, const char* limi
 std::optional<double> cgroup_cpu_quota(const fs::path& root) {
   std::optional<double> smallest;
   for (const fs::path& directory : group_directories(root, "")) keep_smaller(smallest, quota_v2(directory));
-  for (const fs::path& directory : group_directories(root, "cpu"))
-    keep_smaller(smallest, quota_v1(directory));
+  for (const fs::path& directory : group_directories(root, "cpu")) keep_smaller(smallest, quota_v1(directory));
   return smallest;
 }
 
@@ -130,8 +128,7 @@ std::optional<uint64_t> cgroup_memory_available(const fs::path& root) {
     keep_smaller(smallest, available_in(directory, "memory.max", "memory.current", ""));
   }
   for (const fs::path& directory : group_directories(root, "memory")) {
-    keep_smaller(smallest,
-                 available_in(directory, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"));
+    keep_smaller(smallest, available_in(directory, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"));
   }
   return smallest;
 }

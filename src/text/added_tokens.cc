@@ -27,18 +27,15 @@ bool starts_with(std::string_view text, Property property) {
 
 AddedTokenMatcher::AddedTokenMatcher(std::vector<Pattern> patterns, const std::string& source)
     : patterns_(std::move(patterns)) {
-  std::sort(patterns_.begin(), patterns_.end(),
-            [](const Pattern& a, const Pattern& b) { return a.text < b.text; });
+  std::sort(patterns_.begin(), patterns_.end(), [](const Pattern& a, const Pattern& b) { return a.text < b.text; });
   for (size_t i = 0; i < patterns_.size(); ++i) {
     const auto& [text, token] = patterns_[i];
     if (text.empty()) {
-      fail(ErrorCode::kInvalidFile,
-           "{}: expected something of \"{}\" to be left by the normalizer, found nothing", source,
-           token.content);
+      fail(ErrorCode::kInvalidFile, "{}: expected something of \"{}\" to be left by the normalizer, found nothing",
+           source, token.content);
     }
     if (i > 0 && text == patterns_[i - 1].text) {
-      fail(ErrorCode::kInvalidFile,
-           "{}: expected tokens that differ when normalized, found \"{}\" and \"{}\"", source,
+      fail(ErrorCode::kInvalidFile, "{}: expected tokens that differ when normalized, found \"{}\" and \"{}\"", source,
            patterns_[i - 1].token.content, token.content);
     }
     starts_[static_cast<unsigned char>(text.front())] = true;
@@ -48,8 +45,7 @@ AddedTokenMatcher::AddedTokenMatcher(std::vector<Pattern> patterns, const std::s
   }
 }
 
-std::optional<AddedTokenMatcher::Match> AddedTokenMatcher::next(std::string_view text, size_t from,
-                                                                size_t done) const {
+std::optional<AddedTokenMatcher::Match> AddedTokenMatcher::next(std::string_view text, size_t from, size_t done) const {
   for (size_t position = next_candidate(text, from); position < text.size();
        position = next_candidate(text, position + 1)) {
     if (const Pattern* pattern = longest_at(text.substr(position))) {
@@ -64,8 +60,7 @@ size_t AddedTokenMatcher::next_candidate(std::string_view text, size_t from) con
   if (patterns_.empty() || from >= text.size()) return text.size();
   if (only_start_) {
     const void* found = std::memchr(text.data() + from, *only_start_, text.size() - from);
-    return found == nullptr ? text.size()
-                            : static_cast<size_t>(static_cast<const char*>(found) - text.data());
+    return found == nullptr ? text.size() : static_cast<size_t>(static_cast<const char*>(found) - text.data());
   }
   while (from < text.size() && !starts_[static_cast<unsigned char>(text[from])]) ++from;
   return from;
@@ -92,8 +87,7 @@ AddedTokenMatcher::Match AddedTokenMatcher::apply_flags(std::string_view text, s
   size_t end = begin + pattern.text.size();
   const size_t scanned = end;
   const AddedToken& token = pattern.token;
-  if (token.single_word &&
-      (ends_with(text.substr(0, begin), kWord) || starts_with(text.substr(end), kWord))) {
+  if (token.single_word && (ends_with(text.substr(0, begin), kWord) || starts_with(text.substr(end), kWord))) {
     return {nullptr, begin, end, scanned};
   }
   while (token.lstrip && begin > done && ends_with(text.substr(0, begin), kWhiteSpace)) {
@@ -105,11 +99,9 @@ AddedTokenMatcher::Match AddedTokenMatcher::apply_flags(std::string_view text, s
   return {&pattern, begin, end, scanned};
 }
 
-AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer& normalizer,
-                         const std::string& source)
+AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer& normalizer, const std::string& source)
     : tokens_(std::move(tokens)) {
-  std::sort(tokens_.begin(), tokens_.end(),
-            [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
+  std::sort(tokens_.begin(), tokens_.end(), [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
   std::vector<AddedTokenMatcher::Pattern> raw;
   std::vector<AddedTokenMatcher::Pattern> normalized;
   for (const AddedToken& token : tokens_) {
@@ -129,9 +121,8 @@ std::optional<int32_t> AddedTokens::find(std::string_view content) const {
 }
 
 std::optional<std::string_view> AddedTokens::token(int32_t id) const {
-  const auto found =
-      std::lower_bound(tokens_.begin(), tokens_.end(), id,
-                       [](const AddedToken& token, int32_t wanted) { return token.id < wanted; });
+  const auto found = std::lower_bound(tokens_.begin(), tokens_.end(), id,
+                                      [](const AddedToken& token, int32_t wanted) { return token.id < wanted; });
   if (found == tokens_.end() || found->id != id) return std::nullopt;
   return found->content;
 }
@@ -144,8 +135,7 @@ size_t AddedTokens::bytes() const {
   return bytes;
 }
 
-std::vector<AddedToken> parse_added_tokens(const std::optional<JsonValue>& json,
-                                           const Vocabulary& vocabulary) {
+std::vector<AddedToken> parse_added_tokens(const std::optional<JsonValue>& json, const Vocabulary& vocabulary) {
   std::vector<AddedToken> tokens;
   if (!json) return tokens;
   const std::vector<JsonValue> items = json->items();
@@ -174,8 +164,8 @@ std::vector<AddedToken> parse_added_tokens(const std::optional<JsonValue>& json,
     const auto known = vocabulary.find(content);
     token.id = known ? *known : next_id++;
     if (token.id != id_in_file) {
-      log::warning("{}: \"{}\" has id {} there, and {} in the vocabulary, which counts", item.where(),
-                   content, id_in_file, token.id);
+      log::warning("{}: \"{}\" has id {} there, and {} in the vocabulary, which counts", item.where(), content,
+                   id_in_file, token.id);
     }
     tokens.push_back(std::move(token));
   }

@@ -78,8 +78,7 @@ struct Prepend {
   void normalize(std::string_view text, std::string& out) const;
 };
 
-using NormalizerStep =
-    std::variant<BertNormalizer, UnicodeForm, Lowercase, StripAccents, Strip, Replace, Prepend>;
+using NormalizerStep = std::variant<BertNormalizer, UnicodeForm, Lowercase, StripAccents, Strip, Replace, Prepend>;
 
 // A sequence of steps, perhaps none. Immutable.
 class Normalizer {
