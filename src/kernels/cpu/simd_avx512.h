@@ -1,17 +1,10 @@
 // Sixteen floats with AVX-512 F, BW, DQ, VL. See simd_generic.h for what the members mean.
 #pragma once
 
-#ifdef REMUDA_SIMDE
-// The tests run this on machines without AVX-512 through SIMD Everywhere.
-#define SIMDE_ENABLE_NATIVE_ALIASES
-#include <simde/x86/avx512.h>
-#include <simde/x86/f16c.h>
-#else
-#include <immintrin.h>
-#endif
-
 #include <cstddef>
 #include <cstdint>
+
+#include "kernels/cpu/avx512_intrinsics.h"
 
 namespace remuda::kernels {
 namespace {
