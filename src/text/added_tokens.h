@@ -95,7 +95,6 @@ class AddedTokens {
 
 // From tokenizer.json's "added_tokens". A token of the vocabulary keeps its id there; the others get the ids
 // after it in the order of the file, which is what Hugging Face does too, whatever ids the file gives them.
-std::vector<AddedToken> parse_added_tokens(const std::optional<JsonValue>& json,
-                                           const Vocabulary& vocabulary);
+std::vector<AddedToken> parse_added_tokens(const std::optional<JsonValue>& json, const Vocabulary& vocabulary);
 
 }  // namespace remuda::text

@@ -18,8 +18,7 @@ void push(std::vector<Span>& out, size_t begin, size_t end) {
 
 // Splits at every character of which `is_delimiter` holds.
 template <typename IsDelimiter>
-void split_at(std::string_view text, Span span, Delimiter behavior, IsDelimiter is_delimiter,
-              std::vector<Span>& out) {
+void split_at(std::string_view text, Span span, Delimiter behavior, IsDelimiter is_delimiter, std::vector<Span>& out) {
   size_t begin = span.begin;
   bool after_delimiter = false;
   for (size_t position = span.begin; position < span.end;) {

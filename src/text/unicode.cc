@@ -99,9 +99,8 @@ void append_decomposition(std::u32string& out, char32_t code_point, uint16_t pro
   std::array<utf8proc_int32_t, 32> parts;
   int boundary_class = 0;
   const int options = UTF8PROC_DECOMPOSE | (compatibility ? UTF8PROC_COMPAT : 0);
-  const auto count =
-      utf8proc_decompose_char(static_cast<utf8proc_int32_t>(code_point), parts.data(), parts.size(),
-                              static_cast<utf8proc_option_t>(options), &boundary_class);
+  const auto count = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(code_point), parts.data(), parts.size(),
+                                             static_cast<utf8proc_option_t>(options), &boundary_class);
   for (utf8proc_ssize_t i = 0; i < count; ++i) out.push_back(static_cast<char32_t>(parts[i]));
 }
 
