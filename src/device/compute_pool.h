@@ -1,5 +1,5 @@
-// The process's compute threads. parallel_for is cooperative: the caller works too, idle workers help, so one request
-// uses every core, many requests share them, and there are never more runnable threads than cores.
+// The process's compute threads. parallel_for is cooperative: the caller works too, idle workers help, so one
+// request uses every core, many requests share them, and there are never more runnable threads than cores.
 #pragma once
 
 #include <cstdint>
@@ -25,9 +25,9 @@ class ComputePool {
 
   int threads() const;
 
-  // Calls body(begin, end) for disjoint ranges that cover [0, count), each at most `grain` long, on the caller and on
-  // idle workers, and returns when all are done. The first exception of a body is thrown again here, after the
-  // others have ended. Thread-safe, and may be called from inside a body.
+  // Calls body(begin, end) for disjoint ranges that cover [0, count), each at most `grain` long, on the
+  // caller and on idle workers, and returns when all are done. The first exception of a body is thrown again
+  // here, after the others have ended. Thread-safe, and may be called from inside a body.
   template <typename Body>
   void parallel_for(int64_t count, int64_t grain, Body&& body) {
     run(count, grain, RangeFunction{&body, [](const void* b, int64_t begin, int64_t end) {
@@ -48,7 +48,8 @@ class ComputePool {
   std::unique_ptr<State> state_;
 };
 
-// CPUs that this process may use: the smaller of its affinity mask and its cgroup's quota (v1 or v2), at least 1.
+// CPUs that this process may use: the smaller of its affinity mask and its cgroup's quota (v1 or v2), at
+// least 1.
 int available_threads();
 
 }  // namespace remuda

@@ -8,8 +8,8 @@
 
 namespace remuda::io {
 
-// Move-only. A file that shrinks or is overwritten in place while it is mapped is outside what a mapping can survive;
-// `is_unchanged` tells.
+// Move-only. A file that shrinks or is overwritten in place while it is mapped is outside what a mapping can
+// survive; `is_unchanged` tells.
 class MappedFile {
  public:
   // Throws Error(kNotFound) or Error(kIo). An empty file gives an empty span.

@@ -1,5 +1,5 @@
-// What a Hugging Face model directory says about itself, read and checked: config.json, modules.json with the modules'
-// own configurations, prompts, sentence_bert_config.json.
+// What a Hugging Face model directory says about itself, read and checked: config.json, modules.json with the
+// modules' own configurations, prompts, sentence_bert_config.json.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,8 @@
 
 namespace remuda::io {
 
-// An encoder's config.json. Field names are Hugging Face's BERT names; DistilBERT's (dim, n_heads, ...) are mapped.
+// An encoder's config.json. Field names are Hugging Face's BERT names; DistilBERT's (dim, n_heads, ...) are
+// mapped.
 struct EncoderConfig {
   std::string model_type;  // "bert", "distilbert", "mpnet"
   int64_t vocab_size = 0;
@@ -40,7 +41,7 @@ struct DenseConfig {
   int64_t in_features = 0;
   int64_t out_features = 0;
   bool bias = true;
-  std::string activation;  // "identity", "tanh", "relu", "gelu"
+  std::string activation;           // "identity", "tanh", "relu", "gelu"
   std::filesystem::path directory;  // Where its weights are.
 };
 
@@ -55,8 +56,9 @@ struct EmbeddingPipeline {
 };
 
 struct ModelDirectory {
-  std::filesystem::path path;         // Of the model.
-  std::filesystem::path transformer;  // Where config.json and the weights are (modules.json may name a subdirectory).
+  std::filesystem::path path;  // Of the model.
+  std::filesystem::path
+      transformer;  // Where config.json and the weights are (modules.json may name a subdirectory).
   EncoderConfig encoder;
   EmbeddingPipeline pipeline;  // Without modules.json: mean pooling, as sentence-transformers does.
 };

@@ -15,7 +15,8 @@ struct AttentionShape {
   int64_t head_dim = 0;
 };
 
-// out[t, h] = softmax(scale * q[t, h] . k[s, h] + bias(h, s - t)) v[s, h] over the tokens s of t's own sequence.
+// out[t, h] = softmax(scale * q[t, h] . k[s, h] + bias(h, s - t)) v[s, h] over the tokens s of t's own
+// sequence.
 //
 //   q, k, v, out   [tokens, num_heads * head_dim] each, strided (q, k, v are usually columns of one matrix)
 //   offsets        [sequences + 1], rising; sequence i is the tokens [offsets[i], offsets[i + 1])

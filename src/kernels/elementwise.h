@@ -1,5 +1,5 @@
-// Row-wise kernels: layer normalisation, embedding lookup, pooling's sums, vector norms. Every row is independent of
-// the others, bit for bit.
+// Row-wise kernels: layer normalisation, embedding lookup, pooling's sums, vector norms. Every row is
+// independent of the others, bit for bit.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,8 @@ namespace remuda::kernels {
 void layer_norm(MatrixView<const float> x, const float* gamma, const float* beta, float epsilon,
                 MatrixView<float> y, ComputePool& pool, Isa isa = active_isa());
 
-// y[i] = table[ids[i]] as floats, plus, where given, one row of each of `added` (position and type embeddings).
-// table: [vocabulary, cols] of dtype F32, F16 or BF16, read where it lies; ids must be in range.
+// y[i] = table[ids[i]] as floats, plus, where given, one row of each of `added` (position and type
+// embeddings). table: [vocabulary, cols] of dtype F32, F16 or BF16, read where it lies; ids must be in range.
 struct AddedRows {
   MatrixView<const float> table;
   std::span<const int32_t> ids;  // One a row of y.

@@ -21,8 +21,8 @@ std::string_view to_string(Isa isa);
 // Every instruction set that this machine can run, in rising order; kGeneric is always there.
 std::vector<Isa> available_isas();
 
-// The one in use: the best available, or the one that REMUDA_ISA names. Throws Error(kInvalidArgument) when the
-// variable names an unknown one or one that the machine lacks.
+// The one in use: the best available, or the one that REMUDA_ISA names. Throws Error(kInvalidArgument) when
+// the variable names an unknown one or one that the machine lacks.
 Isa active_isa();
 
 }  // namespace remuda::kernels

@@ -1,8 +1,9 @@
 // y = epilogue(x W^T): the matrix product that nearly all of a transformer's time goes to.
 //
-// Weights are packed once into panels that the micro-kernels of one instruction set stream through; packed weights are
-// immutable and may be used by any number of threads. Each row of y is computed by the same operations in the same
-// order whatever the other rows, the number of rows and the number of threads: its bits depend on its x alone.
+// Weights are packed once into panels that the micro-kernels of one instruction set stream through; packed
+// weights are immutable and may be used by any number of threads. Each row of y is computed by the same
+// operations in the same order whatever the other rows, the number of rows and the number of threads: its
+// bits depend on its x alone.
 #pragma once
 
 #include <cstddef>
@@ -17,13 +18,15 @@ namespace remuda::kernels {
 
 enum class Activation { kNone, kGelu, kGeluTanh, kRelu, kTanh };
 
-// A weight matrix [out_features, in_features], as PyTorch's nn.Linear keeps it, in the layout of one instruction set.
+// A weight matrix [out_features, in_features], as PyTorch's nn.Linear keeps it, in the layout of one
+// instruction set.
 class PackedWeights {
  public:
   PackedWeights() = default;
 
-  // Packs the rows of the given matrices one below the other (so that one product computes query, key and value).
-  // Each must be of dtype F32, F16 or BF16 and of shape [out_i, in_features]; precision is kFp32, kBf16 or kInt8.
+  // Packs the rows of the given matrices one below the other (so that one product computes query, key and
+  // value). Each must be of dtype F32, F16 or BF16 and of shape [out_i, in_features]; precision is kFp32,
+  // kBf16 or kInt8.
   PackedWeights(const std::vector<TensorView>& matrices, Precision precision, ComputePool& pool,
                 Isa isa = active_isa());
 

@@ -1,0 +1,129 @@
+// Sentence embeddings from Hugging Face model directories.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "remuda/model_manager.h"
+
+namespace remuda {
+
+struct EmbeddingModel;  // Tokenizer and weights: immutable, shared by all instances and managers of one
+                        // model.
+
+// A lease's content: the shared model and this instance's metadata. One thread may use an instance at a time.
+class EmbeddingInstance : public ModelInstance {
+ public:
+  EmbeddingInstance(ModelMetadata metadata, std::shared_ptr<const EmbeddingModel> model);
+  const EmbeddingModel& model() const { return *model_; }
+
+ private:
+  std::shared_ptr<const EmbeddingModel> model_;
+};
+
+struct EmbedOptions {
+  // Put before every text. One of the model's named prompts, or, where `prompt` is set, this text itself. The
+  // model's default prompt is used when neither is given.
+  std::optional<std::string> prompt_name;
+  std::optional<std::string> prompt;
+  // Tokens a text is cut at, special tokens included; none: the model's own max_seq_length.
+  std::optional<int64_t> max_length;
+  // Tokens computed at once; a longer text is computed alone. Bounds the workspace, never changes a result.
+  int64_t max_batch_tokens = 512;
+  // How long to wait for an instance, where the call leases one.
+  std::optional<std::chrono::nanoseconds> timeout;
+  // Looked at between batches; true ends the call with Error(kCancelled).
+  std::function<bool()> cancelled;
+};
+
+// Row i of `values` belongs to text i.
+struct Embeddings {
+  int64_t dimension = 0;
+  std::vector<float> values;         // [texts, dimension], row-major.
+  std::vector<int64_t> tokens;       // Tokens that each text has, special tokens included.
+  std::vector<int64_t> used_tokens;  // How many of them were used.
+  int64_t invalid_sequences = 0;     // Malformed UTF-8 sequences in all texts, read as U+FFFD.
+
+  int64_t size() const { return static_cast<int64_t>(tokens.size()); }
+  std::span<const float> row(int64_t i) const {
+    return std::span(values).subspan(static_cast<size_t>(i * dimension), static_cast<size_t>(dimension));
+  }
+  bool truncated(int64_t i) const { return used_tokens[i] < tokens[i]; }
+};
+
+// What a model is and costs, known from its files.
+struct EmbeddingModelInfo {
+  std::string name;  // As asked for.
+  std::string directory;
+  std::string architecture;  // "bert", "distilbert", "mpnet"
+  int64_t dimension = 0;
+  int64_t max_seq_length = 0;  // Where texts are cut by default.
+  int64_t max_positions = 0;   // Rows of the position table.
+  int64_t num_layers = 0;
+  int64_t num_heads = 0;
+  int64_t hidden_size = 0;
+  int64_t intermediate_size = 0;
+  int64_t vocab_size = 0;
+  int64_t parameters = 0;
+  uint64_t file_bytes = 0;
+  std::vector<std::string> files;
+  std::vector<std::string> modules;  // "transformer", "pooling(mean)", "normalize"
+  std::vector<std::string> prompts;  // Names.
+};
+
+// The same text gives the same bytes: alone, in any batch, in any order, on any instance, with any number of
+// threads.
+class EmbeddingModelManager : public AbstractModelManager<EmbeddingInstance> {
+ public:
+  // Resolves settings.embedding_model and reads its configuration; weights are loaded with the first
+  // instance. Throws Error: kNotFound, kInvalidFile, kUnsupported, kInvalidArgument.
+  explicit EmbeddingModelManager(const Settings& settings = get_settings());
+  ~EmbeddingModelManager() override;
+
+  std::string model_name() const override;
+  std::string model_type() const override;  // "embedding"
+  std::string get_device() const override;
+  Precision precision() const;  // Never kAuto.
+
+  const EmbeddingModelInfo& info() const;
+  int64_t dimension() const { return info().dimension; }
+
+  // One text, on a leased instance.
+  std::vector<float> embed_text(std::string_view text, EmbeddingInstance& instance,
+                                const EmbedOptions& options = {}) const;
+  // Leases an instance for the call.
+  std::vector<float> embed_text(std::string_view text, const EmbedOptions& options = {});
+  Embeddings embed_texts(std::span<const std::string> texts, EmbeddingInstance& instance,
+                         const EmbedOptions& options = {}) const;
+  Embeddings embed_texts(std::span<const std::string> texts, const EmbedOptions& options = {});
+
+  // Loads the model without leasing, so that the first request finds it there.
+  void warm_up();
+
+ private:
+  struct Impl;
+
+  std::unique_ptr<EmbeddingInstance> make_instance() override;
+
+  std::unique_ptr<Impl> impl_;
+};
+
+// Reads a model's files without loading its weights. Throws as the manager's constructor does.
+EmbeddingModelInfo inspect_embedding_model(const std::string& name);
+
+// Bytes that the weights take in memory at a precision, and that the workspace of one computing instance
+// takes.
+struct MemoryCost {
+  uint64_t shared_weights = 0;
+  uint64_t workspace = 0;
+};
+MemoryCost estimate_memory(const EmbeddingModelInfo& info, Precision precision,
+                           int64_t max_batch_tokens = 512);
+
+}  // namespace remuda

@@ -1,0 +1,69 @@
+// What every manager of a kind of model does: it owns a bounded pool of instances and leases them out.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "remuda/model_instance.h"
+#include "remuda/model_pool.h"
+#include "remuda/settings.h"
+
+namespace remuda {
+
+// The pool options that settings ask for.
+PoolOptions pool_options(const Settings& settings, std::string name);
+
+// A manager of `Instance`s, a type derived from ModelInstance. A subclass names its model and makes
+// instances; it must call close() in its destructor, before the members that make_instance() uses are gone.
+//
+// All member functions are thread-safe. Leases may outlive the manager.
+template <typename Instance>
+class AbstractModelManager {
+ public:
+  virtual ~AbstractModelManager() = default;
+  AbstractModelManager(const AbstractModelManager&) = delete;
+  AbstractModelManager& operator=(const AbstractModelManager&) = delete;
+
+  virtual std::string model_name() const = 0;
+  virtual std::string model_type() const = 0;
+  // Where instances compute, for example "cpu".
+  virtual std::string get_device() const = 0;
+
+  // Waits for an instance, or makes one where the pool has room. Throws TimeoutError, PoolClosed, and
+  // whatever making an instance throws.
+  Lease<Instance> acquire(const AcquireOptions& options = {}) { return pool_.acquire(options); }
+  // A lease if one can be had without waiting for another caller.
+  std::optional<Lease<Instance>> try_acquire() { return pool_.try_acquire(); }
+
+  // For callers that can't hold a Lease: what get_instance gives must be given to release_instance exactly
+  // once.
+  Instance* get_instance(std::optional<std::chrono::nanoseconds> timeout = std::nullopt) {
+    return pool_.get_instance(timeout);
+  }
+  void release_instance(Instance* instance) { pool_.release_instance(instance); }
+
+  PoolStats get_pool_stats() const { return pool_.get_pool_stats(); }
+
+  // Destroys idle instances now and leased ones when they come home; given a timeout, waits for those.
+  // Returns whether none is left. New instances are made on demand afterwards.
+  bool cleanup(std::optional<std::chrono::nanoseconds> timeout = std::nullopt) {
+    return pool_.cleanup(timeout);
+  }
+  // Final: waiters and later acquires get PoolClosed.
+  void close() { pool_.close(); }
+
+ protected:
+  AbstractModelManager(const Settings& settings, std::string name)
+      : pool_(pool_options(settings, std::move(name)), [this] { return make_instance(); }) {}
+
+  // Makes an instance; called without a lock, from several threads at once.
+  virtual std::unique_ptr<Instance> make_instance() = 0;
+
+ private:
+  ModelPool<Instance> pool_;
+};
+
+}  // namespace remuda

@@ -1,0 +1,59 @@
+// What a process can configure, and where the values come from.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "remuda/precision.h"
+
+namespace remuda {
+
+// What to do when the chosen device has no room.
+enum class Fallback {
+  kRequire,  // An error.
+  kPrefer,   // The CPU, with a warning and a counter.
+  kSpill,    // GPU first, CPU for the overflow.
+};
+
+// A limit on memory: a number of bytes, or a share of what the machine (or its cgroup) has.
+struct MemoryLimit {
+  std::optional<uint64_t> bytes;
+  std::optional<double> share;  // In (0, 1].
+
+  // "2147483648", "2GiB", "512MiB", "80%". Throws Error(kInvalidArgument) naming `what`.
+  static MemoryLimit parse(const std::string& text, const std::string& what);
+};
+
+// Values, without behaviour; a copy is independent. The environment variable of a field stands behind it.
+struct Settings {
+  bool model_pool_enabled = true;        // MODEL_POOL_ENABLED; false: every acquire makes an instance.
+  int64_t model_pool_max_instances = 2;  // MODEL_POOL_MAX_INSTANCES, at least 1.
+  bool masx_force_gpu = false;           // MASX_FORCE_GPU
+  bool masx_force_cpu = true;            // MASX_FORCE_CPU
+  bool gpu_use_fp16 = true;              // GPU_USE_FP16
+  std::string embedding_model = "sentence-transformers/all-MiniLM-L6-v2";  // REMUDA_EMBEDDING_MODEL
+  std::string summarization_model;                                         // REMUDA_SUMMARIZATION_MODEL
+  Precision precision = Precision::kAuto;                                  // REMUDA_PRECISION
+  std::optional<MemoryLimit> memory_limit;  // REMUDA_MEMORY_LIMIT; none: no limit of ours.
+  int64_t compute_threads = 0;              // REMUDA_COMPUTE_THREADS; 0: as many as the process may use.
+  std::optional<std::chrono::milliseconds> idle_ttl;                  // REMUDA_IDLE_TTL, in seconds.
+  std::chrono::milliseconds leak_threshold{std::chrono::minutes(5)};  // REMUDA_LEAK_THRESHOLD, in seconds.
+  Fallback fallback = Fallback::kPrefer;  // REMUDA_FALLBACK: require, prefer or spill.
+  std::filesystem::path cache_dir;  // REMUDA_CACHE_DIR; empty: $XDG_CACHE_HOME/remuda or ~/.cache/remuda.
+
+  // Throws Error(kInvalidArgument) naming the field when values contradict each other or are out of range.
+  void validate() const;
+};
+
+// The defaults, overridden by `toml` where it exists (fields by their names, at the top level), overridden by
+// the environment. A force flag that was set outweighs the other's default; both set is an error. Throws
+// Error(kInvalidArgument) naming the variable, or the file and key, of a value that does not parse.
+Settings get_settings(const std::filesystem::path& toml = "remuda.toml");
+
+// The inverse of parsing, for messages: "require", "prefer", "spill".
+std::string to_string(Fallback fallback);
+
+}  // namespace remuda

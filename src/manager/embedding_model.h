@@ -1,0 +1,47 @@
+// What all instances of an embedding model share, and the way from texts to vectors.
+#pragma once
+
+#include <future>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/model_directory.h"
+#include "models/sentence_encoder.h"
+#include "remuda/embedding_model_manager.h"
+#include "text/tokenizer.h"
+
+namespace remuda {
+
+struct EmbeddingModel {
+  // Loads tokenizer and weights side by side. Throws Error.
+  EmbeddingModel(const io::ModelDirectory& directory, Precision precision, ComputePool& pool);
+
+  std::shared_ptr<const text::Tokenizer> tokenizer;
+  models::SentenceEncoder encoder;
+
+ private:
+  EmbeddingModel(const io::ModelDirectory& directory, Precision precision, ComputePool& pool,
+                 std::future<std::shared_ptr<const text::Tokenizer>> loading);
+};
+
+// Texts as token ids, in the caller's order.
+struct TokenizedTexts {
+  std::vector<std::vector<int32_t>> ids;
+  std::vector<int64_t> total_tokens;
+  int64_t invalid_sequences = 0;
+  int64_t prompt_tokens = 0;  // Of each sequence, the [CLS] before the prompt included.
+};
+
+// Cuts each text, with the prompt before it, at max_length tokens. Uses the compute pool.
+TokenizedTexts tokenize_texts(const text::Tokenizer& tokenizer, std::span<const std::string> texts,
+                              const std::string& prompt, int64_t max_length, ComputePool& pool);
+
+// Computes all texts in batches of about max_batch_tokens, the longest first.
+// Throws Error(kCancelled) between batches once options.cancelled says so.
+Embeddings embed_tokenized(const EmbeddingModel& model, TokenizedTexts texts, const EmbedOptions& options,
+                           ComputePool& pool);
+
+}  // namespace remuda

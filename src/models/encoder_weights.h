@@ -1,0 +1,52 @@
+// Which tensor of a checkpoint is which parameter of an encoder, for each architecture.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/model_directory.h"
+#include "io/safetensors.h"
+#include "nn/encoder_layer.h"
+
+namespace remuda::models {
+
+// Names without the checkpoint's prefix; those of a layer are relative to `layer`, whose {} is the layer's
+// number.
+struct EncoderNames {
+  std::string_view model_type;
+  std::string_view prefix;  // That of a checkpoint saved with a task head, for example "bert.".
+  std::string_view layer;
+  std::string_view query, key, value, attention_output, attention_norm;
+  std::string_view intermediate, output, output_norm;
+};
+
+// Reads an encoder's parameters from a checkpoint. Each getter throws Error(kInvalidFile) naming the file,
+// the tensor, and the shapes expected and found.
+class EncoderWeights {
+ public:
+  // Throws Error(kUnsupported) listing the known types when config.model_type is none of them.
+  EncoderWeights(const io::EncoderConfig& config, const io::Checkpoint& checkpoint);
+
+  const TensorView& word_embeddings() const;
+  // [max_positions, hidden_size], with the vector of token type 0 added to each row where there are token
+  // types.
+  FloatTensor position_embeddings() const;
+  nn::LayerNorm embedding_norm() const;
+  // [buckets, num_heads].
+  FloatTensor relative_attention_bias() const;
+  nn::EncoderLayer layer(int64_t index, Precision precision, ComputePool& pool) const;
+
+ private:
+  const TensorView& get(const std::string& name, const Shape& shape) const;
+  nn::Linear linear(const std::vector<std::string>& names, int64_t out, int64_t in, Precision precision,
+                    ComputePool& pool) const;
+  nn::LayerNorm layer_norm(const std::string& name) const;
+
+  const io::EncoderConfig& config_;
+  const io::Checkpoint& checkpoint_;
+  const EncoderNames& names_;
+  std::string prefix_;  // What the names in this checkpoint begin with.
+};
+
+}  // namespace remuda::models

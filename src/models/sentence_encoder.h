@@ -1,0 +1,47 @@
+// A sentence-transformers module chain: transformer, pooling, dense layers, normalisation.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "models/transformer_encoder.h"
+#include "nn/pooling.h"
+
+namespace remuda::models {
+
+// Immutable after loading and thread-safe: intermediate results live in a workspace of the call.
+class SentenceEncoder {
+ public:
+  // Throws Error(kNotFound), Error(kInvalidFile), Error(kUnsupported).
+  SentenceEncoder(const io::ModelDirectory& directory, Precision precision, ComputePool& pool);
+
+  int64_t dimension() const;
+  int64_t max_sequence_length() const { return transformer_.max_sequence_length(); }
+  int64_t vocab_size() const { return transformer_.vocab_size(); }
+  // Memory that the weights take beside the pages of their file.
+  size_t bytes() const;
+  // Memory that forward() takes for a batch of this many tokens.
+  size_t workspace_bytes(int64_t tokens) const;
+
+  // out: [sequences, dimension()]. The first `prompt_tokens` of every sequence are a prompt, which some
+  // models leave out of the pooling. Conditions on ids and lengths as in TransformerEncoder::forward.
+  void forward(const RaggedIds& batch, int64_t prompt_tokens, MatrixView<float> out, ComputePool& pool) const;
+
+ private:
+  struct Dense {
+    nn::Linear linear;
+    kernels::Activation activation = kernels::Activation::kNone;
+  };
+
+  int64_t pooled_size() const;
+
+  TransformerEncoder transformer_;
+  std::vector<nn::Pooling> poolings_;
+  bool pools_prompt_ = true;
+  std::vector<Dense> dense_;
+  bool normalize_ = false;
+};
+
+}  // namespace remuda::models

@@ -1,0 +1,64 @@
+// A transformer encoder of the BERT family: token ids to one vector a token.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "io/model_directory.h"
+#include "io/safetensors.h"
+#include "nn/encoder_layer.h"
+#include "nn/layers.h"
+#include "remuda/precision.h"
+
+namespace remuda::models {
+
+// Token ids of several sequences, laid end to end; sequence i is [offsets[i], offsets[i + 1]).
+struct RaggedIds {
+  std::span<const int32_t> ids;
+  std::span<const int64_t> offsets;  // [sequences + 1], from 0, rising strictly.
+
+  int64_t sequences() const { return static_cast<int64_t>(offsets.size()) - 1; }
+};
+
+// BERT, DistilBERT and MPNet are this one structure; they differ in the names of their weights, in whether
+// there are token types, and in MPNet's relative position bias and first position. Immutable after loading
+// and thread-safe.
+class TransformerEncoder {
+ public:
+  // Checks every tensor's shape against the configuration before using it. `checkpoint` is kept: the word
+  // embeddings are read where the file maps them. Throws Error(kInvalidFile), Error(kUnsupported).
+  TransformerEncoder(const io::EncoderConfig& config, std::shared_ptr<const io::Checkpoint> checkpoint,
+                     Precision precision, ComputePool& pool);
+
+  int64_t hidden_size() const { return config_.hidden_size; }
+  // The longest sequence that has positions.
+  int64_t max_sequence_length() const { return max_sequence_length_; }
+  int64_t vocab_size() const { return config_.vocab_size; }
+  // Memory of the weights that is not the file's own pages.
+  size_t bytes() const;
+  // Floats of scratch that forward() needs for a row.
+  int64_t scratch_size() const;
+
+  // hidden: [ids, hidden_size] and scratch: [ids, scratch_size()]. Ids must be in [0, vocab_size), and no
+  // sequence longer than max_sequence_length().
+  void forward(const RaggedIds& batch, MatrixView<float> hidden, MatrixView<float> scratch,
+               ComputePool& pool) const;
+
+ private:
+  void embed(const RaggedIds& batch, MatrixView<float> hidden, ComputePool& pool) const;
+
+  io::EncoderConfig config_;
+  std::shared_ptr<const io::Checkpoint> checkpoint_;
+  int64_t first_position_ = 0;
+  int64_t max_sequence_length_ = 0;
+  TensorView word_embeddings_;  // [vocab_size, hidden_size], in the mapped file.
+  FloatTensor
+      position_embeddings_;  // [max_positions, hidden_size], token type 0 added where there are types.
+  nn::LayerNorm embedding_norm_;
+  FloatTensor relative_bias_;  // [num_heads, 2 * max_positions - 1], MPNet only.
+  std::vector<nn::EncoderLayer> layers_;
+};
+
+}  // namespace remuda::models

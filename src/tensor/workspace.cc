@@ -1,0 +1,73 @@
+#include "tensor/workspace.h"
+
+#include <algorithm>
+
+#include "base/fail.h"
+
+namespace remuda {
+namespace {
+
+constexpr size_t kAlignment = 64;
+
+}  // namespace
+
+Workspace::~Workspace() {
+  if (buffer_.size() > 0) arena_->give_back(std::move(buffer_));
+}
+
+size_t Workspace::matrix_bytes(int64_t rows, int64_t cols) {
+  const size_t bytes = static_cast<size_t>(rows) * static_cast<size_t>(cols) * sizeof(float);
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+MatrixView<float> Workspace::matrix(int64_t rows, int64_t cols) {
+  const size_t bytes = matrix_bytes(rows, cols);
+  check_invariant(bytes <= buffer_.size() - used_, "a workspace is as large as its matrices");
+  auto* data = reinterpret_cast<float*>(buffer_.data() + used_);
+  used_ += bytes;
+  return {data, rows, cols};
+}
+
+WorkspaceArena& WorkspaceArena::global() {
+  static auto* const arena = new WorkspaceArena;
+  return *arena;
+}
+
+Workspace WorkspaceArena::acquire(size_t bytes) {
+  AlignedBuffer outgrown;  // Freed after the lock: a larger block takes its place.
+  {
+    const std::lock_guard lock(mutex_);
+    const auto fits = [bytes](const AlignedBuffer& buffer) { return buffer.size() >= bytes; };
+    const auto found = std::find_if(idle_.rbegin(), idle_.rend(), fits);
+    const auto chosen = found != idle_.rend() ? std::prev(found.base()) : idle_.begin();
+    if (chosen != idle_.end()) {
+      outgrown = std::move(*chosen);
+      idle_.erase(chosen);
+      idle_bytes_ -= outgrown.size();
+      if (outgrown.size() >= bytes) return Workspace(this, std::move(outgrown));
+    }
+  }
+  outgrown = AlignedBuffer();
+  return Workspace(this, AlignedBuffer(bytes));
+}
+
+void WorkspaceArena::give_back(AlignedBuffer buffer) {
+  const std::lock_guard lock(mutex_);
+  if (idle_bytes_ + buffer.size() > kMaxIdleBytes) return;
+  idle_bytes_ += buffer.size();
+  idle_.push_back(std::move(buffer));
+}
+
+void WorkspaceArena::trim() {
+  std::vector<AlignedBuffer> freed;
+  const std::lock_guard lock(mutex_);
+  freed.swap(idle_);
+  idle_bytes_ = 0;
+}
+
+size_t WorkspaceArena::idle_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return idle_bytes_;
+}
+
+}  // namespace remuda

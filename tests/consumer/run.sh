@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Installs a build into an empty prefix, builds the consumer project against it, and runs both programs.
+#   run.sh BUILD_DIRECTORY
+set -euo pipefail
+build=$(realpath "$1")
+here=$(realpath "$(dirname "$0")")
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cmake --install "$build" --prefix "$scratch/prefix" >/dev/null
+cmake -S "$here" -B "$scratch/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$scratch/prefix" >/dev/null
+cmake --build "$scratch/build" >/dev/null
+REMUDA_MODELS_DIR=${REMUDA_MODELS_DIR:-$here/../../models} "$scratch/build/consumer" | tee "$scratch/out"
+grep -q "^text 2: " "$scratch/out"
+"$scratch/prefix/bin/remuda" --version
