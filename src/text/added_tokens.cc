@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <tuple>
 #include <unordered_map>
 
 #include "base/fail.h"
@@ -28,8 +29,9 @@ bool starts_with(std::string_view text, Property property) {
 
 AddedTokenMatcher::AddedTokenMatcher(std::vector<Pattern> patterns, const std::string& source)
     : patterns_(std::move(patterns)) {
-  std::stable_sort(patterns_.begin(), patterns_.end(),
-                   [](const Pattern& a, const Pattern& b) { return a.text < b.text; });
+  std::sort(patterns_.begin(), patterns_.end(), [](const Pattern& a, const Pattern& b) {
+    return std::tie(a.text, a.token.id) < std::tie(b.text, b.token.id);
+  });
   // Tokens may differ in case alone, say, and be the same when normalized. Hugging Face's choice then changes
   // from run to run.
   const auto same = [](const Pattern& a, const Pattern& b) { return a.text == b.text; };

@@ -34,8 +34,8 @@ class AddedTokenMatcher {
     std::string text;
     AddedToken token;
   };
-  // Of patterns that are the same the first counts. Throws Error(kInvalidFile) when one is empty; `source`
-  // names them.
+  // Of patterns that are the same the one with the lowest id counts. Throws Error(kInvalidFile) when one is empty;
+  // `source` names them.
   AddedTokenMatcher(std::vector<Pattern> patterns, const std::string& source);
 
   bool empty() const { return patterns_.empty(); }

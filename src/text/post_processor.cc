@@ -10,12 +10,15 @@ namespace {
 constexpr int64_t kMaxSpecialTokens = 64;
 
 struct Parsed {
-  int32_t id_limit;
+  const Vocabulary* vocabulary;
+  const AddedTokens* added_tokens;
   std::optional<SpecialTokens> tokens;
 };
 
 int32_t parse_id(const JsonValue& json, const Parsed& parsed) {
-  return static_cast<int32_t>(json.as_int(0, int64_t{parsed.id_limit} - 1));
+  const auto id = static_cast<int32_t>(json.as_int(0, Vocabulary::kMaxId));
+  if (!parsed.vocabulary->token(id) && !parsed.added_tokens->token(id)) json.fail_expected("the id of a token");
+  return id;
 }
 
 // ["[SEP]", 102]
@@ -77,8 +80,9 @@ void parse_step(const JsonValue& json, Parsed& parsed) {
 
 }  // namespace
 
-SpecialTokens parse_post_processor(const std::optional<JsonValue>& json, int32_t id_limit) {
-  Parsed parsed{id_limit, std::nullopt};
+SpecialTokens parse_post_processor(const std::optional<JsonValue>& json, const Vocabulary& vocabulary,
+                                   const AddedTokens& added_tokens) {
+  Parsed parsed{&vocabulary, &added_tokens, std::nullopt};
   if (json) parse_step(*json, parsed);
   return parsed.tokens.value_or(SpecialTokens());
 }

@@ -136,8 +136,7 @@ Tokenizer::Impl parse(const JsonValue& root) {
   const auto added = root.find("added_tokens");
   impl.added_tokens =
       AddedTokens(parse_added_tokens(added, vocabulary), impl.normalizer, added ? added->where() : root.where());
-  const int32_t id_limit = std::max(vocabulary.id_limit(), impl.added_tokens.id_limit());
-  impl.special_tokens = parse_post_processor(root.find("post_processor"), id_limit);
+  impl.special_tokens = parse_post_processor(root.find("post_processor"), vocabulary, impl.added_tokens);
   return impl;
 }
 

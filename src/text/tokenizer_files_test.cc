@@ -125,7 +125,7 @@ TEST(TokenizerJson, BadFieldsAreNamed) {
       {R"("post_processor": {"type": "Odd"})", kUnsupported,
        "t.json: post_processor.type: expected one of BertProcessing"},
       {R"("post_processor": {"type": "BertProcessing", "cls": ["a", 3], "sep": ["a", 1]})", kInvalid,
-       "t.json: post_processor.cls[1]: expected an integer from 0 to 2, found 3"},
+       "t.json: post_processor.cls[1]: expected the id of a token, found 3"},
       {R"("post_processor": {"type": "BertProcessing", "cls": ["a"], "sep": ["a", 1]})", kInvalid,
        "post_processor.cls: expected a token and its id"},
       {R"("post_processor": {"type": "Sequence", "processors": [
