@@ -94,7 +94,7 @@ void BertNormalizer::strip_and_append(char32_t code_point, std::string& out, std
 
 void BertNormalizer::flush(std::string& out, std::u32string& nonstarters) const {
   if (nonstarters.empty()) return;
-  sort_nonstarters(nonstarters);
+  if (nonstarters.size() > 1) sort_nonstarters(nonstarters);
   for (const char32_t code_point : nonstarters) append(code_point, (*table_)[code_point], out);
   nonstarters.clear();
 }

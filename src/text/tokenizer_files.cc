@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 // Hugging Face writes 10^30 for "none".
 constexpr double kNoMaxLength = 1e9;
-constexpr uint64_t kMaxVocabBytes = uint64_t{1} << 28;
+constexpr uint64_t kMaxFileBytes = uint64_t{1} << 28;
 
 bool is_there(const fs::path& path) {
   std::error_code ignored;
@@ -27,7 +27,7 @@ bool is_there(const fs::path& path) {
 std::optional<JsonDocument> parse_config(const fs::path& directory) {
   const fs::path path = directory / "tokenizer_config.json";
   if (!is_there(path)) return std::nullopt;
-  return JsonDocument::parse_file(path);
+  return JsonDocument::parse_file(path, kMaxFileBytes);
 }
 
 std::optional<int64_t> parse_model_max_length(const JsonValue& config) {
@@ -41,8 +41,8 @@ std::optional<int64_t> parse_model_max_length(const JsonValue& config) {
 std::string read_vocab(const fs::path& path) {
   std::error_code status;
   const uint64_t size = fs::file_size(path, status);
-  if (!status && size > kMaxVocabBytes) {
-    fail(ErrorCode::kInvalidFile, "{}: expected at most {} bytes, found {}", path.string(), kMaxVocabBytes, size);
+  if (!status && size > kMaxFileBytes) {
+    fail(ErrorCode::kInvalidFile, "{}: expected at most {} bytes, found {}", path.string(), kMaxFileBytes, size);
   }
   std::ifstream file(path, std::ios::binary);
   std::string text(std::istreambuf_iterator<char>(file), {});
@@ -136,8 +136,7 @@ Tokenizer::Impl parse(const JsonValue& root) {
   const auto added = root.find("added_tokens");
   impl.added_tokens =
       AddedTokens(parse_added_tokens(added, vocabulary), impl.normalizer, added ? added->where() : root.where());
-  const int32_t id_limit = std::max(vocabulary.id_limit(), impl.added_tokens.id_limit());
-  impl.special_tokens = parse_post_processor(root.find("post_processor"), id_limit);
+  impl.special_tokens = parse_post_processor(root.find("post_processor"), vocabulary, impl.added_tokens);
   return impl;
 }
 
@@ -154,7 +153,7 @@ Tokenizer Tokenizer::load(const fs::path& model_directory) {
   const fs::path vocab = model_directory / "vocab.txt";
   Impl impl;
   if (is_there(json)) {
-    const JsonDocument document = JsonDocument::parse_file(json);
+    const JsonDocument document = JsonDocument::parse_file(json, kMaxFileBytes);
     impl = parse(document.root());
   } else if (is_there(vocab)) {
     impl = bert_from_vocab(vocab, config);
