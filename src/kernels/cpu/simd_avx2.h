@@ -12,6 +12,8 @@ namespace {
 struct Avx2Vec {
   using Native = __m256;
   static constexpr int kWidth = 8;
+  static constexpr int kRows = 6;
+  static constexpr int kColumns = 2;
 
   Native v;
 
@@ -21,14 +23,17 @@ struct Avx2Vec {
   void store(float* p) const { _mm256_storeu_ps(p, v); }
   static Avx2Vec load(const float* p, int count) { return {_mm256_maskload_ps(p, mask(count))}; }
   void store(float* p, int count) const { _mm256_maskstore_ps(p, mask(count), v); }
-  static Avx2Vec load_f16(const void* p) {
-    return {_mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p)))};
-  }
+  static Avx2Vec first(Avx2Vec a, int count) { return {_mm256_and_ps(a.v, _mm256_castsi256_ps(mask(count)))}; }
+  static Avx2Vec load_f16(const void* p) { return {_mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p)))}; }
   static Avx2Vec load_f16(const void* p, int count) { return {_mm256_cvtph_ps(load_16bit(p, count))}; }
-  static Avx2Vec load_bf16(const void* p) {
-    return widen_bf16(_mm_loadu_si128(static_cast<const __m128i*>(p)));
-  }
+  static Avx2Vec load_bf16(const void* p) { return widen_bf16(_mm_loadu_si128(static_cast<const __m128i*>(p))); }
   static Avx2Vec load_bf16(const void* p, int count) { return widen_bf16(load_16bit(p, count)); }
+
+  static void transpose(const float* from, int64_t stride, int rows, int64_t cols, float* to) {
+    for (int64_t c = 0; c < cols; ++c) {
+      for (int r = 0; r < kWidth; ++r) to[c * kWidth + r] = r < rows ? from[r * stride + c] : 0.0f;
+    }
+  }
 
   friend Avx2Vec operator+(Avx2Vec a, Avx2Vec b) { return {_mm256_add_ps(a.v, b.v)}; }
   friend Avx2Vec operator-(Avx2Vec a, Avx2Vec b) { return {_mm256_sub_ps(a.v, b.v)}; }
@@ -45,9 +50,7 @@ struct Avx2Vec {
   friend Avx2Vec select_less(Avx2Vec a, Avx2Vec b, Avx2Vec x, Avx2Vec y) {
     return {_mm256_blendv_ps(y.v, x.v, _mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ))};
   }
-  friend Avx2Vec round(Avx2Vec a) {
-    return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
-  }
+  friend Avx2Vec round(Avx2Vec a) { return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
   friend Avx2Vec scale_pow2(Avx2Vec a, Avx2Vec n) {
     const __m256i whole = _mm256_cvtps_epi32(n.v);
     const __m256i half = _mm256_srai_epi32(whole, 1);

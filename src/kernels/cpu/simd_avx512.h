@@ -19,6 +19,8 @@ namespace {
 struct Avx512Vec {
   using Native = __m512;
   static constexpr int kWidth = 16;
+  static constexpr int kRows = 6;
+  static constexpr int kColumns = 4;
 
   Native v;
 
@@ -28,14 +30,17 @@ struct Avx512Vec {
   void store(float* p) const { _mm512_storeu_ps(p, v); }
   static Avx512Vec load(const float* p, int count) { return {_mm512_maskz_loadu_ps(mask(count), p)}; }
   void store(float* p, int count) const { _mm512_mask_storeu_ps(p, mask(count), v); }
-  static Avx512Vec load_f16(const void* p) {
-    return widen_f16(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
-  }
+  static Avx512Vec first(Avx512Vec a, int count) { return {_mm512_maskz_mov_ps(mask(count), a.v)}; }
+  static Avx512Vec load_f16(const void* p) { return widen_f16(_mm256_loadu_si256(static_cast<const __m256i*>(p))); }
   static Avx512Vec load_f16(const void* p, int count) { return widen_f16(load_16bit(p, count)); }
-  static Avx512Vec load_bf16(const void* p) {
-    return widen_bf16(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
-  }
+  static Avx512Vec load_bf16(const void* p) { return widen_bf16(_mm256_loadu_si256(static_cast<const __m256i*>(p))); }
   static Avx512Vec load_bf16(const void* p, int count) { return widen_bf16(load_16bit(p, count)); }
+
+  static void transpose(const float* from, int64_t stride, int rows, int64_t cols, float* to) {
+    for (int64_t c = 0; c < cols; ++c) {
+      for (int r = 0; r < kWidth; ++r) to[c * kWidth + r] = r < rows ? from[r * stride + c] : 0.0f;
+    }
+  }
 
   friend Avx512Vec operator+(Avx512Vec a, Avx512Vec b) { return {_mm512_add_ps(a.v, b.v)}; }
   friend Avx512Vec operator-(Avx512Vec a, Avx512Vec b) { return {_mm512_sub_ps(a.v, b.v)}; }

@@ -19,6 +19,9 @@ struct GenericVec {
   using Native = float __attribute__((vector_size(16)));
   using Bits = int32_t __attribute__((vector_size(16)));
   static constexpr int kWidth = 4;
+  // A block of kRows x kColumns vectors of sums fits the registers, with room for operands.
+  static constexpr int kRows = 4;
+  static constexpr int kColumns = 2;
 
   Native v;
 
@@ -33,11 +36,14 @@ struct GenericVec {
   // The first `count` (0 to kWidth) elements; the others are zero, and not touched in memory.
   static GenericVec load(const float* p, int count) {
     GenericVec r = zero();
-    for (int i = 0; i < count; ++i) r.v[i] = p[i];
+    __builtin_memcpy(&r.v, p, sizeof(float) * static_cast<size_t>(count));
     return r;
   }
-  void store(float* p, int count) const {
-    for (int i = 0; i < count; ++i) p[i] = v[i];
+  void store(float* p, int count) const { __builtin_memcpy(p, &v, sizeof(float) * static_cast<size_t>(count)); }
+  // The first `count` elements of a; the others are zero.
+  static GenericVec first(GenericVec a, int count) {
+    for (int i = count; i < kWidth; ++i) a.v[i] = 0.0f;
+    return a;
   }
   // From 16-bit formats, little endian, at any address.
   static GenericVec load_f16(const void* p) { return load_f16(p, kWidth); }
@@ -51,6 +57,14 @@ struct GenericVec {
     GenericVec r = zero();
     for (int i = 0; i < count; ++i) r.v[i] = bf16_to_float(bits16(p, i));
     return r;
+  }
+
+  // to[c][r] = from[r][c] for `rows` (1 to kWidth) rows `stride` apart; rows that are missing become zeros. `to` has
+  // rows of kWidth.
+  static void transpose(const float* from, int64_t stride, int rows, int64_t cols, float* to) {
+    for (int64_t c = 0; c < cols; ++c) {
+      for (int r = 0; r < kWidth; ++r) to[c * kWidth + r] = r < rows ? from[r * stride + c] : 0.0f;
+    }
   }
 
   friend GenericVec operator+(GenericVec a, GenericVec b) { return {a.v + b.v}; }
