@@ -123,7 +123,6 @@ struct MemoryCost {
   uint64_t shared_weights = 0;
   uint64_t workspace = 0;
 };
-MemoryCost estimate_memory(const EmbeddingModelInfo& info, Precision precision,
-                           int64_t max_batch_tokens = 512);
+MemoryCost estimate_memory(const EmbeddingModelInfo& info, Precision precision, int64_t max_batch_tokens = 512);
 
 }  // namespace remuda

@@ -41,11 +41,11 @@ struct Settings {
   std::string embedding_model = "sentence-transformers/all-MiniLM-L6-v2";  // REMUDA_EMBEDDING_MODEL
   std::string summarization_model;                                         // REMUDA_SUMMARIZATION_MODEL
   Precision precision = Precision::kAuto;                                  // REMUDA_PRECISION
-  std::optional<MemoryLimit> memory_limit;  // REMUDA_MEMORY_LIMIT; none: no limit of ours.
-  int64_t compute_threads = 0;              // REMUDA_COMPUTE_THREADS; 0: as many as the process may use.
-  std::optional<std::chrono::milliseconds> idle_ttl;                  // REMUDA_IDLE_TTL, in seconds.
+  std::optional<MemoryLimit> memory_limit;            // REMUDA_MEMORY_LIMIT; none: no limit of ours.
+  int64_t compute_threads = 0;                        // REMUDA_COMPUTE_THREADS; 0: as many as the process may use.
+  std::optional<std::chrono::milliseconds> idle_ttl;  // REMUDA_IDLE_TTL, in seconds.
   std::chrono::milliseconds leak_threshold{std::chrono::minutes(5)};  // REMUDA_LEAK_THRESHOLD, in seconds.
-  Fallback fallback = Fallback::kPrefer;  // REMUDA_FALLBACK: require, prefer or spill.
+  Fallback fallback = Fallback::kPrefer;                              // REMUDA_FALLBACK: require, prefer or spill.
   std::filesystem::path cache_dir;  // REMUDA_CACHE_DIR; empty: $XDG_CACHE_HOME/remuda or ~/.cache/remuda.
 
   // Throws Error(kInvalidArgument) naming the field when values contradict each other or are out of range.

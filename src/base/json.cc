@@ -26,14 +26,45 @@ namespace {
 constexpr size_t kMaxDepth = 64;
 constexpr size_t kMaxShown = 60;
 
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+// simdjson refuses integers beyond 64 bits, and Hugging Face's files have them (10^30 for "no limit"). The text with
+// ".0" after integers of 20 digits and more, which makes doubles of them.
+std::string with_big_integers_as_doubles(std::string_view text) {
+  constexpr size_t kDigits = 20;
+  std::string out;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size();) {
+    const size_t start = i;
+    if (in_string || !is_digit(text[i])) {
+      if (text[i] == '"') in_string = !in_string;
+      i += in_string && text[i] == '\\' && i + 1 < text.size() ? 2 : 1;
+      out.append(text, start, i - start);
+      continue;
+    }
+    // A whole number, so that the digits of its fraction and its exponent aren't taken for integers.
+    bool integer = true;
+    for (; i < text.size() && (is_digit(text[i]) || std::strchr(".eE+-", text[i]) != nullptr); ++i) {
+      integer = integer && is_digit(text[i]);
+    }
+    out.append(text, start, i - start);
+    if (integer && i - start >= kDigits) out += ".0";
+  }
+  return out;
+}
+
 }  // namespace
 
 JsonDocument JsonDocument::parse(std::string_view text, std::string source) {
   auto state = std::make_shared<State>();
   state->source = std::move(source);
-  state->text = simdjson::padded_string(text);
-  auto code = state->parser.allocate(text.size(), kMaxDepth);
-  if (code == simdjson::SUCCESS) code = state->parser.parse(state->text).get(state->root);
+  const auto try_parse = [&](std::string_view what) {
+    state->text = simdjson::padded_string(what);
+    const auto code = state->parser.allocate(what.size(), kMaxDepth);
+    return code != simdjson::SUCCESS ? code : state->parser.parse(state->text).get(state->root);
+  };
+  auto code = try_parse(text);
+  if (code == simdjson::NUMBER_ERROR) code = try_parse(with_big_integers_as_doubles(text));
   if (code != simdjson::SUCCESS) {
     const char* hint = code == simdjson::DEPTH_ERROR ? " (nested deeper than 64 levels)" : "";
     fail(ErrorCode::kInvalidFile, "{}: expected JSON, found {} bytes that don't parse: {}{}", state->source,
@@ -123,8 +154,7 @@ JsonValue JsonValue::at(std::string_view key) const {
   if (object.at_key(key).get(child) != simdjson::SUCCESS) {
     fail(ErrorCode::kInvalidFile, "{}: expected a field \"{}\", found none", where(), key);
   }
-  return JsonValue(state_, std::bit_cast<Element>(child), std::make_shared<const std::string>(path()), key,
-                   -1);
+  return JsonValue(state_, std::bit_cast<Element>(child), std::make_shared<const std::string>(path()), key, -1);
 }
 
 std::optional<JsonValue> JsonValue::find(std::string_view key) const {
@@ -132,8 +162,7 @@ std::optional<JsonValue> JsonValue::find(std::string_view key) const {
   if (std::bit_cast<element>(element_).get(object) != simdjson::SUCCESS) fail_expected("an object");
   element child;
   if (object.at_key(key).get(child) != simdjson::SUCCESS || child.is_null()) return std::nullopt;
-  return JsonValue(state_, std::bit_cast<Element>(child), std::make_shared<const std::string>(path()), key,
-                   -1);
+  return JsonValue(state_, std::bit_cast<Element>(child), std::make_shared<const std::string>(path()), key, -1);
 }
 
 bool JsonValue::bool_or(std::string_view key, bool fallback) const {
@@ -163,8 +192,7 @@ std::vector<JsonValue> JsonValue::items() const {
   std::vector<JsonValue> values;
   values.reserve(array.size());
   for (const element child : array) {
-    values.push_back(
-        JsonValue(state_, std::bit_cast<Element>(child), parent, {}, static_cast<int64_t>(values.size())));
+    values.push_back(JsonValue(state_, std::bit_cast<Element>(child), parent, {}, static_cast<int64_t>(values.size())));
   }
   return values;
 }

@@ -21,8 +21,8 @@ std::string message_of(const std::function<void()>& action) {
 }
 
 TEST(Json, ReadsEveryType) {
-  const auto document = JsonDocument::parse(
-      R"({"a": 1, "b": -2.5, "c": "x\u0000y", "d": [true, null], "e": {"f": 3}})", "test.json");
+  const auto document =
+      JsonDocument::parse(R"({"a": 1, "b": -2.5, "c": "x\u0000y", "d": [true, null], "e": {"f": 3}})", "test.json");
   const JsonValue root = document.root();
   EXPECT_EQ(root.at("a").as_int(), 1);
   EXPECT_EQ(root.at("b").as_double(), -2.5);
@@ -39,8 +39,7 @@ TEST(Json, ErrorsNameFileAndPath) {
   const JsonValue root = document.root();
   EXPECT_EQ(message_of([&] { root.at("layers").items()[0].at("size").as_int(); }),
             "test.json: layers[0].size: expected an integer, found \"big\"");
-  EXPECT_EQ(message_of([&] { root.at("n").as_int(0, 4); }),
-            "test.json: n: expected an integer from 0 to 4, found 5");
+  EXPECT_EQ(message_of([&] { root.at("n").as_int(0, 4); }), "test.json: n: expected an integer from 0 to 4, found 5");
   EXPECT_EQ(message_of([&] { root.at("m"); }), "test.json: expected a field \"m\", found none");
 }
 
@@ -49,6 +48,23 @@ TEST(Json, RefusesWhatIsNotJson) {
   EXPECT_THAT(message_of([] { JsonDocument::parse("", "empty.json"); }), HasSubstr("empty.json"));
   const std::string deep = std::string(100, '[') + std::string(100, ']');
   EXPECT_THAT(message_of([&] { JsonDocument::parse(deep, "deep.json"); }), HasSubstr("deeper than 64"));
+}
+
+// Hugging Face writes 10^30 for "no limit".
+TEST(Json, IntegersBeyond64BitsAreDoubles) {
+  const auto document = JsonDocument::parse(
+      R"({"a": 1000000000000000019884624838656, "b": [-1000000000000000019884624838656, 9223372036854775807, 0.10000000000000000000000001,
+          1e-00000000000000000000000001], "10000000000000000000000000": "\"20000000000000000000000000"})",
+      "test.json");
+  const JsonValue root = document.root();
+  EXPECT_EQ(root.at("a").as_double(), 1e30);
+  EXPECT_EQ(message_of([&] { root.at("a").as_int(); }), "test.json: a: expected an integer, found 1e+30");
+  EXPECT_EQ(root.at("b").items()[0].as_double(), -1e30);
+  EXPECT_EQ(root.at("b").items()[1].as_int(), INT64_MAX);
+  EXPECT_EQ(root.at("b").items()[2].as_double(), 0.1);
+  EXPECT_EQ(root.at("b").items()[3].as_double(), 0.1);
+  EXPECT_EQ(root.at("10000000000000000000000000").as_string(), "\"20000000000000000000000000");
+  EXPECT_THAT(message_of([] { JsonDocument::parse("[1.e30]", "bad.json"); }), HasSubstr("bad.json"));
 }
 
 }  // namespace

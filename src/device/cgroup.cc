@@ -35,6 +35,16 @@ std::optional<uint64_t> read_bytes(const fs::path& path) {
   return static_cast<uint64_t>(value);
 }
 
+// Whether "cpu,cpuacct" has "cpu".
+bool has_name(std::string_view names, std::string_view wanted) {
+  while (!names.empty()) {
+    const size_t comma = std::min(names.find(','), names.size());
+    if (names.substr(0, comma) == wanted) return true;
+    names.remove_prefix(std::min(comma + 1, names.size()));
+  }
+  return false;
+}
+
 // The directories of this process's group and its ancestors in one hierarchy: v2 (controller "") or a v1
 // controller. A container often sees the path of its host, which does not exist below its own mount; then
 // only the mount's root, which is the container's group, is left of it.
@@ -46,9 +56,7 @@ std::vector<fs::path> group_directories(const fs::path& root, std::string_view c
     const size_t second = first == std::string::npos ? first : line.find(':', first + 1);
     if (second == std::string::npos) continue;
     const std::string names = line.substr(first + 1, second - first - 1);
-    const bool matches = controller.empty()
-                             ? names.empty()
-                             : ("," + names + ",").find("," + std::string(controller) + ",") != std::string::npos;
+    const bool matches = controller.empty() ? names.empty() : has_name(names, controller);
     if (!matches) continue;
     fs::path mount = root / "sys/fs/cgroup";
     if (!controller.empty()) {

@@ -62,7 +62,8 @@ int64_t heads_per_range(const Operands& a, int64_t heads) {
     const int64_t length = a.offsets[i + 1] - a.offsets[i];
     work += 2 * length * (length + 8) * a.shape.head_dim * a.shape.num_heads;
   }
-  return std::clamp<int64_t>(kWorkPerRange / std::max<int64_t>(work / heads, 1), 1, heads);
+  const int64_t ranges = std::clamp<int64_t>(work / kWorkPerRange, 1, heads);
+  return (heads + ranges - 1) / ranges;
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <tuple>
 #include <unordered_map>
 
 #include "base/fail.h"
@@ -11,7 +12,8 @@
 namespace remuda::text {
 namespace {
 
-constexpr size_t kMaxAddedTokens = size_t{1} << 20;
+constexpr size_t kMaxAddedTokens = size_t{1} << 18;
+constexpr size_t kMaxPatternBytes = size_t{1} << 26;
 
 bool ends_with(std::string_view text, Property property) {
   size_t position = text.size();
@@ -27,19 +29,17 @@ bool starts_with(std::string_view text, Property property) {
 
 AddedTokenMatcher::AddedTokenMatcher(std::vector<Pattern> patterns, const std::string& source)
     : patterns_(std::move(patterns)) {
-  std::sort(patterns_.begin(), patterns_.end(),
-            [](const Pattern& a, const Pattern& b) { return a.text < b.text; });
-  for (size_t i = 0; i < patterns_.size(); ++i) {
-    const auto& [text, token] = patterns_[i];
+  std::sort(patterns_.begin(), patterns_.end(), [](const Pattern& a, const Pattern& b) {
+    return std::tie(a.text, a.token.id) < std::tie(b.text, b.token.id);
+  });
+  // Tokens may differ in case alone, say, and be the same when normalized. Hugging Face's choice then changes
+  // from run to run.
+  const auto same = [](const Pattern& a, const Pattern& b) { return a.text == b.text; };
+  patterns_.erase(std::unique(patterns_.begin(), patterns_.end(), same), patterns_.end());
+  for (const auto& [text, token] : patterns_) {
     if (text.empty()) {
-      fail(ErrorCode::kInvalidFile,
-           "{}: expected something of \"{}\" to be left by the normalizer, found nothing", source,
-           token.content);
-    }
-    if (i > 0 && text == patterns_[i - 1].text) {
-      fail(ErrorCode::kInvalidFile,
-           "{}: expected tokens that differ when normalized, found \"{}\" and \"{}\"", source,
-           patterns_[i - 1].token.content, token.content);
+      fail(ErrorCode::kInvalidFile, "{}: expected something of \"{}\" to be left by the normalizer, found nothing",
+           source, token.content);
     }
     starts_[static_cast<unsigned char>(text.front())] = true;
   }
@@ -48,8 +48,7 @@ AddedTokenMatcher::AddedTokenMatcher(std::vector<Pattern> patterns, const std::s
   }
 }
 
-std::optional<AddedTokenMatcher::Match> AddedTokenMatcher::next(std::string_view text, size_t from,
-                                                                size_t done) const {
+std::optional<AddedTokenMatcher::Match> AddedTokenMatcher::next(std::string_view text, size_t from, size_t done) const {
   for (size_t position = next_candidate(text, from); position < text.size();
        position = next_candidate(text, position + 1)) {
     if (const Pattern* pattern = longest_at(text.substr(position))) {
@@ -64,8 +63,7 @@ size_t AddedTokenMatcher::next_candidate(std::string_view text, size_t from) con
   if (patterns_.empty() || from >= text.size()) return text.size();
   if (only_start_) {
     const void* found = std::memchr(text.data() + from, *only_start_, text.size() - from);
-    return found == nullptr ? text.size()
-                            : static_cast<size_t>(static_cast<const char*>(found) - text.data());
+    return found == nullptr ? text.size() : static_cast<size_t>(static_cast<const char*>(found) - text.data());
   }
   while (from < text.size() && !starts_[static_cast<unsigned char>(text[from])]) ++from;
   return from;
@@ -92,12 +90,12 @@ AddedTokenMatcher::Match AddedTokenMatcher::apply_flags(std::string_view text, s
   size_t end = begin + pattern.text.size();
   const size_t scanned = end;
   const AddedToken& token = pattern.token;
-  if (token.single_word &&
-      (ends_with(text.substr(0, begin), kWord) || starts_with(text.substr(end), kWord))) {
+  if (token.single_word && (ends_with(text.substr(0, begin), kWord) || starts_with(text.substr(end), kWord))) {
     return {nullptr, begin, end, scanned};
   }
-  while (token.lstrip && begin > done && ends_with(text.substr(0, begin), kWhiteSpace)) {
-    previous_code_point(text, begin);
+  if (token.lstrip) {
+    while (begin > done && ends_with(text.substr(0, begin), kWhiteSpace)) previous_code_point(text, begin);
+    begin = std::max(begin, done);
   }
   // A match inside the white space that the one before took needn't look at it again: linear time.
   if (token.rstrip) end = std::max(end, done);
@@ -105,16 +103,20 @@ AddedTokenMatcher::Match AddedTokenMatcher::apply_flags(std::string_view text, s
   return {&pattern, begin, end, scanned};
 }
 
-AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer& normalizer,
-                         const std::string& source)
+AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer& normalizer, const std::string& source)
     : tokens_(std::move(tokens)) {
-  std::sort(tokens_.begin(), tokens_.end(),
-            [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
+  std::sort(tokens_.begin(), tokens_.end(), [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
   std::vector<AddedTokenMatcher::Pattern> raw;
   std::vector<AddedTokenMatcher::Pattern> normalized;
+  size_t pattern_bytes = 0;
   for (const AddedToken& token : tokens_) {
     std::string pattern = token.content;
     if (token.normalized) normalizer.normalize(token.content, pattern);
+    pattern_bytes += pattern.size();
+    if (pattern_bytes > kMaxPatternBytes) {
+      fail(ErrorCode::kInvalidFile, "{}: expected at most {} bytes of tokens when normalized, found more", source,
+           kMaxPatternBytes);
+    }
     (token.normalized ? normalized : raw).push_back({std::move(pattern), token});
   }
   raw_ = AddedTokenMatcher(std::move(raw), source);
@@ -129,9 +131,8 @@ std::optional<int32_t> AddedTokens::find(std::string_view content) const {
 }
 
 std::optional<std::string_view> AddedTokens::token(int32_t id) const {
-  const auto found =
-      std::lower_bound(tokens_.begin(), tokens_.end(), id,
-                       [](const AddedToken& token, int32_t wanted) { return token.id < wanted; });
+  const auto found = std::lower_bound(tokens_.begin(), tokens_.end(), id,
+                                      [](const AddedToken& token, int32_t wanted) { return token.id < wanted; });
   if (found == tokens_.end() || found->id != id) return std::nullopt;
   return found->content;
 }
@@ -144,40 +145,51 @@ size_t AddedTokens::bytes() const {
   return bytes;
 }
 
-std::vector<AddedToken> parse_added_tokens(const std::optional<JsonValue>& json,
-                                           const Vocabulary& vocabulary) {
+namespace {
+
+AddedToken parse_added_token(const JsonValue& json) {
+  AddedToken token;
+  const JsonValue content = json.at("content");
+  if (content.as_string().size() > Vocabulary::kMaxTokenBytes) {
+    content.fail_expected(fmt::format("at most {} bytes", Vocabulary::kMaxTokenBytes));
+  }
+  token.content = content.as_string();
+  token.id = static_cast<int32_t>(json.at("id").as_int(0, Vocabulary::kMaxId));
+  token.single_word = json.at("single_word").as_bool();
+  token.lstrip = json.at("lstrip").as_bool();
+  token.rstrip = json.at("rstrip").as_bool();
+  token.normalized = json.at("normalized").as_bool();
+  return token;
+}
+
+}  // namespace
+
+std::vector<AddedToken> parse_added_tokens(const std::optional<JsonValue>& json, const Vocabulary& vocabulary) {
   std::vector<AddedToken> tokens;
   if (!json) return tokens;
   const std::vector<JsonValue> items = json->items();
   if (items.size() > kMaxAddedTokens) json->fail_expected(fmt::format("at most {} tokens", kMaxAddedTokens));
-  std::unordered_map<std::string_view, size_t> index;
+  std::unordered_map<std::string, size_t> index;
   auto next_id = static_cast<int32_t>(vocabulary.size());
+  size_t moved = 0;
   for (const JsonValue& item : items) {
-    AddedToken token;
-    const std::string_view content = item.at("content").as_string();
-    if (content.size() > Vocabulary::kMaxTokenBytes) {
-      item.at("content").fail_expected(fmt::format("at most {} bytes", Vocabulary::kMaxTokenBytes));
-    }
-    const int64_t id_in_file = item.at("id").as_int(0, Vocabulary::kMaxId);
-    if (content.empty()) continue;
-    token.content = content;
-    token.single_word = item.at("single_word").as_bool();
-    token.lstrip = item.at("lstrip").as_bool();
-    token.rstrip = item.at("rstrip").as_bool();
-    token.normalized = item.at("normalized").as_bool();
-    const auto [seen, is_new] = index.try_emplace(content, tokens.size());
+    AddedToken token = parse_added_token(item);
+    if (token.content.empty()) continue;
+    const int32_t id_in_file = token.id;
+    const auto [seen, is_new] = index.try_emplace(token.content, tokens.size());
     if (!is_new) {
       token.id = tokens[seen->second].id;
       tokens[seen->second] = std::move(token);
       continue;
     }
-    const auto known = vocabulary.find(content);
+    const auto known = vocabulary.find(token.content);
     token.id = known ? *known : next_id++;
-    if (token.id != id_in_file) {
-      log::warning("{}: \"{}\" has id {} there, and {} in the vocabulary, which counts", item.where(),
-                   content, id_in_file, token.id);
-    }
+    moved += token.id != id_in_file;
     tokens.push_back(std::move(token));
+  }
+  if (moved > 0) {
+    log::warning("{}: {} of {} tokens have another id here than the vocabulary gives them, which counts", json->where(),
+                 moved, items.size());
   }
   return tokens;
 }

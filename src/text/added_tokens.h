@@ -34,7 +34,8 @@ class AddedTokenMatcher {
     std::string text;
     AddedToken token;
   };
-  // Throws Error(kInvalidFile) when two patterns are the same, or one is empty; `source` names them.
+  // Of patterns that are the same the one with the lowest id counts. Throws Error(kInvalidFile) when one is empty;
+  // `source` names them.
   AddedTokenMatcher(std::vector<Pattern> patterns, const std::string& source);
 
   bool empty() const { return patterns_.empty(); }
@@ -46,7 +47,8 @@ class AddedTokenMatcher {
     for (std::optional<Match> match = next(text, 0, 0); match; match = next(text, match->scanned, done)) {
       if (match->pattern == nullptr) continue;
       if (done < match->begin) on_text(text.substr(done, match->begin - done));
-      on_token(match->pattern->token.id);
+      // A token whose white space the one before has taken is gone when it was nothing else.
+      if (match->begin < match->end) on_token(match->pattern->token.id);
       done = match->end;
     }
     if (done < text.size()) on_text(text.substr(done));
@@ -93,7 +95,6 @@ class AddedTokens {
 
 // From tokenizer.json's "added_tokens". A token of the vocabulary keeps its id there; the others get the ids
 // after it in the order of the file, which is what Hugging Face does too, whatever ids the file gives them.
-std::vector<AddedToken> parse_added_tokens(const std::optional<JsonValue>& json,
-                                           const Vocabulary& vocabulary);
+std::vector<AddedToken> parse_added_tokens(const std::optional<JsonValue>& json, const Vocabulary& vocabulary);
 
 }  // namespace remuda::text

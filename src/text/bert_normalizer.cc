@@ -56,8 +56,7 @@ void BertNormalizer::normalize(std::string_view text, std::string& out) const {
   flush(out, nonstarters);
 }
 
-void BertNormalizer::normalize_code_point(char32_t code_point, std::string& out,
-                                          std::u32string& nonstarters) const {
+void BertNormalizer::normalize_code_point(char32_t code_point, std::string& out, std::u32string& nonstarters) const {
   const uint16_t properties = (*table_)[code_point];
   if (options_.clean_text && (properties & (kRemovedByClean | kWhiteSpace))) {
     if (properties & kRemovedByClean) return;
@@ -83,8 +82,7 @@ void BertNormalizer::normalize_code_point(char32_t code_point, std::string& out,
   }
 }
 
-void BertNormalizer::strip_and_append(char32_t code_point, std::string& out,
-                                      std::u32string& nonstarters) const {
+void BertNormalizer::strip_and_append(char32_t code_point, std::string& out, std::u32string& nonstarters) const {
   const uint16_t properties = (*table_)[code_point];
   if (properties & kNonstarter) {
     if (!(properties & kNonspacingMark)) nonstarters.push_back(code_point);
@@ -96,7 +94,7 @@ void BertNormalizer::strip_and_append(char32_t code_point, std::string& out,
 
 void BertNormalizer::flush(std::string& out, std::u32string& nonstarters) const {
   if (nonstarters.empty()) return;
-  sort_nonstarters(nonstarters);
+  if (nonstarters.size() > 1) sort_nonstarters(nonstarters);
   for (const char32_t code_point : nonstarters) append(code_point, (*table_)[code_point], out);
   nonstarters.clear();
 }

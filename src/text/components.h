@@ -25,8 +25,7 @@ void parse_component(const JsonValue& json, std::span<const Component<Result>> k
     if (component.type == type.as_string()) return component.parse(json, result);
     names.append(names.empty() ? "" : ", ").append(component.type);
   }
-  fail(ErrorCode::kUnsupported, "{}: expected one of {}, found \"{}\"", type.where(), names,
-       type.as_string());
+  fail(ErrorCode::kUnsupported, "{}: expected one of {}, found \"{}\"", type.where(), names, type.as_string());
 }
 
 }  // namespace remuda::text

@@ -1,7 +1,7 @@
 #include "text/normalizer.h"
 
 #include <algorithm>
-#include <array>
+#include <type_traits>
 
 #include "base/fail.h"
 #include "text/components.h"
@@ -12,9 +12,9 @@ namespace {
 
 // No Unicode mapping makes a text more than 11 times as long (U+FDFA, 3 bytes, to 33); BERT's spaces add
 // less.
-constexpr size_t kMaxGrowth = 64;
-constexpr size_t kMaxExtra = size_t{1} << 20;
-constexpr int64_t kMaxSteps = 256;
+constexpr size_t kMaxGrowth = 32;
+constexpr size_t kMaxExtra = size_t{1} << 16;
+constexpr int64_t kMaxSteps = 64;
 
 using Parsed = std::vector<NormalizerStep>;
 
@@ -99,13 +99,12 @@ void Strip::normalize(std::string_view text, std::string& out) const {
   out.append(text, begin, end - begin);
 }
 
-void Replace::normalize(std::string_view text, std::string& out) const {
+void Replace::normalize(std::string_view text, std::string& out, size_t max_bytes) const {
   size_t position = 0;
   for (size_t found; (found = text.find(pattern, position)) != std::string_view::npos;) {
     out.append(text, position, found - position).append(content);
     position = found + pattern.size();
-    // Checked by Normalizer as well, and here before a single step takes all memory.
-    if (out.size() > kMaxGrowth * text.size() + kMaxExtra) return;
+    if (out.size() > max_bytes) return;
   }
   out.append(text, position);
 }
@@ -120,6 +119,7 @@ void Normalizer::normalize(std::string_view text, std::string& out) const {
     out = text;
     return;
   }
+  const size_t max_bytes = kMaxGrowth * text.size() + kMaxExtra;
   std::string previous;
   for (size_t i = 0; i < steps_.size(); ++i) {
     if (i > 0) {
@@ -127,10 +127,17 @@ void Normalizer::normalize(std::string_view text, std::string& out) const {
       out.clear();
     }
     const std::string_view input = i == 0 ? text : std::string_view(previous);
-    std::visit([&](const auto& step) { step.normalize(input, out); }, steps_[i]);
-    if (out.size() > kMaxGrowth * text.size() + kMaxExtra) {
+    const auto apply = [&](const auto& step) {
+      if constexpr (std::is_same_v<decltype(step), const Replace&>) {
+        step.normalize(input, out, max_bytes);
+      } else {
+        step.normalize(input, out);
+      }
+    };
+    std::visit(apply, steps_[i]);
+    if (out.size() > max_bytes) {
       fail(ErrorCode::kUnsupported, "tokenizer.json: its normalizer makes more than {} bytes of a text of {}",
-           out.size(), text.size());
+           max_bytes, text.size());
     }
   }
 }

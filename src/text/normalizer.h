@@ -65,11 +65,12 @@ struct Strip {
   void normalize(std::string_view text, std::string& out) const;
 };
 
-// Replaces a string, which is not empty; a pattern that is a regular expression is not supported.
+// Replaces a string, which is not empty; a pattern that is a regular expression is not supported. It stops once
+// `out` is longer than `max_bytes`, for the caller to refuse.
 struct Replace {
   std::string pattern;
   std::string content;
-  void normalize(std::string_view text, std::string& out) const;
+  void normalize(std::string_view text, std::string& out, size_t max_bytes) const;
 };
 
 // Puts a string before a text that isn't empty.
@@ -78,8 +79,7 @@ struct Prepend {
   void normalize(std::string_view text, std::string& out) const;
 };
 
-using NormalizerStep =
-    std::variant<BertNormalizer, UnicodeForm, Lowercase, StripAccents, Strip, Replace, Prepend>;
+using NormalizerStep = std::variant<BertNormalizer, UnicodeForm, Lowercase, StripAccents, Strip, Replace, Prepend>;
 
 // A sequence of steps, perhaps none. Immutable.
 class Normalizer {

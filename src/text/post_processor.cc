@@ -10,12 +10,15 @@ namespace {
 constexpr int64_t kMaxSpecialTokens = 64;
 
 struct Parsed {
-  int32_t id_limit;
-  SpecialTokens tokens;
+  const Vocabulary* vocabulary;
+  const AddedTokens* added_tokens;
+  std::optional<SpecialTokens> tokens;
 };
 
 int32_t parse_id(const JsonValue& json, const Parsed& parsed) {
-  return static_cast<int32_t>(json.as_int(0, int64_t{parsed.id_limit} - 1));
+  const auto id = static_cast<int32_t>(json.as_int(0, Vocabulary::kMaxId));
+  if (!parsed.vocabulary->token(id) && !parsed.added_tokens->token(id)) json.fail_expected("the id of a token");
+  return id;
 }
 
 // ["[SEP]", 102]
@@ -25,23 +28,15 @@ int32_t parse_pair(const JsonValue& json, const Parsed& parsed) {
   return parse_id(items[1], parsed);
 }
 
-// Later processors go around what the earlier ones made.
-void wrap(Parsed& parsed, const std::vector<int32_t>& before, const std::vector<int32_t>& after) {
-  SpecialTokens& tokens = parsed.tokens;
-  tokens.before.insert(tokens.before.begin(), before.begin(), before.end());
-  tokens.after.insert(tokens.after.end(), after.begin(), after.end());
-}
-
 // BertProcessing and RobertaProcessing: <cls> sequence <sep>.
 void parse_cls_sep(const JsonValue& json, Parsed& parsed) {
   const int32_t cls = parse_pair(json.at("cls"), parsed);
   const int32_t sep = parse_pair(json.at("sep"), parsed);
-  wrap(parsed, {cls}, {sep});
+  parsed.tokens = {{cls}, {sep}};
 }
 
 void parse_template(const JsonValue& json, Parsed& parsed) {
-  std::vector<int32_t> before;
-  std::vector<int32_t> after;
+  SpecialTokens tokens;
   bool sequence_seen = false;
   const JsonValue single = json.at("single");
   for (const JsonValue& piece : single.items()) {
@@ -54,17 +49,23 @@ void parse_template(const JsonValue& json, Parsed& parsed) {
     const JsonValue token = piece.at("SpecialToken").at("id");
     const JsonValue special = json.at("special_tokens").at(token.as_string());
     for (const JsonValue& id : special.at("ids").items()) {
-      (sequence_seen ? after : before).push_back(parse_id(id, parsed));
+      (sequence_seen ? tokens.after : tokens.before).push_back(parse_id(id, parsed));
     }
-    if (std::ssize(before) + std::ssize(after) > kMaxSpecialTokens) {
+    if (tokens.size() > kMaxSpecialTokens) {
       single.fail_expected(fmt::format("at most {} special tokens", kMaxSpecialTokens));
     }
   }
   if (!sequence_seen) single.fail_expected("a Sequence");
-  wrap(parsed, before, after);
+  parsed.tokens = std::move(tokens);
 }
 
 void parse_step(const JsonValue& json, Parsed& parsed) {
+  // Hugging Face gives each of the special tokens that the first one added a sequence's special tokens of its
+  // own.
+  if (parsed.tokens) {
+    fail(ErrorCode::kUnsupported, "{}: expected one post-processor that adds special tokens, found another",
+         json.where());
+  }
   static const Component<Parsed> kKnown[] = {
       {"BertProcessing", parse_cls_sep},
       {"RobertaProcessing", parse_cls_sep},
@@ -75,17 +76,15 @@ void parse_step(const JsonValue& json, Parsed& parsed) {
       {"TemplateProcessing", parse_template},
   };
   parse_component<Parsed>(json, kKnown, parsed);
-  if (parsed.tokens.size() > kMaxSpecialTokens) {
-    json.fail_expected(fmt::format("at most {} special tokens", kMaxSpecialTokens));
-  }
 }
 
 }  // namespace
 
-SpecialTokens parse_post_processor(const std::optional<JsonValue>& json, int32_t id_limit) {
-  Parsed parsed{id_limit, {}};
+SpecialTokens parse_post_processor(const std::optional<JsonValue>& json, const Vocabulary& vocabulary,
+                                   const AddedTokens& added_tokens) {
+  Parsed parsed{&vocabulary, &added_tokens, std::nullopt};
   if (json) parse_step(*json, parsed);
-  return std::move(parsed.tokens);
+  return parsed.tokens.value_or(SpecialTokens());
 }
 
 }  // namespace remuda::text

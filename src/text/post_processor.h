@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "base/json.h"
+#include "text/added_tokens.h"
+#include "text/vocabulary.h"
 
 namespace remuda::text {
 
@@ -17,8 +19,9 @@ struct SpecialTokens {
   int64_t size() const { return std::ssize(before) + std::ssize(after); }
 };
 
-// From tokenizer.json's "post_processor"; ids must be below `id_limit`. Throws Error(kInvalidFile) and
+// From tokenizer.json's "post_processor", whose ids must be among the tokens. Throws Error(kInvalidFile) and
 // Error(kUnsupported).
-SpecialTokens parse_post_processor(const std::optional<JsonValue>& json, int32_t id_limit);
+SpecialTokens parse_post_processor(const std::optional<JsonValue>& json, const Vocabulary& vocabulary,
+                                   const AddedTokens& added_tokens);
 
 }  // namespace remuda::text

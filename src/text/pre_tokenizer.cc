@@ -18,8 +18,7 @@ void push(std::vector<Span>& out, size_t begin, size_t end) {
 
 // Splits at every character of which `is_delimiter` holds.
 template <typename IsDelimiter>
-void split_at(std::string_view text, Span span, Delimiter behavior, IsDelimiter is_delimiter,
-              std::vector<Span>& out) {
+void split_at(std::string_view text, Span span, Delimiter behavior, IsDelimiter is_delimiter, std::vector<Span>& out) {
   size_t begin = span.begin;
   bool after_delimiter = false;
   for (size_t position = span.begin; position < span.end;) {
@@ -109,9 +108,8 @@ void BertSplit::split(std::string_view text, Span span, std::vector<Span>& out) 
   for (size_t position = span.begin; position < span.end;) {
     const size_t start = position;
     const char byte = text[position];
-    const Class found =
-        is_ascii(byte) ? ascii[static_cast<unsigned char>(byte)] : class_of(next_code_point(text, position));
-    if (position == start) ++position;
+    const Class found = is_ascii(byte) ? ascii[static_cast<unsigned char>(text[position++])]
+                                       : class_of(next_code_point(text, position));
     if (found == Class::kWord) continue;
     push(out, begin, start);
     if (found == Class::kPunctuation) push(out, start, position);

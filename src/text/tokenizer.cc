@@ -32,8 +32,7 @@ void Tokenizer::encode(std::string_view text, const EncodeOptions& options, Enco
          *options.max_length);
   }
   if (text.size() > kMaxTextBytes) {
-    fail(ErrorCode::kInvalidArgument, "text: expected at most {} bytes, found {}", kMaxTextBytes,
-         text.size());
+    fail(ErrorCode::kInvalidArgument, "text: expected at most {} bytes, found {}", kMaxTextBytes, text.size());
   }
   std::string repaired;
   out.invalid_sequences = repair_utf8(text, repaired);

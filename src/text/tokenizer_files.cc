@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 // Hugging Face writes 10^30 for "none".
 constexpr double kNoMaxLength = 1e9;
-constexpr uint64_t kMaxVocabBytes = uint64_t{1} << 28;
+constexpr uint64_t kMaxFileBytes = uint64_t{1} << 28;
 
 bool is_there(const fs::path& path) {
   std::error_code ignored;
@@ -27,7 +27,7 @@ bool is_there(const fs::path& path) {
 std::optional<JsonDocument> parse_config(const fs::path& directory) {
   const fs::path path = directory / "tokenizer_config.json";
   if (!is_there(path)) return std::nullopt;
-  return JsonDocument::parse_file(path);
+  return JsonDocument::parse_file(path, kMaxFileBytes);
 }
 
 std::optional<int64_t> parse_model_max_length(const JsonValue& config) {
@@ -41,17 +41,15 @@ std::optional<int64_t> parse_model_max_length(const JsonValue& config) {
 std::string read_vocab(const fs::path& path) {
   std::error_code status;
   const uint64_t size = fs::file_size(path, status);
-  if (!status && size > kMaxVocabBytes) {
-    fail(ErrorCode::kInvalidFile, "{}: expected at most {} bytes, found {}", path.string(), kMaxVocabBytes,
-         size);
+  if (!status && size > kMaxFileBytes) {
+    fail(ErrorCode::kInvalidFile, "{}: expected at most {} bytes, found {}", path.string(), kMaxFileBytes, size);
   }
   std::ifstream file(path, std::ios::binary);
   std::string text(std::istreambuf_iterator<char>(file), {});
   if (!file || status) fail(ErrorCode::kIo, "{}: can't be read", path.string());
   std::string repaired;
   if (const int64_t malformed = repair_utf8(text, repaired); malformed > 0) {
-    fail(ErrorCode::kInvalidFile, "{}: expected UTF-8, found {} malformed sequences", path.string(),
-         malformed);
+    fail(ErrorCode::kInvalidFile, "{}: expected UTF-8, found {} malformed sequences", path.string(), malformed);
   }
   return text;
 }
@@ -84,8 +82,7 @@ Vocabulary read_vocabulary(const fs::path& path) {
 }
 
 // A special token is a string, or an object with its flags.
-std::string special_token(const std::optional<JsonValue>& config, std::string_view field,
-                          std::string_view fallback) {
+std::string special_token(const std::optional<JsonValue>& config, std::string_view field, std::string_view fallback) {
   const auto value = config ? config->find(field) : std::nullopt;
   if (!value) return std::string(fallback);
   return std::string(value->is_object() ? value->at("content").as_string() : value->as_string());
@@ -117,9 +114,8 @@ Tokenizer::Impl bert_from_vocab(const fs::path& path, const std::optional<JsonVa
   const std::string sep = special_token(config, "sep_token", "[SEP]");
   impl.special_tokens = {{id_of(cls)}, {id_of(sep)}};
   std::vector<AddedToken> added;
-  for (const std::string& content :
-       {options.unknown_token, cls, sep, special_token(config, "pad_token", "[PAD]"),
-        special_token(config, "mask_token", "[MASK]")}) {
+  for (const std::string& content : {options.unknown_token, cls, sep, special_token(config, "pad_token", "[PAD]"),
+                                     special_token(config, "mask_token", "[MASK]")}) {
     const auto same = [&](const AddedToken& token) { return token.content == content; };
     if (std::none_of(added.begin(), added.end(), same)) added.push_back({content, id_of(content)});
   }
@@ -130,8 +126,7 @@ Tokenizer::Impl bert_from_vocab(const fs::path& path, const std::optional<JsonVa
 
 Tokenizer::Impl parse(const JsonValue& root) {
   if (const auto version = root.find("version"); version && version->as_string() != "1.0") {
-    fail(ErrorCode::kUnsupported, "{}: expected \"1.0\", found \"{}\"", version->where(),
-         version->as_string());
+    fail(ErrorCode::kUnsupported, "{}: expected \"1.0\", found \"{}\"", version->where(), version->as_string());
   }
   Tokenizer::Impl impl;
   impl.normalizer = parse_normalizer(root.find("normalizer"));
@@ -139,10 +134,9 @@ Tokenizer::Impl parse(const JsonValue& root) {
   impl.model = parse_model(root.at("model"));
   const Vocabulary& vocabulary = impl.model->vocabulary();
   const auto added = root.find("added_tokens");
-  impl.added_tokens = AddedTokens(parse_added_tokens(added, vocabulary), impl.normalizer,
-                                  added ? added->where() : root.where());
-  const int32_t id_limit = std::max(vocabulary.id_limit(), impl.added_tokens.id_limit());
-  impl.special_tokens = parse_post_processor(root.find("post_processor"), id_limit);
+  impl.added_tokens =
+      AddedTokens(parse_added_tokens(added, vocabulary), impl.normalizer, added ? added->where() : root.where());
+  impl.special_tokens = parse_post_processor(root.find("post_processor"), vocabulary, impl.added_tokens);
   return impl;
 }
 
@@ -159,13 +153,12 @@ Tokenizer Tokenizer::load(const fs::path& model_directory) {
   const fs::path vocab = model_directory / "vocab.txt";
   Impl impl;
   if (is_there(json)) {
-    const JsonDocument document = JsonDocument::parse_file(json);
+    const JsonDocument document = JsonDocument::parse_file(json, kMaxFileBytes);
     impl = parse(document.root());
   } else if (is_there(vocab)) {
     impl = bert_from_vocab(vocab, config);
   } else {
-    fail(ErrorCode::kNotFound, "{}: expected tokenizer.json or vocab.txt, found neither",
-         model_directory.string());
+    fail(ErrorCode::kNotFound, "{}: expected tokenizer.json or vocab.txt, found neither", model_directory.string());
   }
   if (config) impl.model_max_length = parse_model_max_length(*config);
   return Tokenizer(std::make_unique<const Impl>(std::move(impl)));

@@ -99,9 +99,8 @@ void append_decomposition(std::u32string& out, char32_t code_point, uint16_t pro
   std::array<utf8proc_int32_t, 32> parts;
   int boundary_class = 0;
   const int options = UTF8PROC_DECOMPOSE | (compatibility ? UTF8PROC_COMPAT : 0);
-  const auto count =
-      utf8proc_decompose_char(static_cast<utf8proc_int32_t>(code_point), parts.data(), parts.size(),
-                              static_cast<utf8proc_option_t>(options), &boundary_class);
+  const auto count = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(code_point), parts.data(), parts.size(),
+                                             static_cast<utf8proc_option_t>(options), &boundary_class);
   for (utf8proc_ssize_t i = 0; i < count; ++i) out.push_back(static_cast<char32_t>(parts[i]));
 }
 
@@ -109,10 +108,18 @@ int combining_class(char32_t code_point) {
   return utf8proc_get_property(static_cast<utf8proc_int32_t>(code_point))->combining_class;
 }
 
+// A stable sort by packing class, position and code point into one number.
 void sort_nonstarters(std::u32string& nonstarters) {
-  if (nonstarters.size() < 2) return;
-  std::stable_sort(nonstarters.begin(), nonstarters.end(),
-                   [](char32_t a, char32_t b) { return combining_class(a) < combining_class(b); });
+  constexpr int kCodePointBits = 21;
+  constexpr int kPositionBits = 35;
+  std::vector<uint64_t> keys;
+  keys.reserve(nonstarters.size());
+  for (const char32_t code_point : nonstarters) {
+    const auto order = static_cast<uint64_t>(combining_class(code_point));
+    keys.push_back((order << kPositionBits | keys.size()) << kCodePointBits | code_point);
+  }
+  std::sort(keys.begin(), keys.end());
+  for (size_t i = 0; i < keys.size(); ++i) nonstarters[i] = keys[i] & ((1u << kCodePointBits) - 1);
 }
 
 }  // namespace remuda::text

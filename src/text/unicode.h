@@ -31,9 +31,7 @@ class UnicodeTable {
  public:
   static const UnicodeTable& get();
 
-  uint16_t operator[](char32_t code_point) const {
-    return blocks_[index_[code_point / kBlock]][code_point % kBlock];
-  }
+  uint16_t operator[](char32_t code_point) const { return blocks_[index_[code_point / kBlock]][code_point % kBlock]; }
   bool has(char32_t code_point, uint16_t any_of) const { return ((*this)[code_point] & any_of) != 0; }
 
  private:

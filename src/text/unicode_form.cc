@@ -59,8 +59,8 @@ class Compositions {
       append_decomposition(composites.back().parts, c, kDecomposes, /*compatibility=*/false);
     }
     // Composites nest: the first part of one that decomposes into three is one that decomposes into two.
-    std::stable_sort(composites.begin(), composites.end(),
-                     [](const Composite& a, const Composite& b) { return a.parts.size() < b.parts.size(); });
+    std::sort(composites.begin(), composites.end(),
+              [](const Composite& a, const Composite& b) { return a.parts.size() < b.parts.size(); });
     for (const auto& [parts, code_point] : composites) {
       char32_t first = parts[0];
       for (size_t i = 1; i + 1 < parts.size(); ++i) {
@@ -128,7 +128,7 @@ void UnicodeForm::normalize(std::string_view text, std::string& out) const {
   };
   std::u32string nonstarters;
   const auto emit_nonstarters = [&] {
-    sort_nonstarters(nonstarters);
+    if (nonstarters.size() > 1) sort_nonstarters(nonstarters);
     for (const char32_t code_point : nonstarters) emit(code_point, false);
     nonstarters.clear();
   };

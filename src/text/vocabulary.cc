@@ -31,14 +31,14 @@ void Vocabulary::add(std::string_view token, int64_t id) {
          kMaxTokenBytes, token.size(), id);
   }
   if (id < id_limit() && tokens_[id].length >= 0) {
-    fail(ErrorCode::kInvalidFile, "{}: expected each id once, found {} for \"{}\" and for \"{}\"", source_,
-         id, text_of(static_cast<int32_t>(id)), token);
+    fail(ErrorCode::kInvalidFile, "{}: expected each id once, found {} for \"{}\" and for \"{}\"", source_, id,
+         text_of(static_cast<int32_t>(id)), token);
   }
   Hash hash;
   hash.add(token);
   if (const int32_t found = find(hash, {}, token); found >= 0) {
-    fail(ErrorCode::kInvalidFile, "{}: expected each token once, found \"{}\" with ids {} and {}", source_,
-         token, found, id);
+    fail(ErrorCode::kInvalidFile, "{}: expected each token once, found \"{}\" with ids {} and {}", source_, token,
+         found, id);
   }
   if (2 * (size_ + 1) > slots_.size()) grow();
   if (id >= id_limit()) tokens_.resize(static_cast<size_t>(id) + 1);
@@ -55,8 +55,8 @@ void Vocabulary::insert(uint64_t mixed, int32_t id) {
   while (slots_[slot].id >= 0) {
     slot = (slot + 1) & (slots_.size() - 1);
     if (++probes > kMaxProbes) {
-      fail(ErrorCode::kInvalidFile, "{}: expected tokens like a vocabulary's, found {} that share a hash",
-           source_, probes);
+      fail(ErrorCode::kInvalidFile, "{}: expected tokens like a vocabulary's, found {} that share a hash", source_,
+           probes);
     }
   }
   slots_[slot] = {tag_of(mixed), id};

@@ -9,9 +9,8 @@ WordPiece::WordPiece(Vocabulary vocabulary, Options options, const std::string& 
     : vocabulary_(std::move(vocabulary)), options_(std::move(options)) {
   const auto unknown = vocabulary_.find(options_.unknown_token);
   if (!unknown) {
-    fail(ErrorCode::kInvalidFile,
-         "{}: expected the unknown token \"{}\" in the vocabulary, found {} other tokens", source,
-         options_.unknown_token, vocabulary_.size());
+    fail(ErrorCode::kInvalidFile, "{}: expected the unknown token \"{}\" in the vocabulary, found {} other tokens",
+         source, options_.unknown_token, vocabulary_.size());
   }
   unknown_id_ = *unknown;
   continuation_hash_.add(options_.continuation_prefix);
@@ -47,8 +46,7 @@ bool WordPiece::too_long(std::string_view piece) const {
 
 // The longest token among prefix + text[0, n) for every n that ends a code point; `hash` is that of the
 // prefix.
-WordPiece::Match WordPiece::longest_match(Vocabulary::Hash hash, std::string_view prefix,
-                                          std::string_view text) const {
+WordPiece::Match WordPiece::longest_match(Vocabulary::Hash hash, std::string_view prefix, std::string_view text) const {
   Match longest;
   if (prefix.size() > vocabulary_.max_token_bytes()) return longest;
   const size_t limit = std::min(text.size(), vocabulary_.max_token_bytes() - prefix.size());

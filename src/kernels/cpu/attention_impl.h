@@ -19,6 +19,8 @@
 namespace remuda::kernels {
 namespace {
 
+constexpr int kShortRows = 4;  // Queries at a time for sequences shorter than V::kRows.
+
 // c = a b for `rows` x (columns vectors): a[r][i] is a scalar, b + i * b_step + n * b_next the n-th vector of row i.
 struct BlockProduct {
   const float* a;
@@ -32,7 +34,7 @@ struct BlockProduct {
 template <typename V, int kRows, int kColumns, typename Store>
 inline void block_product(const BlockProduct& p, Store store) {
   V sums[kRows][kColumns];
-#pragma GCC unroll 8
+#pragma GCC unroll 12
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
     for (int n = 0; n < kColumns; ++n) sums[r][n] = V::zero();
@@ -42,14 +44,14 @@ inline void block_product(const BlockProduct& p, Store store) {
     V columns[kColumns];
 #pragma GCC unroll 4
     for (int n = 0; n < kColumns; ++n) columns[n] = V::load(b + n * p.b_next);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r) {
       const V a = V::set(p.a[r * p.a_stride + i]);
 #pragma GCC unroll 4
       for (int n = 0; n < kColumns; ++n) sums[r][n] = fma(a, columns[n], sums[r][n]);
     }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 12
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
     for (int n = 0; n < kColumns; ++n) store(r, n, sums[r][n]);
@@ -127,21 +129,19 @@ inline void compute_scores(const AttentionHead& head, const HeadScratch<V>& scra
 template <typename V>
 inline float softmax_row(float* scores, int64_t length, const float* bias) {
   constexpr int64_t kWidth = V::kWidth;
-  const int64_t whole = length / kWidth * kWidth;
-  const int rest = static_cast<int>(length - whole);
-  if (rest != 0) {
-    for (int64_t s = length; s < whole + kWidth; ++s) scores[s] = -__builtin_inff();
-  }
+  const int64_t last = (length - 1) / kWidth * kWidth;  // The last vector, which may be a partial one.
+  const int rest = static_cast<int>(length - last);
   if (bias != nullptr) {
-    for (int64_t s = 0; s < whole; s += kWidth) (V::load(scores + s) + V::load(bias + s)).store(scores + s);
-    if (rest != 0) (V::load(scores + whole, rest) + V::load(bias + whole, rest)).store(scores + whole, rest);
+    for (int64_t s = 0; s < last; s += kWidth) (V::load(scores + s) + V::load(bias + s)).store(scores + s);
+    (V::load(scores + last) + V::load(bias + last, rest)).store(scores + last);
   }
-  const int64_t padded = rest != 0 ? whole + kWidth : whole;
-  V maxima = V::load(scores);
-  for (int64_t s = kWidth; s < padded; s += kWidth) maxima = max(maxima, V::load(scores + s));
+  const V tail = V::first(V::load(scores + last), rest, -__builtin_inff());
+  V maxima = tail;
+  for (int64_t s = 0; s < last; s += kWidth) maxima = max(maxima, V::load(scores + s));
   const V maximum = V::set(maxima.max_element());
-  V sum = V::zero();
-  for (int64_t s = 0; s < padded; s += kWidth) {
+  V sum = vexp(tail - maximum);
+  sum.store(scores + last);
+  for (int64_t s = 0; s < last; s += kWidth) {
     const V weight = vexp(V::load(scores + s) - maximum);
     weight.store(scores + s);
     sum = sum + weight;
@@ -189,16 +189,28 @@ void attend_queries(const AttentionHead& head, const HeadScratch<V>& scratch, in
   weigh_values<V, kRows>(head, scratch, t, factors);
 }
 
+// The last block ends with the last query, and so may repeat some of the block before: the same queries give the same
+// bits, and a full block costs less than the narrow ones that would take its place.
+template <typename V, int kRows>
+void attend_in_blocks(const AttentionHead& head, const HeadScratch<V>& scratch) {
+  const int64_t last = head.length - kRows;
+  for (int64_t t = 0; t < last; t += kRows) attend_queries<V, kRows>(head, scratch, t);
+  attend_queries<V, kRows>(head, scratch, last);
+}
+
 template <typename V>
 void attention_head(const AttentionHead& head) {
   static_assert(V::kRows <= kMaxQueryRows && V::kWidth <= kMaxVectorWidth);
   const HeadScratch<V> scratch(head);
   pack_keys<V>(head, scratch);
   pack_values<V>(head, scratch);
-  int64_t t = 0;
-  for (; t + V::kRows <= head.length; t += V::kRows) attend_queries<V, V::kRows>(head, scratch, t);
-  for (; t + 2 <= head.length; t += 2) attend_queries<V, 2>(head, scratch, t);
-  if (t < head.length) attend_queries<V, 1>(head, scratch, t);
+  if (head.length >= V::kRows) {
+    attend_in_blocks<V, V::kRows>(head, scratch);
+  } else if (head.length >= kShortRows) {
+    attend_in_blocks<V, kShortRows>(head, scratch);
+  } else {
+    attend_in_blocks<V, 1>(head, scratch);
+  }
 }
 
 }  // namespace

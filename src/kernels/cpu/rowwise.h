@@ -55,7 +55,7 @@ struct AttentionHead {
 
 // The widest vector, and the most query rows that are computed at a time, of any instruction set.
 constexpr int64_t kMaxVectorWidth = 16;
-constexpr int64_t kMaxQueryRows = 8;
+constexpr int64_t kMaxQueryRows = 12;
 
 constexpr int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 

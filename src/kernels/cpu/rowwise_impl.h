@@ -55,7 +55,7 @@ void layer_norm_rows(const LayerNormRows& a) {
                                  return d * d;
                                },
                                [x, means](int64_t c, int n) {
-                                 const V d = V::load(x + c, n) - V::first(means, n);
+                                 const V d = V::load(x + c, n) - V::first(means, n, 0.0f);
                                  return d * d;
                                }) /
                            count;

@@ -23,14 +23,33 @@ struct Avx2Vec {
   void store(float* p) const { _mm256_storeu_ps(p, v); }
   static Avx2Vec load(const float* p, int count) { return {_mm256_maskload_ps(p, mask(count))}; }
   void store(float* p, int count) const { _mm256_maskstore_ps(p, mask(count), v); }
-  static Avx2Vec first(Avx2Vec a, int count) { return {_mm256_and_ps(a.v, _mm256_castsi256_ps(mask(count)))}; }
+  static Avx2Vec first(Avx2Vec a, int count, float fill) {
+    return {_mm256_blendv_ps(_mm256_set1_ps(fill), a.v, _mm256_castsi256_ps(mask(count)))};
+  }
   static Avx2Vec load_f16(const void* p) { return {_mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p)))}; }
   static Avx2Vec load_f16(const void* p, int count) { return {_mm256_cvtph_ps(load_16bit(p, count))}; }
   static Avx2Vec load_bf16(const void* p) { return widen_bf16(_mm_loadu_si128(static_cast<const __m128i*>(p))); }
   static Avx2Vec load_bf16(const void* p, int count) { return widen_bf16(load_16bit(p, count)); }
 
   static void transpose(const float* from, int64_t stride, int rows, int64_t cols, float* to) {
-    for (int64_t c = 0; c < cols; ++c) {
+    int64_t c = 0;
+    for (; c + 4 <= cols; c += 4) {
+      // Lane l of row[r] is row 4 l + r, so transposing within the lanes puts all rows in order.
+      const auto quad = [&](int r) { return r < rows ? _mm_loadu_ps(from + r * stride + c) : _mm_setzero_ps(); };
+      Native row[4];
+      for (int r = 0; r < 4; ++r) {
+        row[r] = _mm256_set_m128(quad(r + 4), quad(r));
+      }
+      const Native a = _mm256_unpacklo_ps(row[0], row[1]);
+      const Native b = _mm256_unpacklo_ps(row[2], row[3]);
+      const Native d = _mm256_unpackhi_ps(row[0], row[1]);
+      const Native e = _mm256_unpackhi_ps(row[2], row[3]);
+      Avx2Vec{_mm256_shuffle_ps(a, b, _MM_SHUFFLE(1, 0, 1, 0))}.store(to + c * kWidth);
+      Avx2Vec{_mm256_shuffle_ps(a, b, _MM_SHUFFLE(3, 2, 3, 2))}.store(to + (c + 1) * kWidth);
+      Avx2Vec{_mm256_shuffle_ps(d, e, _MM_SHUFFLE(1, 0, 1, 0))}.store(to + (c + 2) * kWidth);
+      Avx2Vec{_mm256_shuffle_ps(d, e, _MM_SHUFFLE(3, 2, 3, 2))}.store(to + (c + 3) * kWidth);
+    }
+    for (; c < cols; ++c) {
       for (int r = 0; r < kWidth; ++r) to[c * kWidth + r] = r < rows ? from[r * stride + c] : 0.0f;
     }
   }

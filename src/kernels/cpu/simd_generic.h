@@ -40,9 +40,9 @@ struct GenericVec {
     return r;
   }
   void store(float* p, int count) const { __builtin_memcpy(p, &v, sizeof(float) * static_cast<size_t>(count)); }
-  // The first `count` elements of a; the others are zero.
-  static GenericVec first(GenericVec a, int count) {
-    for (int i = count; i < kWidth; ++i) a.v[i] = 0.0f;
+  // The first `count` elements of a; the others are `fill`.
+  static GenericVec first(GenericVec a, int count, float fill) {
+    for (int i = count; i < kWidth; ++i) a.v[i] = fill;
     return a;
   }
   // From 16-bit formats, little endian, at any address.
@@ -62,7 +62,20 @@ struct GenericVec {
   // to[c][r] = from[r][c] for `rows` (1 to kWidth) rows `stride` apart; rows that are missing become zeros. `to` has
   // rows of kWidth.
   static void transpose(const float* from, int64_t stride, int rows, int64_t cols, float* to) {
-    for (int64_t c = 0; c < cols; ++c) {
+    int64_t c = 0;
+    for (; c + 4 <= cols; c += 4) {
+      Native row[4];
+      for (int r = 0; r < 4; ++r) row[r] = r < rows ? load(from + r * stride + c).v : Native{};
+      const Native a = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5);
+      const Native b = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5);
+      const Native d = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7);
+      const Native e = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
+      GenericVec{__builtin_shufflevector(a, b, 0, 1, 4, 5)}.store(to + c * kWidth);
+      GenericVec{__builtin_shufflevector(a, b, 2, 3, 6, 7)}.store(to + (c + 1) * kWidth);
+      GenericVec{__builtin_shufflevector(d, e, 0, 1, 4, 5)}.store(to + (c + 2) * kWidth);
+      GenericVec{__builtin_shufflevector(d, e, 2, 3, 6, 7)}.store(to + (c + 3) * kWidth);
+    }
+    for (; c < cols; ++c) {
       for (int r = 0; r < kWidth; ++r) to[c * kWidth + r] = r < rows ? from[r * stride + c] : 0.0f;
     }
   }

@@ -52,13 +52,25 @@ inline V vgelu(V x) {
   const V limit = V::set(5.5f);  // |x| Q(|x|) = 1e-7
   // Q(5.5 (1 + u) / 2) for u in [-1, 1], fitted with the weight 1 + u.
   const V u = fma(min(limit, magnitude), V::set(2.0f / 5.5f), V::set(-1.0f));
-  constexpr float kTail[] = {2.979762852e-03f,  -2.500730753e-02f, 9.455893934e-02f,  -2.068468034e-01f,
-                             2.718836367e-01f,  -1.765996963e-01f, -5.152218416e-02f, 2.148091793e-01f,
-                             -1.616064161e-01f, -2.287171967e-02f, 1.271872967e-01f,  -7.128993422e-02f,
-                             -3.116866015e-02f, 5.286403373e-02f,  -7.957555354e-03f, -1.755999401e-02f,
-                             7.089609746e-03f,  2.502216492e-03f,  -1.444386318e-03f};
-  V q = V::set(kTail[18]);
-  for (int i = 17; i >= 0; --i) q = fma(q, u, V::set(kTail[i]));
+  V q = V::set(-1.444386318e-03f);
+  q = fma(q, u, V::set(2.502216492e-03f));
+  q = fma(q, u, V::set(7.089609746e-03f));
+  q = fma(q, u, V::set(-1.755999401e-02f));
+  q = fma(q, u, V::set(-7.957555354e-03f));
+  q = fma(q, u, V::set(5.286403373e-02f));
+  q = fma(q, u, V::set(-3.116866015e-02f));
+  q = fma(q, u, V::set(-7.128993422e-02f));
+  q = fma(q, u, V::set(1.271872967e-01f));
+  q = fma(q, u, V::set(-2.287171967e-02f));
+  q = fma(q, u, V::set(-1.616064161e-01f));
+  q = fma(q, u, V::set(2.148091793e-01f));
+  q = fma(q, u, V::set(-5.152218416e-02f));
+  q = fma(q, u, V::set(-1.765996963e-01f));
+  q = fma(q, u, V::set(2.718836367e-01f));
+  q = fma(q, u, V::set(-2.068468034e-01f));
+  q = fma(q, u, V::set(9.455893934e-02f));
+  q = fma(q, u, V::set(-2.500730753e-02f));
+  q = fma(q, u, V::set(2.979762852e-03f));
   const V tail = select_less(magnitude, limit, magnitude * q, V::zero());
   return max(V::zero(), x) - tail;
 }
