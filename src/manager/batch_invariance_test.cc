@@ -96,7 +96,7 @@ TEST_P(BatchInvariance, OnAnyInstanceWhileOthersCompute) {
 
 INSTANTIATE_TEST_SUITE_P(Precisions, BatchInvariance,
                          testing::Values(Precision::kFp32, Precision::kBf16, Precision::kInt8),
-                         [](const auto& info) { return std::string(to_string(info.param)); });
+                         [](const auto& test) { return std::string(to_string(test.param)); });
 
 }  // namespace
 }  // namespace remuda
