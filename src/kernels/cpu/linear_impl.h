@@ -4,6 +4,8 @@
 // Weights are packed in panels of V::kColumns vectors of outputs. A tile of V::kRows rows times a panel is kept in
 // registers while the whole of in_features goes by, so each value of y is one chain of additions from the first input
 // to the last, whatever the size of the tile: its bits depend on its own row of x alone.
+//
+// The loops over a tile must be unrolled before the compiler decides what lives in registers, hence the pragmas.
 #pragma once
 
 #include "kernels/cpu/linear.h"
@@ -43,7 +45,6 @@ V apply(Activation activation, V x) {
 template <typename V>
 void finish(const LinearPanel& p, int64_t row, int64_t output, V sum) {
   const int64_t left = p.outputs - output;
-  if (left <= 0) return;
   float* y = p.y + row * p.y_stride + output;
   const float* residual = p.residual == nullptr ? nullptr : p.residual + row * p.residual_stride + output;
   if (left >= V::kWidth) {
@@ -51,12 +52,21 @@ void finish(const LinearPanel& p, int64_t row, int64_t output, V sum) {
     sum = apply(p.activation, sum);
     if (residual != nullptr) sum = sum + V::load(residual);
     sum.store(y);
-  } else {
+  } else if (left > 0) {
     const int count = static_cast<int>(left);
     if (p.bias != nullptr) sum = sum + V::load(p.bias + output, count);
     sum = apply(p.activation, sum);
     if (residual != nullptr) sum = sum + V::load(residual, count);
     sum.store(y, count);
+  }
+}
+
+// The sums of a tile, on their way from the registers that they were added up in to y. Not inlined: a call in sight of
+// those registers, none of which survives it, would make the compiler keep them in memory all along.
+template <typename V>
+[[gnu::noinline]] void finish_tile(const LinearPanel& p, int64_t row, int64_t rows, const float* sums) {
+  for (int64_t r = 0; r < rows; ++r, sums += kPanelOutputs<V>) {
+    for (int c = 0; c < V::kColumns; ++c) finish(p, row + r, c * V::kWidth, V::load(sums + c * V::kWidth));
   }
 }
 
@@ -97,20 +107,29 @@ struct FloatProduct {
     const int64_t stride = p.x_stride_bytes / static_cast<int64_t>(sizeof(float));
     const auto* w = reinterpret_cast<const Element*>(p.panel);
     V sums[kRows][V::kColumns];
-    for (auto& row_sums : sums) {
-      for (V& sum : row_sums) sum = V::zero();
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+      for (int c = 0; c < V::kColumns; ++c) sums[r][c] = V::zero();
     }
     for (int64_t k = 0; k < p.in_features; ++k, w += kOutputs) {
       V weights[V::kColumns];
+#pragma GCC unroll 4
       for (int c = 0; c < V::kColumns; ++c) weights[c] = Weights<V>::load(w + c * V::kWidth);
+#pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) {
         const V value = V::set(x[r * stride + k]);
+#pragma GCC unroll 4
         for (int c = 0; c < V::kColumns; ++c) sums[r][c] = fma(value, weights[c], sums[r][c]);
       }
     }
+    alignas(64) float out[kRows][kOutputs];
+#pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
-      for (int c = 0; c < V::kColumns; ++c) finish(p, row + r, c * V::kWidth, sums[r][c]);
+#pragma GCC unroll 4
+      for (int c = 0; c < V::kColumns; ++c) sums[r][c].store(out[r] + c * V::kWidth);
     }
+    finish_tile<V>(p, row, kRows, out[0]);
   }
 };
 
@@ -134,26 +153,35 @@ struct GroupedProduct {
     const auto* w = reinterpret_cast<const Weight*>(p.panel);
     const std::byte* tail = p.panel + weight_bytes(p.in_features);
     typename G::Sums sums[kRows][V::kColumns];
+#pragma GCC unroll 4
     for (int c = 0; c < V::kColumns; ++c) {
       const auto first = G::first_sums(tail, c);
+#pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) sums[r][c] = first;
     }
     const int64_t count = groups(p.in_features);
     constexpr int64_t kInputBytes = G::kGroup * static_cast<int64_t>(sizeof(Input));
     for (int64_t g = 0; g < count; ++g, w += kOutputs * G::kGroup) {
       typename G::Operand weights[V::kColumns];
+#pragma GCC unroll 4
       for (int c = 0; c < V::kColumns; ++c) weights[c] = G::load(w + c * V::kWidth * G::kGroup);
+#pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) {
         const auto inputs = G::broadcast(x + r * p.x_stride_bytes + g * kInputBytes);
+#pragma GCC unroll 4
         for (int c = 0; c < V::kColumns; ++c) sums[r][c] = G::multiply_add(sums[r][c], inputs, weights[c]);
       }
     }
+    alignas(64) float out[kRows][kOutputs];
+#pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       const std::byte* row_tail = x + r * p.x_stride_bytes + count * kInputBytes;
+#pragma GCC unroll 4
       for (int c = 0; c < V::kColumns; ++c) {
-        finish(p, row + r, c * V::kWidth, G::scale(G::to_float(sums[r][c]), row_tail, tail, c));
+        G::scale(G::to_float(sums[r][c]), row_tail, tail, c).store(out[r] + c * V::kWidth);
       }
     }
+    finish_tile<V>(p, row, kRows, out[0]);
   }
 };
 
