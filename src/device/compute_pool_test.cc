@@ -154,33 +154,41 @@ TEST_P(ComputePoolTest, ParkedWorkersWakeUp) {
   }
 }
 
-// While a second caller keeps its core busy, a worker must leave the first one's job, and come back afterwards.
-TEST(ComputePool, WorkersMakeRoomForCallers) {
-  ComputePool pool(2);
-  std::atomic<bool> stop{false}, second_caller_in{false};
-  std::atomic<int> workers_beside_both{0};
-  const auto main_thread = std::this_thread::get_id();
-  std::thread second([&] {
-    while (!stop) {
-      pool.parallel_for(2, 1, [&](int64_t, int64_t) {
-        second_caller_in = true;
-        std::this_thread::sleep_for(1ms);
-        second_caller_in = false;
-      });
-    }
-  });
-  const auto second_id = second.get_id();
-  for (int repeat = 0; repeat < 30; ++repeat) {
-    pool.parallel_for(20, 1, [&](int64_t, int64_t) {
-      const auto self = std::this_thread::get_id();
-      if (self != main_thread && self != second_id && second_caller_in) workers_beside_both.fetch_add(1);
-      std::this_thread::sleep_for(100us);
-    });
+void spin_for(std::chrono::microseconds time) {
+  const auto end = std::chrono::steady_clock::now() + time;
+  while (std::chrono::steady_clock::now() < end) {
   }
-  stop = true;
+}
+
+// Two threads, and a second caller enters while the worker helps the first: the worker must leave at the end of its
+// range, and come back when the second caller has gone.
+TEST(ComputePool, WorkersMakeRoomForCallersAndComeBack) {
+  enum Phase { kWorkerAwaited, kSecondMayEnter, kSecondIsIn, kSecondHasLeft, kWorkerIsBack };
+  ComputePool pool(2);
+  std::atomic<int> phase{kWorkerAwaited}, worker_ranges_beside_both{0};
+  const auto first = std::this_thread::get_id();
+  const auto deadline = std::chrono::steady_clock::now() + 20s;
+  std::thread second([&] {
+    while (phase != kSecondMayEnter && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+    pool.parallel_for(3, 1, [&, self = std::this_thread::get_id()](int64_t begin, int64_t) {
+      if (std::this_thread::get_id() != self || begin != 0) return;
+      phase = kSecondIsIn;
+      std::this_thread::sleep_for(20ms);
+    });
+    phase = kSecondHasLeft;
+  });
+  pool.parallel_for(1 << 20, 1, [&](int64_t, int64_t) {
+    if (phase == kWorkerIsBack || std::chrono::steady_clock::now() > deadline) return;
+    if (std::this_thread::get_id() != first) {
+      if (phase == kWorkerAwaited) phase = kSecondMayEnter;
+      if (phase == kSecondIsIn) worker_ranges_beside_both.fetch_add(1);
+      if (phase == kSecondHasLeft) phase = kWorkerIsBack;
+    }
+    spin_for(20us);
+  });
   second.join();
-  // A range that the worker had begun may overlap; most of the 600 must not.
-  EXPECT_LT(workers_beside_both, 300);
+  EXPECT_EQ(phase, kWorkerIsBack) << "the worker did not come, or not come back";
+  EXPECT_LE(worker_ranges_beside_both, 1) << "ranges that it began while both callers computed";
 }
 
 TEST(ComputePool, CreatedAndDestroyedAtOnce) {

@@ -124,29 +124,43 @@ inline void compute_scores(const AttentionHead& head, const HeadScratch<V>& scra
   }
 }
 
-// Turns a row of scores into exp(score - maximum), and returns 1 / their sum. Keys past the end get weight 0. A score
-// that is NaN, or +infinity, makes every weight's sum NaN, and so the token's whole output.
 template <typename V>
-inline float softmax_row(float* scores, int64_t length, const float* bias) {
+inline void add_bias(float* scores, const float* bias, int64_t last, int rest) {
+  for (int64_t s = 0; s < last; s += V::kWidth) (V::load(scores + s) + V::load(bias + s)).store(scores + s);
+  (V::load(scores + last) + V::load(bias + last, rest)).store(scores + last);
+}
+
+// Turns rows of scores into exp(score - their maximum), and gives 1 / their sums. Keys past the end get weight 0. A
+// score that is NaN, or +infinity, makes the row's sum NaN, and so the token's whole output.
+//
+// Three loops over the rows, so that the slow horizontal steps of one row overlap with those of the others.
+template <typename V, int kRows>
+inline void softmax(const AttentionHead& head, const HeadScratch<V>& scratch, int64_t t, float* factors) {
   constexpr int64_t kWidth = V::kWidth;
-  const int64_t last = (length - 1) / kWidth * kWidth;  // The last vector, which may be a partial one.
-  const int rest = static_cast<int>(length - last);
-  if (bias != nullptr) {
-    for (int64_t s = 0; s < last; s += kWidth) (V::load(scores + s) + V::load(bias + s)).store(scores + s);
-    (V::load(scores + last) + V::load(bias + last, rest)).store(scores + last);
+  const int64_t last = (head.length - 1) / kWidth * kWidth;  // The last vector, which may be a partial one.
+  const int rest = static_cast<int>(head.length - last);
+  float maximum[kRows];
+  for (int r = 0; r < kRows; ++r) {
+    float* scores = scratch.scores + r * scratch.score_stride;
+    if (head.bias != nullptr) add_bias<V>(scores, head.bias - (t + r), last, rest);
+    V maxima = V::first(V::load(scores + last), rest, -__builtin_inff());
+    for (int64_t s = 0; s < last; s += kWidth) maxima = max(maxima, V::load(scores + s));
+    maximum[r] = maxima.max_element();
   }
-  const V tail = V::first(V::load(scores + last), rest, -__builtin_inff());
-  V maxima = tail;
-  for (int64_t s = 0; s < last; s += kWidth) maxima = max(maxima, V::load(scores + s));
-  const V maximum = V::set(maxima.max_element());
-  V sum = vexp(tail - maximum);
-  sum.store(scores + last);
-  for (int64_t s = 0; s < last; s += kWidth) {
-    const V weight = vexp(V::load(scores + s) - maximum);
-    weight.store(scores + s);
-    sum = sum + weight;
+  V sums[kRows];
+  for (int r = 0; r < kRows; ++r) {
+    float* scores = scratch.scores + r * scratch.score_stride;
+    const V shift = V::set(maximum[r]);
+    V sum = vexp(V::first(V::load(scores + last), rest, -__builtin_inff()) - shift);
+    sum.store(scores + last);
+    for (int64_t s = 0; s < last; s += kWidth) {
+      const V weight = vexp(V::load(scores + s) - shift);
+      weight.store(scores + s);
+      sum = sum + weight;
+    }
+    sums[r] = sum;
   }
-  return 1.0f / sum.sum();
+  for (int r = 0; r < kRows; ++r) factors[r] = 1.0f / sums[r].sum();
 }
 
 template <typename V, int kRows>
@@ -182,10 +196,7 @@ template <typename V, int kRows>
 void attend_queries(const AttentionHead& head, const HeadScratch<V>& scratch, int64_t t) {
   compute_scores<V, kRows>(head, scratch, t);
   float factors[kRows];
-  for (int r = 0; r < kRows; ++r) {
-    const float* bias = head.bias != nullptr ? head.bias - (t + r) : nullptr;
-    factors[r] = softmax_row<V>(scratch.scores + r * scratch.score_stride, head.length, bias);
-  }
+  softmax<V, kRows>(head, scratch, t, factors);
   weigh_values<V, kRows>(head, scratch, t, factors);
 }
 

@@ -5,14 +5,28 @@
 #ifndef REMUDA_SIMDE
 #include <immintrin.h>
 #else
-#define SIMDE_ENABLE_NATIVE_ALIASES
+// Not SIMDE_ENABLE_NATIVE_ALIASES: its aliases for BF16 clash with Clang's own headers.
+#define SIMDE_X86_SSE3_ENABLE_NATIVE_ALIASES
+#define SIMDE_X86_AVX_ENABLE_NATIVE_ALIASES
+#define SIMDE_X86_AVX2_ENABLE_NATIVE_ALIASES
+#define SIMDE_X86_FMA_ENABLE_NATIVE_ALIASES
+#define SIMDE_X86_F16C_ENABLE_NATIVE_ALIASES
+#define SIMDE_X86_AVX512F_ENABLE_NATIVE_ALIASES
+#define SIMDE_X86_AVX512BW_ENABLE_NATIVE_ALIASES
+#define SIMDE_X86_AVX512DQ_ENABLE_NATIVE_ALIASES
+#define SIMDE_X86_AVX512VL_ENABLE_NATIVE_ALIASES
 #include <simde/x86/avx512.h>
 #include <simde/x86/f16c.h>
 
 #include "tensor/float16.h"
 
+using __m512 = simde__m512;
+using __m512i = simde__m512i;
 using __mmask16 = simde__mmask16;
 
+#ifndef _CMP_LT_OQ
+#define _CMP_LT_OQ SIMDE_CMP_LT_OQ
+#endif
 #ifndef _MM_FROUND_NO_EXC
 #define _MM_FROUND_NO_EXC SIMDE_MM_FROUND_NO_EXC
 #endif

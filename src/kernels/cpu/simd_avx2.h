@@ -71,9 +71,9 @@ struct Avx2Vec {
   }
   friend Avx2Vec round(Avx2Vec a) { return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
   friend Avx2Vec scale_pow2(Avx2Vec a, Avx2Vec n) {
-    const __m256i whole = _mm256_cvtps_epi32(n.v);
-    const __m256i half = _mm256_srai_epi32(whole, 1);
-    return a * pow2(half) * pow2(_mm256_sub_epi32(whole, half));
+    const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n.v), _mm256_set1_epi32(127));
+    const __m256i bits = _mm256_slli_epi32(_mm256_max_epi32(exponent, _mm256_setzero_si256()), 23);
+    return {_mm256_mul_ps(a.v, _mm256_castsi256_ps(bits))};
   }
 
   float sum() const {
@@ -90,9 +90,6 @@ struct Avx2Vec {
  private:
   static __m256i mask(int count) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-  }
-  static Avx2Vec pow2(__m256i n) {
-    return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23))};
   }
   static __m128i load_16bit(const void* p, int count) {
     __m128i bits = _mm_setzero_si128();

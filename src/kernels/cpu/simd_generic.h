@@ -103,11 +103,11 @@ struct GenericVec {
     const GenericVec magic = set(12582912.0f);  // 1.5 * 2^23: the sum has no bits left for a fraction.
     return (a + magic) - magic;
   }
-  // a * 2^n for integral n in [-252, 254].
+  // a * 2^n for integral n in [-151, 128] and a near 1. Where n is below -126 the result is 0 or has lost bits, and for
+  // 128 it is infinite.
   friend GenericVec scale_pow2(GenericVec a, GenericVec n) {
-    const Bits whole = __builtin_convertvector(n.v, Bits);
-    const Bits half = whole >> 1;
-    return a * from_bits((half + 127) << 23) * from_bits((whole - half + 127) << 23);
+    const Bits exponent = __builtin_convertvector(n.v, Bits) + 127;
+    return a * from_bits((exponent > 0 ? exponent : Bits{}) << 23);
   }
 
   // Horizontal, in an order that is fixed for each width.
