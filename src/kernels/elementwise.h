@@ -1,6 +1,6 @@
-// Row-wise kernels: layer normalisation, embedding lookup, pooling's sums, vector norms. Every row is independent of
 // Row-wise kernels: layer normalisation, embedding lookup, activations. Every row is independent of the others, bit for
 // bit.
+#pragma once
 
 #include <cstdint>
 #include <span>
