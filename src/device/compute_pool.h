@@ -56,7 +56,7 @@ class ComputePool {
   std::unique_ptr<State> state_;
 };
 
-// CPUs that this process may use: the smaller of its affinity mask and its cgroup's quota (v1 or v2), at
+// CPUs that this process may use: the smaller of its affinity mask and its cgroup's quota (v1 or v2) rounded up, at
 // least 1.
 int available_threads();
 
