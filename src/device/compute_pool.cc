@@ -103,19 +103,17 @@ class CurrentPool {
 
 // Invariants, all of them under `mutex`:
 //
-//  1. A job is listed from its publication until somebody notices that its ranges are used up, so every
-//  listed job
+//  1. A job is listed from its publication until somebody notices that its ranges are used up, so every listed job
 //     belongs to a caller who is still inside run().
-//  2. A worker touches a job only between ++helpers (while the job is listed) and --helpers, which is its
-//  last access;
+//  2. A worker touches a job only between ++helpers (while the job is listed) and --helpers, which is its last access;
 //     the caller returns only after it has seen helpers == 0 with the job no longer listed.
-//  3. `active` counts the threads that execute ranges: callers, and workers inside a job. A worker joins only
-//  while
+//  3. `active` counts the threads that execute ranges: callers, and workers inside a job. A worker joins only while
 //     active < threads, and leaves after its range when callers have pushed active above threads.
-//  4. No lost wake-up: whoever makes "a job is listed, active < threads, a worker is parked" true (by
-//  publishing a job
-//     or by lowering `active`) notifies one worker, and that worker notifies the next if it still holds. A
-//     worker parks only after it has seen the condition false under the mutex.
+//  4. No lost wake-up. A worker parks only after it has seen, under the mutex, that there is no listed job or no room
+//     for it (active == threads). A caller that changes either, by publishing or by leaving, notifies one worker; a
+//     worker that leaves a job looks for the next one itself; and each worker that joins a job with ranges left
+//     notifies two more. So a wake-up, which costs a system call, is paid once by the caller, and the rest is spread
+//     over a tree of workers.
 struct ComputePool::State {
   explicit State(int thread_count) : threads(thread_count) {}
 
@@ -187,9 +185,9 @@ void ComputePool::State::execute(Job& job, bool is_worker) {
 void ComputePool::State::help(Job& job, std::unique_lock<std::mutex>& lock) {
   job.helpers.fetch_add(1, std::memory_order_relaxed);
   add_active(1);
-  const bool notify = must_notify() && job.has_ranges();
+  const int notifications = must_notify() && job.has_ranges() ? std::min(parked, 2) : 0;
   lock.unlock();
-  if (notify) work.notify_one();
+  for (int i = 0; i < notifications; ++i) work.notify_one();
 
   execute(job, /*is_worker=*/true);
 

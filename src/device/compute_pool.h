@@ -33,8 +33,9 @@ class ComputePool {
 
   // Calls body(begin, end) for disjoint ranges that cover [0, count), each at most `grain` long, on the caller and on
   // idle workers, and returns when all are done. Who runs which range, and when, is not defined: results must not
-  // depend on it. When a body throws, ranges that have not begun are left out, and the first exception is thrown again
-  // here once the others have ended. Thread-safe, and may be called from inside a body.
+  // depend on it, and ranges must not wait for each other. When a body throws, ranges that have not begun are left out,
+  // and the first exception is thrown again here once the others have ended. Thread-safe, and may be called from inside
+  // a body.
   template <typename Body>
   void parallel_for(int64_t count, int64_t grain, Body&& body) {
     run(count, grain, RangeFunction{&body, [](const void* b, int64_t begin, int64_t end) {
@@ -55,7 +56,7 @@ class ComputePool {
   std::unique_ptr<State> state_;
 };
 
-// CPUs that this process may use: the smaller of its affinity mask and its cgroup's quota (v1 or v2), at
+// CPUs that this process may use: the smaller of its affinity mask and its cgroup's quota (v1 or v2) rounded up, at
 // least 1.
 int available_threads();
 

@@ -163,7 +163,7 @@ void spin_for(std::chrono::microseconds time) {
 // Two threads, and a second caller enters while the worker helps the first: the worker must leave at the end of its
 // range, and come back when the second caller has gone.
 TEST(ComputePool, WorkersMakeRoomForCallersAndComeBack) {
-  enum Phase { kWorkerAwaited, kSecondMayEnter, kSecondIsIn, kSecondHasLeft, kWorkerIsBack };
+  enum Phase { kWorkerAwaited, kSecondMayEnter, kSecondIsIn, kSecondLeaves, kSecondHasLeft, kWorkerIsBack };
   ComputePool pool(2);
   std::atomic<int> phase{kWorkerAwaited}, worker_ranges_beside_both{0};
   const auto first = std::this_thread::get_id();
@@ -174,6 +174,7 @@ TEST(ComputePool, WorkersMakeRoomForCallersAndComeBack) {
       if (std::this_thread::get_id() != self || begin != 0) return;
       phase = kSecondIsIn;
       std::this_thread::sleep_for(20ms);
+      phase = kSecondLeaves;
     });
     phase = kSecondHasLeft;
   });

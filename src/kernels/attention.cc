@@ -8,8 +8,8 @@
 namespace remuda::kernels {
 namespace {
 
-// Multiply-adds that a thread should have before it is worth waking another: a few microseconds of work.
-constexpr int64_t kWorkPerRange = 128 * 1024;
+// Multiply-adds in a range: a microsecond of work, several times what handing it over costs.
+constexpr int64_t kWorkPerRange = 64 * 1024;
 
 // Grows to the longest sequence that the thread has met, and stays: no allocation in the steady state.
 float* thread_scratch(int64_t floats) {

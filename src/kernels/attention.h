@@ -23,7 +23,10 @@ struct AttentionShape {
 //   relative_bias  [num_heads, 2 * max_distance + 1], entry [h][s - t + max_distance], or data == nullptr;
 //                  no sequence may be longer than max_distance + 1
 //
-// Vaswani et al. 2017, equation 1. A token's result depends on its own sequence alone, bit for bit.
+// Vaswani et al. 2017, equation 1. A token's result depends on its own sequence alone, bit for bit. `out` must not
+// overlap the inputs. A NaN among a head's scores for a token makes all of that head's output for it NaN. Throws
+// Error(kInvalidArgument) where shapes or offsets do not fit. Each thread keeps scratch memory for the longest sequence
+// that it has met: about 2 * length * head_dim floats.
 void attention(MatrixView<const float> q, MatrixView<const float> k, MatrixView<const float> v,
                std::span<const int64_t> offsets, AttentionShape shape, float scale,
                MatrixView<const float> relative_bias, MatrixView<float> out, ComputePool& pool, Isa isa = active_isa());

@@ -9,8 +9,8 @@
 namespace remuda::kernels {
 namespace {
 
-// Elements that a thread should have before it is worth waking another: a few microseconds of work.
-constexpr int64_t kElementsPerRange = 16 * 1024;
+// Elements in a range: a microsecond of work, several times what handing it over costs.
+constexpr int64_t kElementsPerRange = 8 * 1024;
 
 int64_t rows_per_range(int64_t cols) { return std::max<int64_t>(1, kElementsPerRange / std::max<int64_t>(cols, 1)); }
 

@@ -1,5 +1,5 @@
-// Row-wise kernels: layer normalisation, embedding lookup, pooling's sums, vector norms. Every row is
-// independent of the others, bit for bit.
+// Row-wise kernels: layer normalisation, embedding lookup, activations. Every row is independent of the others, bit for
+// bit.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,9 @@ namespace remuda::kernels {
 void layer_norm(MatrixView<const float> x, const float* gamma, const float* beta, float epsilon, MatrixView<float> y,
                 ComputePool& pool, Isa isa = active_isa());
 
-// y[i] = table[ids[i]] as floats, plus, where given, one row of each of `added` (position and type
-// embeddings). table: [vocabulary, cols] of dtype F32, F16 or BF16, read where it lies; ids must be in range.
+// y[i] = table[ids[i]] as floats, plus, where given, one row of each of `added` (position and type embeddings).
+// table: [vocabulary, cols] of dtype F32, F16 or BF16, read where it lies, at any address. Throws
+// Error(kInvalidArgument) that names the first id out of range.
 struct AddedRows {
   MatrixView<const float> table;
   std::span<const int32_t> ids;  // One a row of y.
@@ -26,7 +27,8 @@ struct AddedRows {
 void gather_rows(const TensorView& table, std::span<const int32_t> ids, std::span<const AddedRows> added,
                  MatrixView<float> y, ComputePool& pool, Isa isa = active_isa());
 
-// Applies an activation to n floats in place (models with layers that are not products).
+// Applies an activation to n floats in place (models with layers that are not products), on the calling thread. A NaN
+// stays a NaN; errors are stated in cpu/simd_math.h.
 void activate(Activation activation, float* x, int64_t n, Isa isa = active_isa());
 
 }  // namespace remuda::kernels

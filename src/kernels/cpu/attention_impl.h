@@ -31,8 +31,10 @@ struct BlockProduct {
   int64_t inner;
 };
 
+// store(r, n, sum) is called for every row and column. It should capture by value: a store through a pointer to vectors
+// may, for all the compiler knows, change anything that is captured by reference.
 template <typename V, int kRows, int kColumns, typename Store>
-inline void block_product(const BlockProduct& p, Store store) {
+[[gnu::always_inline]] inline void block_product(const BlockProduct& p, Store store) {
   V sums[kRows][kColumns];
 #pragma GCC unroll 12
   for (int r = 0; r < kRows; ++r) {
@@ -103,24 +105,26 @@ void pack_values(const AttentionHead& head, const HeadScratch<V>& scratch) {
 // scores[r][s] = scale * q[t + r] . k[s], for all keys.
 template <typename V, int kRows>
 inline void compute_scores(const AttentionHead& head, const HeadScratch<V>& scratch, int64_t t) {
-  const V scale = V::set(head.scale);
   BlockProduct product{.a = head.q + t * head.q_stride,
                        .a_stride = head.q_stride,
                        .b = scratch.keys,
                        .b_step = V::kWidth,
                        .b_next = V::kWidth * head.head_dim,
                        .inner = head.head_dim};
-  int64_t panel = 0;
-  const auto store = [&](int r, int n, V sum) {
-    (sum * scale).store(scratch.scores + r * scratch.score_stride + (panel + n) * V::kWidth);
+  float* scores = scratch.scores;
+  const auto store_to = [scale = V::set(head.scale), stride = scratch.score_stride](float* to) {
+    return [=](int r, int n, V sum) { (sum * scale).store(to + r * stride + n * V::kWidth); };
   };
-  for (; panel + V::kColumns <= scratch.panels; panel += V::kColumns) {
-    block_product<V, kRows, V::kColumns>(product, store);
+  int64_t left = scratch.panels;
+  for (; left >= V::kColumns; left -= V::kColumns) {
+    block_product<V, kRows, V::kColumns>(product, store_to(scores));
     product.b += V::kColumns * product.b_next;
+    scores += V::kColumns * V::kWidth;
   }
-  for (; panel < scratch.panels; ++panel) {
-    block_product<V, kRows, 1>(product, store);
+  for (; left > 0; --left) {
+    block_product<V, kRows, 1>(product, store_to(scores));
     product.b += product.b_next;
+    scores += V::kWidth;
   }
 }
 
@@ -163,6 +167,7 @@ inline void softmax(const AttentionHead& head, const HeadScratch<V>& scratch, in
   for (int r = 0; r < kRows; ++r) factors[r] = 1.0f / sums[r].sum();
 }
 
+// out[t + r] = factors[r] * scores[r] V.
 template <typename V, int kRows>
 inline void weigh_values(const AttentionHead& head, const HeadScratch<V>& scratch, int64_t t, const float* factors) {
   BlockProduct product{.a = scratch.scores,
@@ -171,25 +176,25 @@ inline void weigh_values(const AttentionHead& head, const HeadScratch<V>& scratc
                        .b_step = scratch.padded_dim,
                        .b_next = V::kWidth,
                        .inner = head.length};
-  int64_t column = 0;
-  const auto store = [&](int r, int n, V sum) {
-    const int64_t c = column + n * V::kWidth;
-    float* out = head.out + (t + r) * head.out_stride + c;
-    const V value = sum * V::set(factors[r]);
-    if (c + V::kWidth <= head.head_dim) {
-      value.store(out);
-    } else {
-      value.store(out, static_cast<int>(head.head_dim - c));
-    }
+  float* out = head.out + t * head.out_stride;
+  const auto store_to = [stride = head.out_stride, factors](float* to) {
+    return [=](int r, int n, V sum) { (sum * V::set(factors[r])).store(to + r * stride + n * V::kWidth); };
   };
-  for (; column + V::kColumns * V::kWidth <= scratch.padded_dim; column += V::kColumns * V::kWidth) {
-    block_product<V, kRows, V::kColumns>(product, store);
+  int64_t left = head.head_dim;
+  for (; left >= V::kColumns * V::kWidth; left -= V::kColumns * V::kWidth) {
+    block_product<V, kRows, V::kColumns>(product, store_to(out));
     product.b += V::kColumns * V::kWidth;
+    out += V::kColumns * V::kWidth;
   }
-  for (; column < scratch.padded_dim; column += V::kWidth) {
-    block_product<V, kRows, 1>(product, store);
+  for (; left >= V::kWidth; left -= V::kWidth) {
+    block_product<V, kRows, 1>(product, store_to(out));
     product.b += V::kWidth;
+    out += V::kWidth;
   }
+  if (left == 0) return;
+  block_product<V, kRows, 1>(product, [out, factors, stride = head.out_stride, left](int r, int, V sum) {
+    (sum * V::set(factors[r])).store(out + r * stride, static_cast<int>(left));
+  });
 }
 
 template <typename V, int kRows>
