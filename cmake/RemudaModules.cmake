@@ -13,6 +13,10 @@ endif()
 function(remuda_target_defaults target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wconversion
                                            -Wno-sign-conversion -Wno-psabi)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # GCC 12 sees reads of empty std::optionals, and overlaps in std::string's operator+, that there are not.
+    target_compile_options(${target} PRIVATE -Wno-maybe-uninitialized -Wno-restrict)
+  endif()
   if(REMUDA_WERROR)
     target_compile_options(${target} PRIVATE -Werror)
   endif()

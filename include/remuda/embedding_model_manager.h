@@ -30,16 +30,16 @@ class EmbeddingInstance : public ModelInstance {
 struct EmbedOptions {
   // Put before every text. One of the model's named prompts, or, where `prompt` is set, this text itself. The
   // model's default prompt is used when neither is given.
-  std::optional<std::string> prompt_name;
-  std::optional<std::string> prompt;
+  std::optional<std::string> prompt_name = std::nullopt;
+  std::optional<std::string> prompt = std::nullopt;
   // Tokens a text is cut at, special tokens included; none: the model's own max_seq_length.
-  std::optional<int64_t> max_length;
+  std::optional<int64_t> max_length = std::nullopt;
   // Tokens computed at once; a longer text is computed alone. Bounds the workspace, never changes a result.
   int64_t max_batch_tokens = 512;
   // How long to wait for an instance, where the call leases one.
-  std::optional<std::chrono::nanoseconds> timeout;
+  std::optional<std::chrono::nanoseconds> timeout = std::nullopt;
   // Looked at between batches; true ends the call with Error(kCancelled).
-  std::function<bool()> cancelled;
+  std::function<bool()> cancelled = nullptr;
 };
 
 // Row i of `values` belongs to text i.
@@ -123,7 +123,6 @@ struct MemoryCost {
   uint64_t shared_weights = 0;
   uint64_t workspace = 0;
 };
-MemoryCost estimate_memory(const EmbeddingModelInfo& info, Precision precision,
-                           int64_t max_batch_tokens = 512);
+MemoryCost estimate_memory(const EmbeddingModelInfo& info, Precision precision, int64_t max_batch_tokens = 512);
 
 }  // namespace remuda

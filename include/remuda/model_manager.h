@@ -49,9 +49,7 @@ class AbstractModelManager {
 
   // Destroys idle instances now and leased ones when they come home; given a timeout, waits for those.
   // Returns whether none is left. New instances are made on demand afterwards.
-  bool cleanup(std::optional<std::chrono::nanoseconds> timeout = std::nullopt) {
-    return pool_.cleanup(timeout);
-  }
+  bool cleanup(std::optional<std::chrono::nanoseconds> timeout = std::nullopt) { return pool_.cleanup(timeout); }
   // Final: waiters and later acquires get PoolClosed.
   void close() { pool_.close(); }
 

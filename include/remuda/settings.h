@@ -18,14 +18,18 @@ enum class Fallback {
   kSpill,    // GPU first, CPU for the overflow.
 };
 
-// A limit on memory: a number of bytes, or a share of what the machine (or its cgroup) has.
+// A limit on memory: a number of bytes, or a share of what this process could take.
 struct MemoryLimit {
   std::optional<uint64_t> bytes;
   std::optional<double> share;  // In (0, 1].
 
-  // "2147483648", "2GiB", "512MiB", "80%". Throws Error(kInvalidArgument) naming `what`.
+  // "2147483648", "2GiB", "1.5 GB", "80%"; the units are B, KiB, MiB, GiB, TiB and kB, MB, GB, TB, in any case.
+  // Throws Error(kInvalidArgument) naming `what`.
   static MemoryLimit parse(const std::string& text, const std::string& what);
 };
+
+// In bytes; a share is one of the memory that the machine and this process's control groups have left now.
+uint64_t resolve(const MemoryLimit& limit);
 
 // Values, without behaviour; a copy is independent. The environment variable of a field stands behind it.
 struct Settings {
@@ -37,20 +41,21 @@ struct Settings {
   std::string embedding_model = "sentence-transformers/all-MiniLM-L6-v2";  // REMUDA_EMBEDDING_MODEL
   std::string summarization_model;                                         // REMUDA_SUMMARIZATION_MODEL
   Precision precision = Precision::kAuto;                                  // REMUDA_PRECISION
-  std::optional<MemoryLimit> memory_limit;  // REMUDA_MEMORY_LIMIT; none: no limit of ours.
-  int64_t compute_threads = 0;              // REMUDA_COMPUTE_THREADS; 0: as many as the process may use.
-  std::optional<std::chrono::milliseconds> idle_ttl;                  // REMUDA_IDLE_TTL, in seconds.
+  std::optional<MemoryLimit> memory_limit;            // REMUDA_MEMORY_LIMIT; none: no limit of ours.
+  int64_t compute_threads = 0;                        // REMUDA_COMPUTE_THREADS; 0: as many as the process may use.
+  std::optional<std::chrono::milliseconds> idle_ttl;  // REMUDA_IDLE_TTL, in seconds.
   std::chrono::milliseconds leak_threshold{std::chrono::minutes(5)};  // REMUDA_LEAK_THRESHOLD, in seconds.
-  Fallback fallback = Fallback::kPrefer;  // REMUDA_FALLBACK: require, prefer or spill.
+  Fallback fallback = Fallback::kPrefer;                              // REMUDA_FALLBACK: require, prefer or spill.
   std::filesystem::path cache_dir;  // REMUDA_CACHE_DIR; empty: $XDG_CACHE_HOME/remuda or ~/.cache/remuda.
 
   // Throws Error(kInvalidArgument) naming the field when values contradict each other or are out of range.
   void validate() const;
 };
 
-// The defaults, overridden by `toml` where it exists (fields by their names, at the top level), overridden by
-// the environment. A force flag that was set outweighs the other's default; both set is an error. Throws
-// Error(kInvalidArgument) naming the variable, or the file and key, of a value that does not parse.
+// The defaults, overridden by `toml` where it exists (fields by their names, at the top level; a key that is none is an
+// error), overridden by the environment (an empty variable counts as unset). A force flag that was set outweighs the
+// other's default; both true is an error. Throws Error(kInvalidArgument) naming the variable, or the file and key, of a
+// value that does not parse, and Error(kInvalidFile) with file, line and column where the file is not TOML.
 Settings get_settings(const std::filesystem::path& toml = "remuda.toml");
 
 // The inverse of parsing, for messages: "require", "prefer", "spill".

@@ -21,9 +21,7 @@ class Deadline {
   }
 
   // No timeout is no deadline.
-  static Deadline after(std::optional<Clock::duration> timeout) {
-    return timeout ? after(*timeout) : never();
-  }
+  static Deadline after(std::optional<Clock::duration> timeout) { return timeout ? after(*timeout) : never(); }
 
   bool is_never() const { return when_ == Clock::time_point::max(); }
   bool expired() const { return !is_never() && Clock::now() >= when_; }

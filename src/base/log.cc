@@ -56,8 +56,7 @@ Level parse_level(std::string_view text, std::string_view what) {
   for (const auto& [name, level] : kLevels) {
     if (text == name) return level;
   }
-  fail(ErrorCode::kInvalidArgument, "{}: expected debug, info, warning, error or off, found \"{}\"", what,
-       text);
+  fail(ErrorCode::kInvalidArgument, "{}: expected debug, info, warning, error or off, found \"{}\"", what, text);
 }
 
 void write(Level level, std::string_view message) {

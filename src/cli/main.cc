@@ -1,8 +1,3 @@
-#include <fmt/core.h>
+#include "cli/run.h"
 
-#include "remuda/version.h"
-
-int main() {
-  fmt::print("remuda {}\n", remuda::version());
-  return 0;
-}
+int main(int argc, char** argv) { return remuda::cli::run(argc, argv); }

@@ -30,10 +30,19 @@ std::optional<std::string> read_line(const fs::path& path) {
 }
 
 std::optional<uint64_t> read_bytes(const fs::path& path) {
-  const auto line = read_line(path);
-  const auto value = line ? parse_int(*line) : std::nullopt;
-  if (!value || *value < 0 || static_cast<uint64_t>(*value) >= kUnlimited) return std::nullopt;
-  return static_cast<uint64_t>(*value);
+  const int64_t value = parse_int(read_line(path).value_or("")).value_or(-1);
+  if (value < 0 || static_cast<uint64_t>(value) >= kUnlimited) return std::nullopt;
+  return static_cast<uint64_t>(value);
+}
+
+// Whether "cpu,cpuacct" has "cpu".
+bool has_name(std::string_view names, std::string_view wanted) {
+  while (!names.empty()) {
+    const size_t comma = std::min(names.find(','), names.size());
+    if (names.substr(0, comma) == wanted) return true;
+    names.remove_prefix(std::min(comma + 1, names.size()));
+  }
+  return false;
 }
 
 // The directories of this process's group and its ancestors in one hierarchy: v2 (controller "") or a v1
@@ -47,9 +56,7 @@ std::vector<fs::path> group_directories(const fs::path& root, std::string_view c
     const size_t second = first == std::string::npos ? first : line.find(':', first + 1);
     if (second == std::string::npos) continue;
     const std::string names = line.substr(first + 1, second - first - 1);
-    const bool matches = controller.empty() ? names.empty()
-                                            : ("," + names + ",").find("," + std::string(controller) + ",") !=
-                                                  std::string::npos;
+    const bool matches = controller.empty() ? names.empty() : has_name(names, controller);
     if (!matches) continue;
     fs::path mount = root / "sys/fs/cgroup";
     if (!controller.empty()) {
@@ -70,25 +77,22 @@ void keep_smaller(std::optional<T>& smallest, std::optional<T> value) {
   if (value && (!smallest || *value < *smallest)) smallest = value;
 }
 
+std::optional<double> ratio(int64_t quota, int64_t period) {
+  if (quota <= 0 || period <= 0) return std::nullopt;
+  return static_cast<double>(quota) / static_cast<double>(period);
+}
+
 // "200000 100000" or "max 100000": microseconds of CPU time in each period.
 std::optional<double> quota_v2(const fs::path& directory) {
-  const auto line = read_line(directory / "cpu.max");
-  if (!line) return std::nullopt;
-  const size_t space = line->find(' ');
-  const auto quota = parse_int(*line);
-  const auto period = space == std::string::npos ? std::optional<int64_t>(100000)
-                                                 : parse_int(std::string_view(*line).substr(space + 1));
-  if (!quota || !period || *quota <= 0 || *period <= 0) return std::nullopt;
-  return static_cast<double>(*quota) / static_cast<double>(*period);
+  const std::string line = read_line(directory / "cpu.max").value_or("");
+  const size_t space = line.find(' ');
+  if (space == std::string::npos) return std::nullopt;
+  return ratio(parse_int(line).value_or(0), parse_int(std::string_view(line).substr(space + 1)).value_or(0));
 }
 
 std::optional<double> quota_v1(const fs::path& directory) {
-  const auto quota_line = read_line(directory / "cpu.cfs_quota_us");
-  const auto period_line = read_line(directory / "cpu.cfs_period_us");
-  const auto quota = quota_line ? parse_int(*quota_line) : std::nullopt;
-  const auto period = period_line ? parse_int(*period_line) : std::nullopt;
-  if (!quota || !period || *quota <= 0 || *period <= 0) return std::nullopt;
-  return static_cast<double>(*quota) / static_cast<double>(*period);
+  const auto read = [&](const char* name) { return parse_int(read_line(directory / name).value_or("")).value_or(0); };
+  return ratio(read("cpu.cfs_quota_us"), read("cpu.cfs_period_us"));
 }
 
 // Page cache as memory.stat counts it. Not its "file" or "cache" line, which includes tmpfs: that cannot be
@@ -99,14 +103,13 @@ uint64_t page_cache(const fs::path& directory, std::string_view prefix) {
   std::string name;
   uint64_t bytes = 0;
   while (file >> name >> bytes) {
-    if (name == std::string(prefix) + "active_file" || name == std::string(prefix) + "inactive_file")
-      sum += bytes;
+    if (name == std::string(prefix) + "active_file" || name == std::string(prefix) + "inactive_file") sum += bytes;
   }
   return sum;
 }
 
-std::optional<uint64_t> available_in(const fs::path& directory, const char* limit_name,
-                                     const char* usage_name, std::string_view stat_prefix) {
+std::optional<uint64_t> available_in(const fs::path& directory, const char* limit_name, const char* usage_name,
+                                     std::string_view stat_prefix) {
   const auto limit = read_bytes(directory / limit_name);
   if (!limit) return std::nullopt;
   const uint64_t usage = read_bytes(directory / usage_name).value_or(0);
@@ -119,8 +122,7 @@ std::optional<uint64_t> available_in(const fs::path& directory, const char* limi
 std::optional<double> cgroup_cpu_quota(const fs::path& root) {
   std::optional<double> smallest;
   for (const fs::path& directory : group_directories(root, "")) keep_smaller(smallest, quota_v2(directory));
-  for (const fs::path& directory : group_directories(root, "cpu"))
-    keep_smaller(smallest, quota_v1(directory));
+  for (const fs::path& directory : group_directories(root, "cpu")) keep_smaller(smallest, quota_v1(directory));
   return smallest;
 }
 
@@ -130,8 +132,7 @@ std::optional<uint64_t> cgroup_memory_available(const fs::path& root) {
     keep_smaller(smallest, available_in(directory, "memory.max", "memory.current", ""));
   }
   for (const fs::path& directory : group_directories(root, "memory")) {
-    keep_smaller(smallest,
-                 available_in(directory, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"));
+    keep_smaller(smallest, available_in(directory, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"));
   }
   return smallest;
 }

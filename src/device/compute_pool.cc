@@ -136,9 +136,7 @@ struct ComputePool::State {
 
   bool worker_wanted() const { return first != nullptr && active.load(std::memory_order_relaxed) < threads; }
   bool must_notify() const { return parked > 0 && worker_wanted(); }
-  void add_active(int n) {
-    active.store(active.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-  }
+  void add_active(int n) { active.store(active.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
 
   void list(Job& job);
   void unlist(Job& job);
@@ -205,15 +203,13 @@ void ComputePool::State::help(Job& job, std::unique_lock<std::mutex>& lock) {
 
 void ComputePool::State::wait_for_work(std::unique_lock<std::mutex>& lock) {
   lock.unlock();
-  const bool crowded =
-      active.load(std::memory_order_relaxed) >= threads;  // Spinning would take a core from a caller.
+  const bool crowded = active.load(std::memory_order_relaxed) >= threads;  // Spinning would take a core from a caller.
   const auto wanted = [this] {
     return listed_jobs.load(std::memory_order_relaxed) > 0 || stopping.load(std::memory_order_relaxed);
   };
   const bool seen = !crowded && spin_until(wanted);
   lock = lock_spinning(mutex);
-  if (seen)
-    return;  // Even if the job is gone by now: where one came, the next is near, so look and spin again.
+  if (seen) return;  // Even if the job is gone by now: where one came, the next is near, so look and spin again.
   ++parked;
   work.wait(lock, [this] { return worker_wanted() || stopping.load(std::memory_order_relaxed); });
   --parked;
@@ -276,8 +272,8 @@ void ComputePool::State::start_workers() {
     const size_t started = workers.size();
     stop_workers();
     fail(ErrorCode::kOutOfMemory,
-         "cannot start compute thread {} of {}: {}; ask for fewer threads or raise the process's limit",
-         started + 1, threads - 1, error.what());
+         "cannot start compute thread {} of {}: {}; ask for fewer threads or raise the process's limit", started + 1,
+         threads - 1, error.what());
   }
   pthread_sigmask(SIG_SETMASK, &saved, nullptr);
 }
@@ -312,8 +308,8 @@ void ComputePool::run(int64_t count, int64_t grain, RangeFunction body) {
   if (count <= 0) return;
   grain = std::max<int64_t>(grain, 1);
   const int64_t ranges = (count - 1) / grain + 1;
-  const bool alone = ranges == 1 || state_->threads == 1 ||
-                     state_->generation != fork_generation.load(std::memory_order_relaxed);
+  const bool alone =
+      ranges == 1 || state_->threads == 1 || state_->generation != fork_generation.load(std::memory_order_relaxed);
   if (alone) {
     for (int64_t range = 0; range < ranges; ++range) {
       const int64_t begin = range * grain;
@@ -368,8 +364,7 @@ void ComputePool::configure_global(int threads) {
   Global& global = Global::instance();
   const std::lock_guard lock(global.mutex);
   const int wanted = threads == 0 ? available_threads() : threads;
-  if (const ComputePool* pool = global.pool.load(std::memory_order_relaxed);
-      pool && pool->threads() != wanted) {
+  if (const ComputePool* pool = global.pool.load(std::memory_order_relaxed); pool && pool->threads() != wanted) {
     fail(ErrorCode::kInvalidArgument,
          "compute threads: the process already computes on {} threads, so it cannot be set to {}; set it "
          "before the first "
@@ -387,8 +382,7 @@ int available_threads() {
   const size_t bytes = CPU_ALLOC_SIZE(kMaxCpus);
   int cpus = static_cast<int>(std::thread::hardware_concurrency());
   if (set && sched_getaffinity(0, bytes, set.get()) == 0) cpus = CPU_COUNT_S(bytes, set.get());
-  if (const auto quota = cgroup_cpu_quota())
-    cpus = std::min(cpus, static_cast<int>(std::ceil(std::min(*quota, 1e6))));
+  if (const auto quota = cgroup_cpu_quota()) cpus = std::min(cpus, static_cast<int>(std::ceil(std::min(*quota, 1e6))));
   return std::max(cpus, 1);
 }
 

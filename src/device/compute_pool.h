@@ -1,5 +1,11 @@
-// The process's compute threads. parallel_for is cooperative: the caller works too, idle workers help, so one
-// request uses every core, many requests share them, and there are never more runnable threads than cores.
+// The process's compute threads. parallel_for is cooperative: the caller works too, idle workers help, so one request
+// uses every core and many requests share them. Counting callers inside parallel_for and the workers that help them,
+// there are never more than threads() at work, unless there are more callers than that.
+//
+// A worker without work spins for some tens of microseconds, then sleeps until it is woken. Workers block all signals.
+//
+// fork(): a child has none of its parent's workers. There a pool of the parent's runs everything on the caller, and
+// global() makes a new one.
 #pragma once
 
 #include <cstdint>
@@ -25,9 +31,10 @@ class ComputePool {
 
   int threads() const;
 
-  // Calls body(begin, end) for disjoint ranges that cover [0, count), each at most `grain` long, on the
-  // caller and on idle workers, and returns when all are done. The first exception of a body is thrown again
-  // here, after the others have ended. Thread-safe, and may be called from inside a body.
+  // Calls body(begin, end) for disjoint ranges that cover [0, count), each at most `grain` long, on the caller and on
+  // idle workers, and returns when all are done. Who runs which range, and when, is not defined: results must not
+  // depend on it. When a body throws, ranges that have not begun are left out, and the first exception is thrown again
+  // here once the others have ended. Thread-safe, and may be called from inside a body.
   template <typename Body>
   void parallel_for(int64_t count, int64_t grain, Body&& body) {
     run(count, grain, RangeFunction{&body, [](const void* b, int64_t begin, int64_t end) {

@@ -6,10 +6,23 @@
 #include <filesystem>
 #include <span>
 
+struct stat;
+
 namespace remuda::io {
 
-// Move-only. A file that shrinks or is overwritten in place while it is mapped is outside what a mapping can
-// survive; `is_unchanged` tells.
+// What tells one version of a file from another.
+struct FileIdentity {
+  uint64_t device = 0;
+  uint64_t inode = 0;
+  int64_t size = 0;
+  int64_t modified_ns = 0;
+
+  static FileIdentity of(const struct stat& status);
+  bool operator==(const FileIdentity&) const = default;
+};
+
+// Move-only; immutable and thread-safe. Replacing the file by renaming another one over it leaves a mapping as it was.
+// Overwriting or truncating it in place is what no mapping survives: the bytes change, or reading them raises SIGBUS.
 class MappedFile {
  public:
   // Throws Error(kNotFound) or Error(kIo). An empty file gives an empty span.
@@ -24,18 +37,10 @@ class MappedFile {
   bool is_unchanged() const;
 
  private:
-  struct Identity {
-    uint64_t device = 0;
-    uint64_t inode = 0;
-    int64_t size = 0;
-    int64_t modified_ns = 0;
-    bool operator==(const Identity&) const = default;
-  };
-
   std::filesystem::path path_;
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
-  Identity identity_;
+  FileIdentity identity_;
 };
 
 }  // namespace remuda::io

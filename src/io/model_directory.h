@@ -28,6 +28,11 @@ struct EncoderConfig {
   int64_t relative_attention_num_buckets = 0;  // MPNet; 0 otherwise.
   double layer_norm_eps = 1e-12;
   std::string hidden_act = "gelu";  // "gelu", "gelu_new" (and its aliases, mapped to it), "relu"
+
+  // The position of a sequence's first token: MPNet numbers positions from the one after the padding token's id.
+  int64_t first_position() const { return model_type == "mpnet" ? pad_token_id + 1 : 0; }
+  // The longest sequence that has positions.
+  int64_t max_sequence_length() const { return max_positions - first_position(); }
 };
 
 enum class PoolingMode { kCls, kMax, kMean, kMeanSqrtLen, kWeightedMean, kLastToken };
@@ -56,12 +61,14 @@ struct EmbeddingPipeline {
 };
 
 struct ModelDirectory {
-  std::filesystem::path path;  // Of the model.
-  std::filesystem::path
-      transformer;  // Where config.json and the weights are (modules.json may name a subdirectory).
+  std::filesystem::path path;         // Of the model.
+  std::filesystem::path transformer;  // Where config.json and the weights are (modules.json may name a subdirectory).
   EncoderConfig encoder;
   EmbeddingPipeline pipeline;  // Without modules.json: mean pooling, as sentence-transformers does.
 };
+
+// Throws as read_model_directory does.
+EncoderConfig read_encoder_config(const std::filesystem::path& config_json);
 
 // Reads and checks everything but weights and tokenizer.
 // Throws Error: kNotFound, kInvalidFile (file, field, expected, found), kUnsupported (which are known).

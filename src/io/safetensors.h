@@ -37,6 +37,7 @@ class Checkpoint {
  private:
   std::vector<MappedFile> files_;
   std::map<std::string, TensorView, std::less<>> tensors_;
+  std::map<std::string, std::string, std::less<>> file_of_;  // The path of the file that holds a tensor, for errors.
 };
 
 }  // namespace remuda::io

@@ -26,7 +26,6 @@ struct AttentionShape {
 // Vaswani et al. 2017, equation 1. A token's result depends on its own sequence alone, bit for bit.
 void attention(MatrixView<const float> q, MatrixView<const float> k, MatrixView<const float> v,
                std::span<const int64_t> offsets, AttentionShape shape, float scale,
-               MatrixView<const float> relative_bias, MatrixView<float> out, ComputePool& pool,
-               Isa isa = active_isa());
+               MatrixView<const float> relative_bias, MatrixView<float> out, ComputePool& pool, Isa isa = active_isa());
 
 }  // namespace remuda::kernels

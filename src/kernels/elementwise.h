@@ -14,8 +14,8 @@ namespace remuda::kernels {
 
 // y = (x - mean(x)) / sqrt(var(x) + epsilon) * gamma + beta, for each row; x and y may be the same.
 // gamma, beta: [cols]. Ba et al. 2016; the variance is the biased one, as in PyTorch.
-void layer_norm(MatrixView<const float> x, const float* gamma, const float* beta, float epsilon,
-                MatrixView<float> y, ComputePool& pool, Isa isa = active_isa());
+void layer_norm(MatrixView<const float> x, const float* gamma, const float* beta, float epsilon, MatrixView<float> y,
+                ComputePool& pool, Isa isa = active_isa());
 
 // y[i] = table[ids[i]] as floats, plus, where given, one row of each of `added` (position and type
 // embeddings). table: [vocabulary, cols] of dtype F32, F16 or BF16, read where it lies; ids must be in range.

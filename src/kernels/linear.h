@@ -8,15 +8,15 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "device/compute_pool.h"
+#include "kernels/activation.h"
 #include "kernels/isa.h"
 #include "remuda/precision.h"
 #include "tensor/tensor.h"
 
 namespace remuda::kernels {
-
-enum class Activation { kNone, kGelu, kGeluTanh, kRelu, kTanh };
 
 // A weight matrix [out_features, in_features], as PyTorch's nn.Linear keeps it, in the layout of one
 // instruction set.
@@ -50,11 +50,11 @@ class PackedWeights {
 struct Epilogue {
   const float* bias = nullptr;  // [out_features]
   Activation activation = Activation::kNone;
-  MatrixView<const float> residual;  // [rows, out_features], may be y itself; data == nullptr for none.
+  MatrixView<const float> residual = {};  // [rows, out_features], may be y itself; data == nullptr for none.
 };
 
 // x: [rows, in_features], y: [rows, out_features]; both may be strided; x and y must not overlap.
-void linear(MatrixView<const float> x, const PackedWeights& weights, const Epilogue& epilogue,
-            MatrixView<float> y, ComputePool& pool);
+void linear(MatrixView<const float> x, const PackedWeights& weights, const Epilogue& epilogue, MatrixView<float> y,
+            ComputePool& pool);
 
 }  // namespace remuda::kernels

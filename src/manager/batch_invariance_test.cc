@@ -19,14 +19,12 @@ namespace {
 
 const std::vector<std::string>& texts() {
   static const std::vector<std::string> made = [] {
-    const std::vector<std::string> words = {"remuda",   "horses",    "lease",  "the",     "model", "under",
-                                            "pressure", "ключ",      "東京",   "café",    "12,50", "naïve",
-                                            "running",  "instances", "memory", "latency", "whose", "and",
-                                            "a",        "quickly",   "Zürich"};
+    const std::vector<std::string> words = {"remuda", "horses",  "lease", "the",   "model", "under",   "pressure",
+                                            "ключ",   "東京",    "café",  "12,50", "naïve", "running", "instances",
+                                            "memory", "latency", "whose", "and",   "a",     "quickly", "Zürich"};
     std::mt19937 random(7);
     std::vector<std::string> lines = {"", "a", "Hello, world!"};
-    for (const int length :
-         {2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 17, 30, 31, 33, 60, 64, 90, 150, 251, 300, 400}) {
+    for (const int length : {2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 17, 30, 31, 33, 60, 64, 90, 150, 251, 300, 400}) {
       std::string line;
       for (int i = 0; i < length; ++i) line += words[random() % words.size()] + ' ';
       lines.push_back(line);
@@ -43,8 +41,7 @@ Embeddings embed(const EmbeddingModel& model, const std::vector<std::string>& li
   return embed_tokenized(model, tokenize_texts(*model.tokenizer, lines, "", 256, pool), options, pool);
 }
 
-void expect_same_bytes(std::span<const float> found, std::span<const float> expected,
-                       const std::string& what) {
+void expect_same_bytes(std::span<const float> found, std::span<const float> expected, const std::string& what) {
   ASSERT_EQ(found.size(), expected.size());
   EXPECT_EQ(std::memcmp(found.data(), expected.data(), found.size_bytes()), 0) << what;
 }
@@ -74,8 +71,7 @@ TEST_P(BatchInvariance, AloneInAnyBatchInAnyOrderWithAnyNumberOfThreads) {
   for (const size_t i : order) shuffled.push_back(texts()[i]);
   const Embeddings found = embed(model, shuffled, 300, three_threads);
   for (size_t i = 0; i < order.size(); ++i) {
-    expect_same_bytes(found.row(static_cast<int64_t>(i)), expected.row(static_cast<int64_t>(order[i])),
-                      shuffled[i]);
+    expect_same_bytes(found.row(static_cast<int64_t>(i)), expected.row(static_cast<int64_t>(order[i])), shuffled[i]);
   }
 }
 
@@ -91,8 +87,7 @@ TEST_P(BatchInvariance, OnAnyInstanceWhileOthersCompute) {
       std::vector<std::string> mine(texts().begin() + t, texts().end());
       const Embeddings found = manager.embed_texts(mine, {.max_batch_tokens = 64 << t});
       for (size_t i = 0; i < mine.size(); ++i) {
-        expect_same_bytes(found.row(static_cast<int64_t>(i)), expected.row(static_cast<int64_t>(i) + t),
-                          mine[i]);
+        expect_same_bytes(found.row(static_cast<int64_t>(i)), expected.row(static_cast<int64_t>(i) + t), mine[i]);
       }
     });
   }
@@ -101,7 +96,7 @@ TEST_P(BatchInvariance, OnAnyInstanceWhileOthersCompute) {
 
 INSTANTIATE_TEST_SUITE_P(Precisions, BatchInvariance,
                          testing::Values(Precision::kFp32, Precision::kBf16, Precision::kInt8),
-                         [](const auto& info) { return std::string(to_string(info.param)); });
+                         [](const auto& test) { return std::string(to_string(test.param)); });
 
 }  // namespace
 }  // namespace remuda

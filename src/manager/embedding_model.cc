@@ -24,8 +24,8 @@ std::vector<int64_t> by_falling_length(const std::vector<std::vector<int32_t>>& 
 }
 
 // The leading texts of `order` that fit into max_tokens together, at least one.
-std::span<const int64_t> next_batch(std::span<const int64_t> order,
-                                    const std::vector<std::vector<int32_t>>& ids, int64_t max_tokens) {
+std::span<const int64_t> next_batch(std::span<const int64_t> order, const std::vector<std::vector<int32_t>>& ids,
+                                    int64_t max_tokens) {
   int64_t tokens = 0;
   size_t count = 0;
   while (count < order.size()) {
@@ -54,8 +54,7 @@ class BatchRunner {
     model_.encoder.forward({ids_, offsets_}, texts_.prompt_tokens,
                            {vectors_.data(), static_cast<int64_t>(batch.size()), dimension}, pool_);
     for (size_t b = 0; b < batch.size(); ++b) {
-      std::copy_n(vectors_.data() + b * static_cast<size_t>(dimension), dimension,
-                  out + batch[b] * dimension);
+      std::copy_n(vectors_.data() + b * static_cast<size_t>(dimension), dimension, out + batch[b] * dimension);
     }
   }
 

@@ -38,8 +38,7 @@ std::vector<std::string> describe_modules(const io::EmbeddingPipeline& pipeline)
   }
   std::vector<std::string> modules = {"transformer", fmt::format("pooling({})", modes)};
   for (const io::DenseConfig& dense : pipeline.dense) {
-    modules.push_back(
-        fmt::format("dense({} -> {}, {})", dense.in_features, dense.out_features, dense.activation));
+    modules.push_back(fmt::format("dense({} -> {}, {})", dense.in_features, dense.out_features, dense.activation));
   }
   if (pipeline.normalize) modules.emplace_back("normalize");
   return modules;
@@ -49,8 +48,7 @@ std::vector<std::string> describe_modules(const io::EmbeddingPipeline& pipeline)
 // outputs; at the sizes of real models that is nothing.
 uint64_t linear_bytes(int64_t out, int64_t in, Precision precision) {
   const int64_t element = precision == Precision::kFp32 ? 4 : precision == Precision::kBf16 ? 2 : 1;
-  const int64_t per_channel =
-      precision == Precision::kInt8 ? 8 : 0;  // The scale, and the sum of the weights.
+  const int64_t per_channel = precision == Precision::kInt8 ? 8 : 0;  // The scale, and the sum of the weights.
   return static_cast<uint64_t>(out * (in * element + per_channel + 4));
 }
 
@@ -71,8 +69,8 @@ EmbeddingModelInfo describe(const std::string& name, const io::ModelDirectory& d
   info.max_positions = encoder.max_positions;
   info.max_seq_length = directory.pipeline.max_seq_length;
   const auto poolings = static_cast<int64_t>(directory.pipeline.pooling.modes.size());
-  info.dimension = directory.pipeline.dense.empty() ? poolings * encoder.hidden_size
-                                                    : directory.pipeline.dense.back().out_features;
+  info.dimension =
+      directory.pipeline.dense.empty() ? poolings * encoder.hidden_size : directory.pipeline.dense.back().out_features;
   info.parameters = checkpoint.parameter_count();
   for (const io::MappedFile& file : checkpoint.files()) {
     info.files.push_back(file.path().string());
@@ -93,8 +91,8 @@ std::string file_identity(const io::ModelDirectory& directory) {
   for (const auto& file : files) {
     struct stat status{};
     if (stat(file.c_str(), &status) != 0) continue;
-    identity += fmt::format("{}:{}:{}.{:09};", file.string(), status.st_size, status.st_mtim.tv_sec,
-                            status.st_mtim.tv_nsec);
+    identity +=
+        fmt::format("{}:{}:{}.{:09};", file.string(), status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec);
   }
   return identity;
 }
@@ -106,9 +104,8 @@ EmbeddingModelInfo inspect_embedding_model(const std::string& name) {
 MemoryCost estimate_memory(const EmbeddingModelInfo& info, Precision precision, int64_t max_batch_tokens) {
   const int64_t hidden = info.hidden_size;
   const int64_t inner = info.intermediate_size;
-  const uint64_t layer = linear_bytes(3 * hidden, hidden, precision) +
-                         linear_bytes(hidden, hidden, precision) + linear_bytes(inner, hidden, precision) +
-                         linear_bytes(hidden, inner, precision);
+  const uint64_t layer = linear_bytes(3 * hidden, hidden, precision) + linear_bytes(hidden, hidden, precision) +
+                         linear_bytes(inner, hidden, precision) + linear_bytes(hidden, inner, precision);
   MemoryCost cost;
   cost.shared_weights = static_cast<uint64_t>(info.num_layers) * layer +
                         static_cast<uint64_t>(info.max_positions * hidden) * sizeof(float);

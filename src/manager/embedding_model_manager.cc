@@ -46,8 +46,7 @@ struct EmbeddingModelManager::Impl {
         info(describe(given.embedding_model, directory)),
         compute(configured_pool(given)) {
     if (settings.masx_force_gpu) {
-      fail(ErrorCode::kUnsupported,
-           "a GPU is demanded (masx_force_gpu), but this build computes on CPUs only");
+      fail(ErrorCode::kUnsupported, "a GPU is demanded (masx_force_gpu), but this build computes on CPUs only");
     }
   }
 
@@ -63,8 +62,7 @@ struct EmbeddingModelManager::Impl {
   ModelPointer load() const {
     check_memory_limit();
     if (file_identity(directory) != identity) {
-      fail(ErrorCode::kInvalidFile,
-           "{}: files were changed since this manager read the configuration; make a new one",
+      fail(ErrorCode::kInvalidFile, "{}: files were changed since this manager read the configuration; make a new one",
            info.directory);
     }
     const auto start = std::chrono::steady_clock::now();
@@ -110,8 +108,8 @@ struct EmbeddingModelManager::Impl {
     const int64_t most = directory.encoder.max_sequence_length();
     constexpr int64_t kLeast = 3;  // Two special tokens and one of the text.
     if (*options.max_length < kLeast || *options.max_length > most) {
-      fail(ErrorCode::kInvalidArgument, "max_length: {} can be cut at {} to {} tokens, found {}", info.name,
-           kLeast, most, *options.max_length);
+      fail(ErrorCode::kInvalidArgument, "max_length: {} can be cut at {} to {} tokens, found {}", info.name, kLeast,
+           most, *options.max_length);
     }
     return *options.max_length;
   }
@@ -169,8 +167,7 @@ Embeddings EmbeddingModelManager::embed_texts(std::span<const std::string> texts
   return embed_tokenized(model, impl_->tokenize(texts, *model.tokenizer, options), options, impl_->compute);
 }
 
-Embeddings EmbeddingModelManager::embed_texts(std::span<const std::string> texts,
-                                              const EmbedOptions& options) {
+Embeddings EmbeddingModelManager::embed_texts(std::span<const std::string> texts, const EmbedOptions& options) {
   // Tokens first, on the caller's thread: a text that can't be used never holds an instance.
   ModelPointer loaded;
   std::shared_ptr<const text::Tokenizer> tokenizer = impl_->loaded_tokenizer();

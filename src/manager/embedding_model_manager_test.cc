@@ -24,8 +24,7 @@ double dot(std::span<const float> a, std::span<const float> b) {
 
 TEST(EmbeddingModelManager, SentencesOfLikeMeaningAreNear) {
   EmbeddingModelManager manager(Settings{});
-  const std::vector<std::string> texts = {"A man is eating food.", "A man eats something.",
-                                          "The stock market fell."};
+  const std::vector<std::string> texts = {"A man is eating food.", "A man eats something.", "The stock market fell."};
   const Embeddings found = manager.embed_texts(texts);
   EXPECT_EQ(found.dimension, 384);
   for (int64_t i = 0; i < found.size(); ++i) EXPECT_NEAR(dot(found.row(i), found.row(i)), 1.0, 1e-5);
@@ -36,8 +35,7 @@ TEST(EmbeddingModelManager, SentencesOfLikeMeaningAreNear) {
 TEST(EmbeddingModelManager, ALeasedInstanceAndTheManagerAgree) {
   EmbeddingModelManager manager(Settings{});
   const Lease<EmbeddingInstance> lease = manager.acquire({.timeout = 10s});
-  EXPECT_EQ(manager.embed_text("The herd waits at dawn.", *lease),
-            manager.embed_text("The herd waits at dawn."));
+  EXPECT_EQ(manager.embed_text("The herd waits at dawn.", *lease), manager.embed_text("The herd waits at dawn."));
   EXPECT_EQ(manager.get_pool_stats().in_use, 1);
   EXPECT_EQ(lease->metadata().model_type, "embedding");
 }
@@ -80,8 +78,7 @@ TEST(EmbeddingModelManager, CancelledWorkStopsAndGivesTheInstanceBack) {
   EmbedOptions options;
   options.max_batch_tokens = 16;
   options.cancelled = [&asked] { return ++asked > 3; };
-  EXPECT_THAT([&] { manager.embed_texts(texts, options); },
-              testing::ThrowsMessage<Error>(HasSubstr("cancelled")));
+  EXPECT_THAT([&] { manager.embed_texts(texts, options); }, testing::ThrowsMessage<Error>(HasSubstr("cancelled")));
   EXPECT_EQ(asked, 4);
   EXPECT_EQ(manager.get_pool_stats().in_use, 0);
 }
@@ -94,8 +91,7 @@ TEST(EmbeddingModelManager, UnknownPromptNamesTheKnownOnes) {
 
 TEST(EmbeddingModelManager, APromptStandsBeforeEveryText) {
   EmbeddingModelManager manager(Settings{});
-  EXPECT_EQ(manager.embed_text("dawn", EmbedOptions{.prompt = "The herd at "}),
-            manager.embed_text("The herd at dawn"));
+  EXPECT_EQ(manager.embed_text("dawn", EmbedOptions{.prompt = "The herd at "}), manager.embed_text("The herd at dawn"));
 }
 
 TEST(EmbeddingModelManager, NoTextsGiveNoVectors) {

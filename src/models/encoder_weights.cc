@@ -95,8 +95,8 @@ FloatTensor EncoderWeights::position_embeddings() const {
 nn::LayerNorm EncoderWeights::embedding_norm() const { return layer_norm("embeddings.LayerNorm"); }
 
 FloatTensor EncoderWeights::relative_attention_bias() const {
-  return FloatTensor::from(get("encoder.relative_attention_bias.weight",
-                               {config_.relative_attention_num_buckets, config_.num_heads}));
+  return FloatTensor::from(
+      get("encoder.relative_attention_bias.weight", {config_.relative_attention_num_buckets, config_.num_heads}));
 }
 
 nn::EncoderLayer EncoderWeights::layer(int64_t index, Precision precision, ComputePool& pool) const {
@@ -118,8 +118,8 @@ nn::EncoderLayer EncoderWeights::layer(int64_t index, Precision precision, Compu
 }
 
 // The layers of these names, one below the other: one product that computes them all.
-nn::Linear EncoderWeights::linear(const std::vector<std::string>& names, int64_t out, int64_t in,
-                                  Precision precision, ComputePool& pool) const {
+nn::Linear EncoderWeights::linear(const std::vector<std::string>& names, int64_t out, int64_t in, Precision precision,
+                                  ComputePool& pool) const {
   std::vector<TensorView> matrices;
   FloatTensor bias({out * static_cast<int64_t>(names.size())});
   for (size_t i = 0; i < names.size(); ++i) {

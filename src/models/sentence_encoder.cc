@@ -31,16 +31,15 @@ kernels::Activation dense_activation_of(const std::string& name) {
   if (name == "tanh") return kernels::Activation::kTanh;
   if (name == "relu") return kernels::Activation::kRelu;
   if (name == "gelu") return kernels::Activation::kGelu;
-  fail(ErrorCode::kUnsupported, "Dense activation: expected identity, tanh, relu or gelu, found \"{}\"",
-       name);
+  fail(ErrorCode::kUnsupported, "Dense activation: expected identity, tanh, relu or gelu, found \"{}\"", name);
 }
 
 }  // namespace
 
 SentenceEncoder::SentenceEncoder(const io::ModelDirectory& directory, Precision precision, ComputePool& pool)
     : transformer_(directory.encoder,
-                   std::make_shared<const io::Checkpoint>(io::Checkpoint::open(directory.transformer)),
-                   precision, pool),
+                   std::make_shared<const io::Checkpoint>(io::Checkpoint::open(directory.transformer)), precision,
+                   pool),
       pools_prompt_(directory.pipeline.pooling.include_prompt),
       normalize_(directory.pipeline.normalize) {
   for (const io::PoolingMode mode : directory.pipeline.pooling.modes) poolings_.push_back(pooling_of(mode));
@@ -52,11 +51,10 @@ SentenceEncoder::SentenceEncoder(const io::ModelDirectory& directory, Precision 
     }
     const io::Checkpoint checkpoint = io::Checkpoint::open(config.directory);
     // In fp32 whatever the precision: it is one small product a text.
-    Dense dense{
-        {kernels::PackedWeights({checkpoint.get("linear.weight", {config.out_features, config.in_features})},
-                                Precision::kFp32, pool),
-         {}},
-        dense_activation_of(config.activation)};
+    Dense dense{{kernels::PackedWeights({checkpoint.get("linear.weight", {config.out_features, config.in_features})},
+                                        Precision::kFp32, pool),
+                 {}},
+                dense_activation_of(config.activation)};
     if (config.bias) {
       dense.linear.bias = FloatTensor::from(checkpoint.get("linear.bias", {config.out_features}));
     }

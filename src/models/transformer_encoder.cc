@@ -48,9 +48,6 @@ TransformerEncoder::TransformerEncoder(const io::EncoderConfig& config,
   word_embeddings_ = weights.word_embeddings();
   position_embeddings_ = weights.position_embeddings();
   embedding_norm_ = weights.embedding_norm();
-  // MPNet numbers positions from the one after the padding token's id.
-  if (config_.model_type == "mpnet") first_position_ = config_.pad_token_id + 1;
-  max_sequence_length_ = config_.max_positions - first_position_;
   if (config_.relative_attention_num_buckets > 0) {
     relative_bias_ = spread_relative_bias(weights.relative_attention_bias(), config_.max_positions - 1);
   }
@@ -64,9 +61,7 @@ size_t TransformerEncoder::bytes() const {
                          [](size_t sum, const nn::EncoderLayer& layer) { return sum + layer.bytes(); });
 }
 
-int64_t TransformerEncoder::scratch_size() const {
-  return layers_.empty() ? 0 : layers_.front().scratch_size();
-}
+int64_t TransformerEncoder::scratch_size() const { return layers_.empty() ? 0 : layers_.front().scratch_size(); }
 
 void TransformerEncoder::forward(const RaggedIds& batch, MatrixView<float> hidden, MatrixView<float> scratch,
                                  ComputePool& pool) const {
@@ -79,19 +74,20 @@ void TransformerEncoder::forward(const RaggedIds& batch, MatrixView<float> hidde
 }
 
 void TransformerEncoder::embed(const RaggedIds& batch, MatrixView<float> hidden, ComputePool& pool) const {
-  const bool pads_have_own_position = first_position_ > 0;
+  const int64_t first_position = config_.first_position();
+  const bool pads_have_own_position = first_position > 0;
   std::vector<int32_t> positions;
   positions.reserve(batch.ids.size());
   for (int64_t s = 0; s < batch.sequences(); ++s) {
-    int64_t next = first_position_;
+    int64_t next = first_position;
     for (int64_t t = batch.offsets[s]; t < batch.offsets[s + 1]; ++t) {
       // A padding token written out in a text is not counted, as transformers has it for models of this kind.
       const bool is_pad = pads_have_own_position && batch.ids[t] == config_.pad_token_id;
       positions.push_back(static_cast<int32_t>(is_pad ? config_.pad_token_id : next++));
     }
   }
-  const std::array added = {kernels::AddedRows{
-      {position_embeddings_.data(), config_.max_positions, config_.hidden_size}, positions}};
+  const std::array added = {
+      kernels::AddedRows{{position_embeddings_.data(), config_.max_positions, config_.hidden_size}, positions}};
   kernels::gather_rows(word_embeddings_, batch.ids, added, hidden, pool);
   embedding_norm_.forward_in_place(hidden, pool);
 }

@@ -34,7 +34,7 @@ class TransformerEncoder {
 
   int64_t hidden_size() const { return config_.hidden_size; }
   // The longest sequence that has positions.
-  int64_t max_sequence_length() const { return max_sequence_length_; }
+  int64_t max_sequence_length() const { return config_.max_sequence_length(); }
   int64_t vocab_size() const { return config_.vocab_size; }
   // Memory of the weights that is not the file's own pages.
   size_t bytes() const;
@@ -43,19 +43,15 @@ class TransformerEncoder {
 
   // hidden: [ids, hidden_size] and scratch: [ids, scratch_size()]. Ids must be in [0, vocab_size), and no
   // sequence longer than max_sequence_length().
-  void forward(const RaggedIds& batch, MatrixView<float> hidden, MatrixView<float> scratch,
-               ComputePool& pool) const;
+  void forward(const RaggedIds& batch, MatrixView<float> hidden, MatrixView<float> scratch, ComputePool& pool) const;
 
  private:
   void embed(const RaggedIds& batch, MatrixView<float> hidden, ComputePool& pool) const;
 
   io::EncoderConfig config_;
   std::shared_ptr<const io::Checkpoint> checkpoint_;
-  int64_t first_position_ = 0;
-  int64_t max_sequence_length_ = 0;
-  TensorView word_embeddings_;  // [vocab_size, hidden_size], in the mapped file.
-  FloatTensor
-      position_embeddings_;  // [max_positions, hidden_size], token type 0 added where there are types.
+  TensorView word_embeddings_;       // [vocab_size, hidden_size], in the mapped file.
+  FloatTensor position_embeddings_;  // [max_positions, hidden_size], token type 0 added where there are types.
   nn::LayerNorm embedding_norm_;
   FloatTensor relative_bias_;  // [num_heads, 2 * max_positions - 1], MPNet only.
   std::vector<nn::EncoderLayer> layers_;

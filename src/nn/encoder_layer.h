@@ -29,8 +29,7 @@ struct EncoderLayer {
 
   // Replaces `hidden`, [batch.rows(), hidden_size], by the layer's output. `scratch` is [batch.rows(),
   // scratch_size()].
-  void forward(const RaggedBatch& batch, MatrixView<float> hidden, MatrixView<float> scratch,
-               ComputePool& pool) const;
+  void forward(const RaggedBatch& batch, MatrixView<float> hidden, MatrixView<float> scratch, ComputePool& pool) const;
 
   int64_t scratch_size() const;
   size_t bytes() const;

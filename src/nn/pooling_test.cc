@@ -26,8 +26,7 @@ TEST(Pooling, EachModeOfAllTokens) {
   EXPECT_EQ(pool(Pooling::kMax), (Floats{3, 6}));
   EXPECT_EQ(pool(Pooling::kMean), (Floats{-1.0f / 3.0f, 8.0f / 3.0f}));
   EXPECT_EQ(pool(Pooling::kMeanSqrtLen), (Floats{-1.0f / std::sqrt(3.0f), 8.0f / std::sqrt(3.0f)}));
-  EXPECT_EQ(pool(Pooling::kWeightedMean),
-            (Floats{(1.0f + 6.0f - 15.0f) / 6.0f, (-2.0f + 8.0f + 18.0f) / 6.0f}));
+  EXPECT_EQ(pool(Pooling::kWeightedMean), (Floats{(1.0f + 6.0f - 15.0f) / 6.0f, (-2.0f + 8.0f + 18.0f) / 6.0f}));
 }
 
 TEST(Pooling, SkippedTokensCountForNothing) {

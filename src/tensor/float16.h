@@ -2,30 +2,31 @@
 // versions.
 #pragma once
 
-#include <bit>
 #include <cstdint>
 
 namespace remuda {
 
-inline float bf16_to_float(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+[[gnu::always_inline]] inline float bf16_to_float(uint16_t bits) {
+  return __builtin_bit_cast(float, static_cast<uint32_t>(bits) << 16);
+}
 
 // To nearest, ties to even; a NaN stays a (quiet) NaN.
-inline uint16_t float_to_bf16(float value) {
-  const uint32_t bits = std::bit_cast<uint32_t>(value);
+[[gnu::always_inline]] inline uint16_t float_to_bf16(float value) {
+  const uint32_t bits = __builtin_bit_cast(uint32_t, value);
   if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((bits >> 16) | 0x40u);
   return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
 // IEEE 754 binary16; subnormals are exact.
-inline float f16_to_float(uint16_t bits) {
+[[gnu::always_inline]] inline float f16_to_float(uint16_t bits) {
   const uint32_t sign = static_cast<uint32_t>(bits & 0x8000u) << 16;
   const uint32_t magnitude = bits & 0x7fffu;
   if (magnitude >= 0x7c00u) {  // Infinity or NaN.
-    return std::bit_cast<float>(sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13));
+    return __builtin_bit_cast(float, sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13));
   }
   // Move the exponent from bias 15 to bias 127 by a multiplication, which also normalises subnormals.
-  const float scaled = std::bit_cast<float>(magnitude << 13) * std::bit_cast<float>(0x77800000u);  // 2^112
-  return std::bit_cast<float>(std::bit_cast<uint32_t>(scaled) | sign);
+  const float scaled = __builtin_bit_cast(float, magnitude << 13) * __builtin_bit_cast(float, 0x77800000u);  // 2^112
+  return __builtin_bit_cast(float, __builtin_bit_cast(uint32_t, scaled) | sign);
 }
 
 }  // namespace remuda

@@ -25,8 +25,7 @@ TEST(Float16, EveryHalfIsItsDefinition) {
       EXPECT_TRUE(fraction != 0 || found == infinity);
       continue;
     }
-    const double magnitude =
-        exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024 + fraction, exponent - 25);
+    const double magnitude = exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024 + fraction, exponent - 25);
     EXPECT_EQ(static_cast<double>(found), sign * magnitude) << bits;
     EXPECT_EQ(std::signbit(found), sign < 0);
   }
@@ -62,8 +61,8 @@ TEST(Shape, Prints) {
 }
 
 TEST(DType, NamesAreInverse) {
-  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kF64, DType::kI8, DType::kU8,
-                            DType::kI16, DType::kI32, DType::kI64, DType::kBool}) {
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kF64, DType::kI8, DType::kU8, DType::kI16,
+                            DType::kI32, DType::kI64, DType::kBool}) {
     EXPECT_EQ(parse_dtype(to_string(dtype)), dtype);
   }
   EXPECT_EQ(parse_dtype("F8"), std::nullopt);

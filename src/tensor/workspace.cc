@@ -1,6 +1,7 @@
 #include "tensor/workspace.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/fail.h"
 
@@ -37,9 +38,11 @@ Workspace WorkspaceArena::acquire(size_t bytes) {
   AlignedBuffer outgrown;  // Freed after the lock: a larger block takes its place.
   {
     const std::lock_guard lock(mutex_);
-    const auto fits = [bytes](const AlignedBuffer& buffer) { return buffer.size() >= bytes; };
-    const auto found = std::find_if(idle_.rbegin(), idle_.rend(), fits);
-    const auto chosen = found != idle_.rend() ? std::prev(found.base()) : idle_.begin();
+    // The smallest that is large enough; if none is, the largest makes way for one that is.
+    const auto rank = [bytes](const AlignedBuffer& buffer) {
+      return buffer.size() >= bytes ? std::pair(0, buffer.size()) : std::pair(1, ~buffer.size());
+    };
+    const auto chosen = std::ranges::min_element(idle_, {}, rank);
     if (chosen != idle_.end()) {
       outgrown = std::move(*chosen);
       idle_.erase(chosen);

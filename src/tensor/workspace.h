@@ -55,7 +55,7 @@ class WorkspaceArena {
   void give_back(AlignedBuffer buffer);
 
   mutable std::mutex mutex_;
-  std::vector<AlignedBuffer> idle_;  // The most recently used last.
+  std::vector<AlignedBuffer> idle_;
   size_t idle_bytes_ = 0;
 };
 

@@ -1,17 +1,10 @@
 // Sixteen floats with AVX-512 F, BW, DQ, VL. See simd_generic.h for what the members mean.
 #pragma once
 
-#ifdef REMUDA_SIMDE
-// The tests run this on machines without AVX-512 through SIMD Everywhere.
-#define SIMDE_ENABLE_NATIVE_ALIASES
-#include <simde/x86/avx512.h>
-#include <simde/x86/f16c.h>
-#else
-#include <immintrin.h>
-#endif
-
 #include <cstddef>
 #include <cstdint>
+
+#include "kernels/cpu/avx512_intrinsics.h"
 
 namespace remuda::kernels {
 namespace {
@@ -19,6 +12,8 @@ namespace {
 struct Avx512Vec {
   using Native = __m512;
   static constexpr int kWidth = 16;
+  static constexpr int kRows = 12;
+  static constexpr int kColumns = 2;
 
   Native v;
 
@@ -28,14 +23,37 @@ struct Avx512Vec {
   void store(float* p) const { _mm512_storeu_ps(p, v); }
   static Avx512Vec load(const float* p, int count) { return {_mm512_maskz_loadu_ps(mask(count), p)}; }
   void store(float* p, int count) const { _mm512_mask_storeu_ps(p, mask(count), v); }
-  static Avx512Vec load_f16(const void* p) {
-    return widen_f16(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
+  static Avx512Vec first(Avx512Vec a, int count, float fill) {
+    return {_mm512_mask_mov_ps(_mm512_set1_ps(fill), mask(count), a.v)};
   }
+  static Avx512Vec load_f16(const void* p) { return widen_f16(_mm256_loadu_si256(static_cast<const __m256i*>(p))); }
   static Avx512Vec load_f16(const void* p, int count) { return widen_f16(load_16bit(p, count)); }
-  static Avx512Vec load_bf16(const void* p) {
-    return widen_bf16(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
-  }
+  static Avx512Vec load_bf16(const void* p) { return widen_bf16(_mm256_loadu_si256(static_cast<const __m256i*>(p))); }
   static Avx512Vec load_bf16(const void* p, int count) { return widen_bf16(load_16bit(p, count)); }
+
+  static void transpose(const float* from, int64_t stride, int rows, int64_t cols, float* to) {
+    int64_t c = 0;
+    for (; c + 4 <= cols; c += 4) {
+      // Lane l of row[r] is row 4 l + r, so transposing within the lanes puts all rows in order.
+      const auto quad = [&](int r) { return r < rows ? _mm_loadu_ps(from + r * stride + c) : _mm_setzero_ps(); };
+      Native row[4];
+      for (int r = 0; r < 4; ++r) {
+        const __m512 low = _mm512_castps256_ps512(_mm256_set_m128(quad(r + 4), quad(r)));
+        row[r] = _mm512_insertf32x8(low, _mm256_set_m128(quad(r + 12), quad(r + 8)), 1);
+      }
+      const Native a = _mm512_unpacklo_ps(row[0], row[1]);
+      const Native b = _mm512_unpacklo_ps(row[2], row[3]);
+      const Native d = _mm512_unpackhi_ps(row[0], row[1]);
+      const Native e = _mm512_unpackhi_ps(row[2], row[3]);
+      Avx512Vec{_mm512_shuffle_ps(a, b, _MM_SHUFFLE(1, 0, 1, 0))}.store(to + c * kWidth);
+      Avx512Vec{_mm512_shuffle_ps(a, b, _MM_SHUFFLE(3, 2, 3, 2))}.store(to + (c + 1) * kWidth);
+      Avx512Vec{_mm512_shuffle_ps(d, e, _MM_SHUFFLE(1, 0, 1, 0))}.store(to + (c + 2) * kWidth);
+      Avx512Vec{_mm512_shuffle_ps(d, e, _MM_SHUFFLE(3, 2, 3, 2))}.store(to + (c + 3) * kWidth);
+    }
+    for (; c < cols; ++c) {
+      for (int r = 0; r < kWidth; ++r) to[c * kWidth + r] = r < rows ? from[r * stride + c] : 0.0f;
+    }
+  }
 
   friend Avx512Vec operator+(Avx512Vec a, Avx512Vec b) { return {_mm512_add_ps(a.v, b.v)}; }
   friend Avx512Vec operator-(Avx512Vec a, Avx512Vec b) { return {_mm512_sub_ps(a.v, b.v)}; }

@@ -19,6 +19,9 @@ struct GenericVec {
   using Native = float __attribute__((vector_size(16)));
   using Bits = int32_t __attribute__((vector_size(16)));
   static constexpr int kWidth = 4;
+  // A block of kRows x kColumns vectors of sums fits the registers, with room for operands.
+  static constexpr int kRows = 4;
+  static constexpr int kColumns = 2;
 
   Native v;
 
@@ -33,11 +36,14 @@ struct GenericVec {
   // The first `count` (0 to kWidth) elements; the others are zero, and not touched in memory.
   static GenericVec load(const float* p, int count) {
     GenericVec r = zero();
-    for (int i = 0; i < count; ++i) r.v[i] = p[i];
+    __builtin_memcpy(&r.v, p, sizeof(float) * static_cast<size_t>(count));
     return r;
   }
-  void store(float* p, int count) const {
-    for (int i = 0; i < count; ++i) p[i] = v[i];
+  void store(float* p, int count) const { __builtin_memcpy(p, &v, sizeof(float) * static_cast<size_t>(count)); }
+  // The first `count` elements of a; the others are `fill`.
+  static GenericVec first(GenericVec a, int count, float fill) {
+    for (int i = count; i < kWidth; ++i) a.v[i] = fill;
+    return a;
   }
   // From 16-bit formats, little endian, at any address.
   static GenericVec load_f16(const void* p) { return load_f16(p, kWidth); }
@@ -51,6 +57,27 @@ struct GenericVec {
     GenericVec r = zero();
     for (int i = 0; i < count; ++i) r.v[i] = bf16_to_float(bits16(p, i));
     return r;
+  }
+
+  // to[c][r] = from[r][c] for `rows` (1 to kWidth) rows `stride` apart; rows that are missing become zeros. `to` has
+  // rows of kWidth.
+  static void transpose(const float* from, int64_t stride, int rows, int64_t cols, float* to) {
+    int64_t c = 0;
+    for (; c + 4 <= cols; c += 4) {
+      Native row[4];
+      for (int r = 0; r < 4; ++r) row[r] = r < rows ? load(from + r * stride + c).v : Native{};
+      const Native a = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5);
+      const Native b = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5);
+      const Native d = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7);
+      const Native e = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
+      GenericVec{__builtin_shufflevector(a, b, 0, 1, 4, 5)}.store(to + c * kWidth);
+      GenericVec{__builtin_shufflevector(a, b, 2, 3, 6, 7)}.store(to + (c + 1) * kWidth);
+      GenericVec{__builtin_shufflevector(d, e, 0, 1, 4, 5)}.store(to + (c + 2) * kWidth);
+      GenericVec{__builtin_shufflevector(d, e, 2, 3, 6, 7)}.store(to + (c + 3) * kWidth);
+    }
+    for (; c < cols; ++c) {
+      for (int r = 0; r < kWidth; ++r) to[c * kWidth + r] = r < rows ? from[r * stride + c] : 0.0f;
+    }
   }
 
   friend GenericVec operator+(GenericVec a, GenericVec b) { return {a.v + b.v}; }
@@ -76,11 +103,11 @@ struct GenericVec {
     const GenericVec magic = set(12582912.0f);  // 1.5 * 2^23: the sum has no bits left for a fraction.
     return (a + magic) - magic;
   }
-  // a * 2^n for integral n in [-252, 254].
+  // a * 2^n for integral n in [-151, 128] and a near 1. Where n is below -126 the result is 0 or has lost bits, and for
+  // 128 it is infinite.
   friend GenericVec scale_pow2(GenericVec a, GenericVec n) {
-    const Bits whole = __builtin_convertvector(n.v, Bits);
-    const Bits half = whole >> 1;
-    return a * from_bits((half + 127) << 23) * from_bits((whole - half + 127) << 23);
+    const Bits exponent = __builtin_convertvector(n.v, Bits) + 127;
+    return a * from_bits((exponent > 0 ? exponent : Bits{}) << 23);
   }
 
   // Horizontal, in an order that is fixed for each width.

@@ -1,0 +1,53 @@
+// What a pool has done and does: a snapshot, consistent in itself.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace remuda {
+
+// Durations in buckets that grow by a quarter of a power of two, so that a percentile is right within 25 %.
+// Not thread-safe; the pool copies its own under its lock.
+class DurationHistogram {
+ public:
+  void record(std::chrono::nanoseconds duration);
+
+  uint64_t count() const { return count_; }
+  std::chrono::nanoseconds mean() const;
+  std::chrono::nanoseconds max() const { return max_; }
+  // The upper bound of the bucket in which the share `p` of all durations, in [0, 1], is reached; 0 when empty.
+  std::chrono::nanoseconds percentile(double p) const;
+
+ private:
+  static constexpr size_t kBuckets = 4 * 48;  // Up to 2^48 ns, three days; longer ones are in the last.
+
+  std::array<uint32_t, kBuckets> buckets_{};
+  uint64_t count_ = 0;
+  std::chrono::nanoseconds sum_{0};
+  std::chrono::nanoseconds max_{0};
+};
+
+struct PoolStats {
+  std::string name;
+  int64_t available = 0;  // Idle instances.
+  int64_t in_use = 0;     // On lease.
+  int64_t creating = 0;   // Being made.
+  int64_t total = 0;      // available + in_use + creating.
+  int64_t max_instances = 0;
+  int64_t waiting = 0;    // Callers in the queue.
+  uint64_t acquires = 0;  // Leases given out.
+  uint64_t created = 0;
+  uint64_t destroyed = 0;  // created - destroyed = available + in_use, or less while some are being destroyed.
+  uint64_t creation_failures = 0;
+  uint64_t timeouts = 0;
+  uint64_t leaks = 0;           // Leases that were held longer than the threshold, each counted once.
+  uint64_t memory_shared = 0;   // Bytes of weights that the instances share, counted once.
+  uint64_t memory_private = 0;  // Bytes of all instances' own.
+  DurationHistogram wait_time;  // From the call of acquire to the lease, creation included.
+  DurationHistogram use_time;   // From lease to return.
+  DurationHistogram create_time;
+};
+
+}  // namespace remuda

@@ -1,0 +1,58 @@
+// remuda devices: what there is to compute on, and what an automatic choice takes.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "cli/format.h"
+#include "manager/inspection.h"
+
+namespace remuda::cli {
+namespace {
+
+void print_json(const MachineReport& machine) {
+  nlohmann::ordered_json devices = nlohmann::ordered_json::array();
+  for (const Device& device : machine.devices) {
+    devices.push_back({{"id", device.id},
+                       {"name", device.name},
+                       {"threads", device.threads},
+                       {"memory_total", device.memory_total},
+                       {"memory_available", device.memory_available}});
+  }
+  const nlohmann::ordered_json report = {
+      {"devices", std::move(devices)},
+      {"isa_available", machine.instruction_sets},
+      {"isa", machine.active_instruction_set},
+      {"auto", {{"device", machine.auto_device}, {"precision", to_string(machine.auto_precision)}}}};
+  fmt::print("{}\n", report.dump(2));
+}
+
+void print_text(const MachineReport& machine) {
+  for (const Device& device : machine.devices) {
+    fmt::print("{:<10} {}\n", device.id, device.name);
+    fmt::print("  threads  {}\n", device.threads);
+    fmt::print("  memory   {} available of {}\n", human_bytes(device.memory_available),
+               human_bytes(device.memory_total));
+    fmt::print("  kernels  {} (REMUDA_ISA may choose: {})\n", machine.active_instruction_set,
+               fmt::join(machine.instruction_sets, ", "));
+  }
+  fmt::print("auto       device {}, precision {}\n", machine.auto_device, to_string(machine.auto_precision));
+}
+
+}  // namespace
+
+void add_devices(CLI::App& app, Action& action) {
+  auto json = std::make_shared<bool>(false);
+  CLI::App& command = *app.add_subcommand("devices", "What this machine can compute on");
+  command.add_flag("--json", *json, "Print JSON; memory is in bytes");
+  command.callback([json, &action] {
+    action = [json] {
+      const MachineReport machine = describe_machine();
+      *json ? print_json(machine) : print_text(machine);
+      return kSuccess;
+    };
+  });
+}
+
+}  // namespace remuda::cli

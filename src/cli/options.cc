@@ -1,0 +1,100 @@
+#include "cli/options.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "base/fail.h"
+#include "base/log.h"
+
+namespace remuda::cli {
+namespace {
+
+constexpr int64_t kMostThreads = 4096;
+constexpr int64_t kMostTokens = int64_t{1} << 20;
+
+void set_device(const std::string& device, Settings& settings) {
+  constexpr std::string_view kCuda = "cuda";
+  if (device == "auto" || device == "cpu") {
+    settings.masx_force_cpu = device == "cpu";
+    settings.masx_force_gpu = false;
+    return;
+  }
+  std::string_view number = device;
+  const bool cuda = number.starts_with(kCuda);
+  number.remove_prefix(std::min(kCuda.size(), number.size()));
+  const bool numbered = number.size() > 1 && number.starts_with(':') &&
+                        number.find_first_not_of("0123456789", 1) == std::string_view::npos;
+  if (!cuda || !(number.empty() || numbered)) {
+    fail(ErrorCode::kInvalidArgument, "--device: expected auto, cpu, cuda or cuda:N, found \"{}\"", device);
+  }
+  fail(ErrorCode::kUnsupported, "--device {}: this build has no CUDA backend; use --device cpu or auto", device);
+}
+
+}  // namespace
+
+void add_model_flag(CLI::App& command, CommonOptions& options) {
+  command
+      .add_option("-m,--model", options.model,
+                  "A directory, or a name in the Hugging Face cache\n"
+                  "[REMUDA_EMBEDDING_MODEL, or the bundled all-MiniLM-L6-v2]")
+      ->type_name("MODEL");
+}
+
+void add_thread_and_log_flags(CLI::App& command, CommonOptions& options) {
+  command.add_option("--threads", options.threads, "Compute threads; 0: as many as the process may use [0]")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{0}, kMostThreads));
+  command.add_option("--log-level", options.log_level, "debug, info, warning, error or off [warning]")
+      ->type_name("LEVEL");
+}
+
+void add_compute_flags(CLI::App& command, CommonOptions& options) {
+  command.add_option("--device", options.device, "auto, cpu, cuda or cuda:N [cpu]")->type_name("DEVICE");
+  command
+      .add_option("--precision", options.precision,
+                  "auto, fp32 (the reference's answers), bf16 or int8 (faster,\n"
+                  "less memory; cosine to fp32 above 0.9999 and 0.995) [auto]")
+      ->type_name("NAME");
+  command.add_option("--pool", options.pool, "Most model instances at once; they share the weights [2]")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, kMostThreads));
+  command
+      .add_option("--memory-limit", options.memory_limit,
+                  "Most memory for weights and workspace: 2GiB, 512MiB, or\n"
+                  "80% of what is free [none]")
+      ->type_name("SIZE");
+  add_thread_and_log_flags(command, options);
+}
+
+void add_files(CLI::App& command, std::vector<std::string>& files) {
+  command.add_option("FILE", files, "Texts, one a line; \"-\" or none: standard input")->type_name(" ");
+}
+
+void add_max_length(CLI::App& command, std::optional<int64_t>& max_length, const char* otherwise) {
+  command
+      .add_option("--max-length", max_length,
+                  fmt::format("Cut texts at N tokens, special tokens included [{}]", otherwise))
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, kMostTokens));
+}
+
+void add_max_batch_tokens(CLI::App& command, int64_t& max_batch_tokens) {
+  command.add_option("--max-batch-tokens", max_batch_tokens, "Tokens computed at once; never changes a result [512]")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, kMostTokens));
+}
+
+Settings apply(const CommonOptions& options) {
+  log::set_level(log::parse_level(options.log_level.value_or("warning"), "--log-level"));
+  Settings settings = get_settings();
+  if (options.model) settings.embedding_model = *options.model;
+  if (options.device) set_device(*options.device, settings);
+  if (options.precision) settings.precision = parse_precision(*options.precision, "--precision");
+  if (options.threads) settings.compute_threads = *options.threads;
+  if (options.pool) settings.model_pool_max_instances = *options.pool;
+  if (options.memory_limit) settings.memory_limit = MemoryLimit::parse(*options.memory_limit, "--memory-limit");
+  settings.validate();
+  return settings;
+}
+
+}  // namespace remuda::cli

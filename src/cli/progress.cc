@@ -1,0 +1,45 @@
+#include "cli/progress.h"
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "cli/format.h"
+
+namespace remuda::cli {
+namespace {
+
+constexpr const char* kClearLine = "\r\x1b[K";
+
+}  // namespace
+
+Progress::Progress(std::optional<uint64_t> total_bytes)
+    : total_bytes_(total_bytes), shown_(is_terminal(STDERR_FILENO)) {}
+
+Progress::~Progress() {
+  if (drawn_) fmt::print(stderr, kClearLine);
+}
+
+void Progress::update(int64_t texts_done, uint64_t bytes_done) {
+  const Clock::time_point now = Clock::now();
+  if (!shown_ || now < next_) return;
+  next_ = now + std::chrono::milliseconds(200);
+  drawn_ = true;
+  const double seconds = std::chrono::duration<double>(now - start_).count();
+  const auto rate = static_cast<int64_t>(static_cast<double>(texts_done) / seconds);
+  std::string line =
+      fmt::format("{} texts  {}/s  {}", with_commas(texts_done), with_commas(rate), human_seconds(seconds));
+  if (total_bytes_ && *total_bytes_ > 0 && bytes_done > 0) {
+    constexpr size_t kWidth = 24;
+    const double share = std::min(1.0, static_cast<double>(bytes_done) / static_cast<double>(*total_bytes_));
+    const auto filled = static_cast<size_t>(share * kWidth);
+    line += fmt::format("  [{}{}] {:3.0f}%  {} left", std::string(filled, '='), std::string(kWidth - filled, ' '),
+                        share * 100, human_seconds(seconds / share * (1 - share)));
+  }
+  fmt::print(stderr, "{}{}", kClearLine, line);
+  std::fflush(stderr);
+}
+
+}  // namespace remuda::cli

@@ -1,0 +1,179 @@
+#include "cli/text_reader.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/fail.h"
+#include "base/json.h"
+#include "cli/interrupt.h"
+
+namespace remuda::cli {
+namespace {
+
+constexpr size_t kReadBytes = size_t{256} << 10;
+constexpr size_t kMaxLineBytes = size_t{1} << 30;
+constexpr std::string_view kStdin = "-";
+
+[[noreturn]] void fail_system(const std::string& name, int error) {
+  fail(error == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo, "{}: {}", name, std::strerror(error));
+}
+
+// Its size, where it is a regular file.
+std::optional<uint64_t> check_readable(const std::string& path) {
+  struct stat status{};
+  if (path == kStdin) {
+    const bool regular = fstat(STDIN_FILENO, &status) == 0 && S_ISREG(status.st_mode);
+    return regular ? std::optional<uint64_t>(status.st_size) : std::nullopt;
+  }
+  if (stat(path.c_str(), &status) != 0 || access(path.c_str(), R_OK) != 0) fail_system(path, errno);
+  if (S_ISDIR(status.st_mode)) fail_system(path, EISDIR);
+  return S_ISREG(status.st_mode) ? std::optional<uint64_t>(status.st_size) : std::nullopt;
+}
+
+// Whether a read would give something at once: data, the end or an error.
+bool readable_now(int fd) {
+  pollfd poll_fd{fd, POLLIN, 0};
+  return poll(&poll_fd, 1, 0) != 0;
+}
+
+// Waits until `fd` can be read; false when the user interrupts first.
+bool wait_readable(int fd) {
+  pollfd poll_fds[2] = {{fd, POLLIN, 0}, {interrupt_fd(), POLLIN, 0}};
+  while (!interrupted()) {
+    const int ready = poll(poll_fds, 2, -1);
+    if (ready < 0 && errno != EINTR) return true;  // Let read() say what is wrong.
+    if (ready > 0 && poll_fds[0].revents != 0) return true;
+  }
+  return false;
+}
+
+TextReaderOptions with_default_file(TextReaderOptions options) {
+  if (options.files.empty()) options.files.emplace_back(kStdin);
+  return options;
+}
+
+}  // namespace
+
+TextReader::TextReader(TextReaderOptions options) : options_(with_default_file(std::move(options))) {
+  uint64_t total = 0;
+  bool known = true;
+  for (const std::string& file : options_.files) {
+    const std::optional<uint64_t> size = check_readable(file);
+    known = known && size.has_value();
+    total += size.value_or(0);
+  }
+  if (known) total_bytes_ = total;
+}
+
+TextReader::~TextReader() { close_file(); }
+
+bool TextReader::open_next() {
+  if (next_file_ == options_.files.size()) return false;
+  const std::string& file = options_.files[next_file_++];
+  name_ = file == kStdin ? "stdin" : file;
+  line_number_ = 0;
+  fd_ = file == kStdin ? STDIN_FILENO : open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd_ < 0) fail_system(name_, errno);
+  return true;
+}
+
+void TextReader::close_file() {
+  if (fd_ > STDIN_FILENO) close(fd_);
+  fd_ = -1;
+}
+
+// Reads more of the open file behind the unread part; false at its end, and when interrupted.
+bool TextReader::fill() {
+  if (begin_ > 0) {
+    buffer_.erase(0, begin_);
+    scanned_ -= begin_;
+    begin_ = 0;
+  }
+  if (buffer_.size() > kMaxLineBytes) {
+    fail(ErrorCode::kUnsupported, "{}:{}: expected a line of at most {} bytes, found a longer one", name_,
+         line_number_ + 1, kMaxLineBytes);
+  }
+  const size_t size = buffer_.size();
+  while (wait_readable(fd_)) {
+    buffer_.resize(size + kReadBytes);
+    const ssize_t got = ::read(fd_, buffer_.data() + size, kReadBytes);
+    const int error = errno;
+    buffer_.resize(size + static_cast<size_t>(std::max<ssize_t>(got, 0)));
+    if (got >= 0) {
+      bytes_read_ += static_cast<uint64_t>(got);
+      return got > 0;
+    }
+    if (error != EINTR && error != EAGAIN) fail_system(name_, error);
+  }
+  return false;
+}
+
+// The text up to `end`; `newline` says whether a '\n' stands there.
+void TextReader::take_line(size_t end, bool newline, std::string& line) {
+  line.assign(buffer_, begin_, end - begin_);
+  if (newline && line.ends_with('\r')) line.pop_back();
+  begin_ = scanned_ = end + (newline ? 1 : 0);
+  ++line_number_;
+}
+
+bool TextReader::next_line(std::string& line) {
+  while (fd_ >= 0 || open_next()) {
+    const size_t newline = buffer_.find('\n', scanned_);
+    if (newline != std::string::npos) {
+      take_line(newline, true, line);
+      return true;
+    }
+    scanned_ = buffer_.size();
+    if (fill()) continue;
+    if (interrupted()) return false;
+    const bool unfinished_line = begin_ < buffer_.size();
+    if (unfinished_line) take_line(buffer_.size(), false, line);
+    close_file();
+    if (unfinished_line) return true;
+  }
+  return false;
+}
+
+bool TextReader::next_text(std::string& text) {
+  if (!options_.jsonl) return next_line(text);
+  std::string line;
+  do {
+    if (!next_line(line)) return false;
+  } while (line.find_first_not_of(" \t\r") == std::string::npos);
+  const auto document = JsonDocument::parse(line, fmt::format("{}:{}", name_, line_number_));
+  text = document.root().at("text").as_string();
+  return true;
+}
+
+bool TextReader::read(std::vector<std::string>& texts) {
+  texts.clear();
+  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+  size_t bytes = 0;
+  std::string text;
+  try {
+    while (texts.size() < options_.max_texts && bytes < options_.max_bytes && (texts.empty() || ready()) &&
+           next_text(text)) {
+      bytes += text.size();
+      texts.push_back(std::move(text));
+    }
+  } catch (...) {
+    if (texts.empty()) throw;
+    failure_ = std::current_exception();
+  }
+  return !texts.empty() && !interrupted();
+}
+
+bool TextReader::ready() const {
+  if (failure_ || buffer_.find('\n', scanned_) != std::string::npos) return true;
+  if (fd_ >= 0) return readable_now(fd_);
+  return next_file_ == options_.files.size() || options_.files[next_file_] != kStdin || readable_now(STDIN_FILENO);
+}
+
+}  // namespace remuda::cli

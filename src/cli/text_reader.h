@@ -1,0 +1,64 @@
+// Texts from files or standard input, a chunk at a time, so that no input has to fit into memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace remuda::cli {
+
+struct TextReaderOptions {
+  std::vector<std::string> files;  // "-" is standard input; none: standard input.
+  bool jsonl = false;              // A line is a JSON object with the text under "text"; blank lines are skipped.
+  size_t max_texts = 1024;         // A chunk ends with whichever comes first.
+  size_t max_bytes = size_t{4} << 20;
+};
+
+// A text is a line without its '\n' and without one '\r' before it; an empty line is an empty text, and what follows
+// the last '\n' is a text if it is not empty.
+class TextReader {
+ public:
+  // Throws Error(kNotFound) or Error(kIo) when a file cannot be read, before any text is.
+  explicit TextReader(TextReaderOptions options);
+  ~TextReader();
+  TextReader(const TextReader&) = delete;
+  TextReader& operator=(const TextReader&) = delete;
+
+  // Replaces `texts` by the next chunk; false at the end, and when interrupted. A chunk is handed out short rather than
+  // waiting for a slow writer. Throws Error naming file and line, after the texts before it have been handed out.
+  bool read(std::vector<std::string>& texts);
+
+  // Whether read() would return without waiting for input (of a line that has begun, it waits for the rest).
+  bool ready() const;
+
+  // Of all files together; nullopt where one is not a regular file.
+  std::optional<uint64_t> total_bytes() const { return total_bytes_; }
+  uint64_t bytes_read() const { return bytes_read_; }
+
+ private:
+  bool open_next();
+  void close_file();
+  bool fill();
+  void take_line(size_t end, bool newline, std::string& line);
+  bool next_line(std::string& line);
+  bool next_text(std::string& text);
+
+  const TextReaderOptions options_;
+  std::optional<uint64_t> total_bytes_;
+  uint64_t bytes_read_ = 0;
+
+  size_t next_file_ = 0;
+  int fd_ = -1;
+  std::string name_;  // Of the open file, for messages.
+  int64_t line_number_ = 0;
+
+  std::string buffer_;
+  size_t begin_ = 0;            // Of the unread part of buffer_.
+  size_t scanned_ = 0;          // No '\n' stands before it in the unread part.
+  std::exception_ptr failure_;  // Thrown by the next read().
+};
+
+}  // namespace remuda::cli

@@ -1,0 +1,90 @@
+#include "hub/resolve.h"
+
+#include <unistd.h>
+
+#include <climits>
+#include <cstdlib>
+#include <fstream>
+#include <vector>
+
+#include "base/fail.h"
+
+namespace remuda::hub {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Where a model was looked for, for the error that says so.
+using Places = std::vector<std::string>;
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? std::string() : std::string(value);
+}
+
+// $variable, or ~/fallback.
+fs::path from_home(const char* variable, const char* fallback) {
+  const std::string value = environment(variable);
+  return value.empty() ? fs::path(environment("HOME")) / fallback : fs::path(value);
+}
+
+bool is_model(const fs::path& directory) {
+  return fs::exists(directory / "config.json") || fs::exists(directory / "modules.json");
+}
+
+std::vector<fs::path> models_directories() {
+  std::vector<fs::path> directories;
+  if (const std::string set = environment("REMUDA_MODELS_DIR"); !set.empty()) directories.emplace_back(set);
+  directories.emplace_back("models");
+  // A binary that was built in its checkout stands in build/PRESET.
+  char binary[PATH_MAX];
+  const ssize_t length = readlink("/proc/self/exe", binary, sizeof(binary));
+  if (length > 0) {
+    fs::path directory = fs::path(std::string(binary, static_cast<size_t>(length))).parent_path();
+    for (int up = 0; up < 2; ++up) directory = directory.parent_path();
+    directories.push_back(directory / "models");
+  }
+  directories.push_back(from_home("XDG_DATA_HOME", ".local/share") / "remuda" / "models");
+  return directories;
+}
+
+// models--org--name/snapshots/REVISION, the revision being the one that refs/main names.
+fs::path find_in_cache(std::string_view name, Places& places) {
+  std::string folder = "models--" + std::string(name);
+  for (size_t slash; (slash = folder.find('/')) != std::string::npos;) folder.replace(slash, 1, "--");
+  fs::path cache = environment("HF_HUB_CACHE");
+  if (cache.empty()) cache = from_home("HF_HOME", ".cache/huggingface") / "hub";
+  const fs::path model = cache / folder;
+  places.push_back(model.string());
+  std::string revision;
+  std::ifstream(model / "refs" / "main") >> revision;
+  const fs::path snapshot = model / "snapshots" / revision;
+  return !revision.empty() && is_model(snapshot) ? snapshot : fs::path();
+}
+
+}  // namespace
+
+fs::path resolve_model(std::string_view name) {
+  if (name.empty()) fail(ErrorCode::kInvalidArgument, "model: expected a directory or a name, found nothing");
+  Places places;
+  places.emplace_back(name);
+  if (fs::is_directory(name)) return fs::path(name);
+  const bool is_path = name.front() == '/' || name.front() == '.' || name.find("..") != std::string_view::npos;
+  if (!is_path) {
+    for (const fs::path& directory : models_directories()) {
+      for (const fs::path& candidate : {directory / name, directory / name.substr(name.rfind('/') + 1)}) {
+        places.push_back(candidate.string());
+        if (is_model(candidate)) return candidate;
+      }
+    }
+    if (const fs::path found = find_in_cache(name, places); !found.empty()) return found;
+  }
+  std::string looked;
+  for (const std::string& place : places) looked += "\n  " + place;
+  fail(ErrorCode::kNotFound,
+       "model \"{}\": expected a model directory, found none at{}\nGive a directory, or run scripts/fetch_model.sh for "
+       "all-MiniLM-L6-v2.",
+       name, looked);
+}
+
+}  // namespace remuda::hub

@@ -1,0 +1,132 @@
+// int8 products: weights quantized per output, inputs per row, both symmetrically to [-127, 127]; sums are exact in
+// int32. All instruction sets quantize alike, so their results differ by the rounding of the last product only.
+#pragma once
+
+#include "kernels/cpu/linear_impl.h"
+
+namespace remuda::kernels {
+namespace {
+
+constexpr float kMaxQuantized = 127.0f;
+
+struct Quantization {
+  float scale;    // What a step of 1 stands for; a NaN where x has a NaN or an infinity.
+  float inverse;  // 0 for a row of zeros.
+};
+
+template <typename V>
+Quantization quantization_of(const float* x, int64_t n) {
+  V largest = V::zero();
+  V not_finite = V::zero();  // x * 0 is 0 for every number, and a NaN for the rest.
+  const auto look = [&](V value) {
+    largest = max(abs(value), largest);
+    not_finite = fma(value, V::zero(), not_finite);
+  };
+  int64_t i = 0;
+  for (; i + V::kWidth <= n; i += V::kWidth) look(V::load(x + i));
+  if (i < n) look(V::load(x + i, static_cast<int>(n - i)));
+  const float most = largest.max_element();
+  return {most / kMaxQuantized + not_finite.sum(), most > 0.0f ? kMaxQuantized / most : 0.0f};
+}
+
+// Writes n quantized values plus kOffset, as Input; what is not finite becomes some value.
+template <typename V, typename Input, int kOffset>
+void quantize(const float* x, int64_t n, Quantization quantization, Input* out) {
+  const V inverse = V::set(quantization.inverse);
+  const V most = V::set(kMaxQuantized);
+  float rounded[V::kWidth];
+  for (int64_t i = 0; i < n; i += V::kWidth) {
+    const int count = n - i < V::kWidth ? static_cast<int>(n - i) : V::kWidth;
+    const V value = count == V::kWidth ? V::load(x + i) : V::load(x + i, count);
+    max(V::zero() - most, min(most, round(value * inverse))).store(rounded);
+    for (int j = 0; j < count; ++j) out[i + j] = static_cast<Input>(static_cast<int32_t>(rounded[j]) + kOffset);
+  }
+}
+
+// How int8 rows and panels look in memory. I adds the instructions:
+//   Float, Input, kGroup, kInputOffset (what is added to quantized inputs), Sums, Operand, and multiply_add.
+template <typename I>
+struct Int8Group : I {
+  using V = typename I::Float;
+  using Weight = int8_t;
+  using Input = typename I::Input;
+  static constexpr int64_t kOutputs = kPanelOutputs<V>;
+
+  // Behind a panel's weights: a scale for each output, and what the sums begin with.
+  struct PanelTail {
+    float scales[kOutputs];
+    int32_t first_sums[kOutputs];
+  };
+
+  static typename I::Sums first_sums(const std::byte* tail, int column) {
+    return I::load_sums(reinterpret_cast<const PanelTail*>(tail)->first_sums + column * V::kWidth);
+  }
+  static V scale(V sums, const std::byte* row_tail, const std::byte* panel_tail, int column) {
+    float row_scale;
+    __builtin_memcpy(&row_scale, row_tail, sizeof(row_scale));
+    return sums *
+           (V::set(row_scale) * V::load(reinterpret_cast<const PanelTail*>(panel_tail)->scales + column * V::kWidth));
+  }
+
+  using Product = GroupedProduct<Int8Group>;
+
+  static int64_t panel_bytes(int64_t in_features) {
+    return Product::weight_bytes(in_features) + align_panel(sizeof(PanelTail));
+  }
+
+  static void pack_panel(float* rows, int64_t in_features, std::byte* panel) {
+    auto* weights = reinterpret_cast<int8_t*>(panel);
+    auto* tail = reinterpret_cast<PanelTail*>(panel + Product::weight_bytes(in_features));
+    const int64_t group_weights = kOutputs * I::kGroup;
+    __builtin_memset(panel, 0, static_cast<size_t>(panel_bytes(in_features)));
+    for (int64_t n = 0; n < kOutputs; ++n) {
+      float* row = rows + n * in_features;
+      const Quantization quantization = quantization_of<V>(row, in_features);
+      // In place: int8 values are smaller than the floats that they come from.
+      auto* quantized = reinterpret_cast<int8_t*>(row);
+      quantize<V, int8_t, 0>(row, in_features, quantization, quantized);
+      int32_t sum = 0;
+      for (int64_t k = 0; k < in_features; ++k) {
+        weights[k / I::kGroup * group_weights + n * I::kGroup + k % I::kGroup] = quantized[k];
+        sum += quantized[k];
+      }
+      tail->scales[n] = quantization.scale;
+      tail->first_sums[n] = -I::kInputOffset * sum;
+    }
+  }
+
+  static int64_t padded_bytes(int64_t in_features) {
+    return Product::groups(in_features) * I::kGroup * static_cast<int64_t>(sizeof(Input));
+  }
+  static int64_t prepared_row_bytes(int64_t in_features) {
+    return align_panel(padded_bytes(in_features) + static_cast<int64_t>(sizeof(float)));
+  }
+
+  // A row's quantized inputs, padded to whole groups, and its scale.
+  static void prepare_rows(const PreparedRows& rows) {
+    for (int64_t r = 0; r < rows.rows; ++r) {
+      const float* x = rows.x + r * rows.x_stride;
+      auto* out = reinterpret_cast<Input*>(rows.out + r * rows.out_stride_bytes);
+      const Quantization quantization = quantization_of<V>(x, rows.in_features);
+      quantize<V, Input, I::kInputOffset>(x, rows.in_features, quantization, out);
+      const int64_t padded = Product::groups(rows.in_features) * I::kGroup;
+      for (int64_t k = rows.in_features; k < padded; ++k) out[k] = 0;  // Their weights are 0.
+      __builtin_memcpy(out + padded, &quantization.scale, sizeof(quantization.scale));
+    }
+  }
+
+  static constexpr LinearKernels kernels() {
+    return {
+        .panel_outputs = kOutputs,
+        .tile_rows = V::kRows,
+        .panel_bytes = panel_bytes,
+        .pack_panel = pack_panel,
+        .prepared_row_bytes = prepared_row_bytes,
+        .prepare_rows = prepare_rows,
+        .multiply_panel = multiply_panel<Product, V>,
+    };
+  }
+};
+
+}  // namespace
+}  // namespace remuda::kernels

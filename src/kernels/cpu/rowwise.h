@@ -1,0 +1,83 @@
+// The row-wise and attention kernels of one instruction set, behind function pointers.
+//
+// The arguments are plain structs: the sources behind them are compiled with an instruction set's flags, and so must
+// not share inline functions with the rest of the program (see simd_generic.h).
+#pragma once
+
+#include <cstdint>
+
+namespace remuda::kernels {
+
+// Rows of x and y are `stride` floats apart.
+struct LayerNormRows {
+  const float* x;
+  int64_t x_stride;
+  float* y;
+  int64_t y_stride;
+  int64_t rows;
+  int64_t cols;
+  const float* gamma;
+  const float* beta;
+  float epsilon;
+};
+
+enum class TableType { kF32, kF16, kBF16 };
+
+// y[i] = table[ids[i]] (at any address), or y[i] += of floats.
+struct GatheredRows {
+  const void* table;
+  int64_t table_stride_bytes;
+  TableType type;
+  const int32_t* ids;
+  float* y;
+  int64_t y_stride;
+  int64_t rows;
+  int64_t cols;
+  bool add;
+};
+
+// One head of one sequence: `length` tokens whose rows of q, k, v and out are `stride` floats apart.
+struct AttentionHead {
+  const float* q;
+  const float* k;
+  const float* v;
+  float* out;
+  int64_t q_stride;
+  int64_t k_stride;
+  int64_t v_stride;
+  int64_t out_stride;
+  int64_t length;
+  int64_t head_dim;
+  float scale;
+  const float* bias;  // bias[s - t] is added to the score of key s for query t; nullptr for none.
+  float* scratch;     // attention_scratch_floats(length, head_dim) floats, aligned to 64 bytes.
+};
+
+// The widest vector, and the most query rows that are computed at a time, of any instruction set.
+constexpr int64_t kMaxVectorWidth = 16;
+constexpr int64_t kMaxQueryRows = 12;
+
+constexpr int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+
+// Room for K transposed, V, and the scores of a block of queries.
+constexpr int64_t attention_scratch_floats(int64_t length, int64_t head_dim) {
+  const int64_t padded_length = round_up(length, kMaxVectorWidth);
+  const int64_t padded_dim = round_up(head_dim, kMaxVectorWidth);
+  return padded_length * (2 * padded_dim + kMaxQueryRows);
+}
+
+struct RowwiseKernels {
+  void (*layer_norm)(const LayerNormRows& rows);
+  void (*gather)(const GatheredRows& rows);
+  void (*attention_head)(const AttentionHead& head);
+  void (*gelu)(float* x, int64_t n);
+  void (*gelu_tanh)(float* x, int64_t n);
+  void (*relu)(float* x, int64_t n);
+  void (*tanh)(float* x, int64_t n);
+};
+
+extern const RowwiseKernels kRowwiseGeneric;
+extern const RowwiseKernels kRowwiseAvx2;    // All nullptr where the build is not for x86.
+extern const RowwiseKernels kRowwiseAvx512;  // Likewise.
+
+}  // namespace remuda::kernels

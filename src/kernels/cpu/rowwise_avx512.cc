@@ -1,0 +1,17 @@
+#include "kernels/cpu/attention_impl.h"
+#include "kernels/cpu/rowwise_impl.h"
+#include "kernels/cpu/simd_avx512.h"
+
+namespace remuda::kernels {
+
+const RowwiseKernels kRowwiseAvx512 = {
+    .layer_norm = layer_norm_rows<Avx512Vec>,
+    .gather = gather<Avx512Vec>,
+    .attention_head = attention_head<Avx512Vec>,
+    .gelu = gelu<Avx512Vec>,
+    .gelu_tanh = gelu_tanh<Avx512Vec>,
+    .relu = relu<Avx512Vec>,
+    .tanh = tanh<Avx512Vec>,
+};
+
+}  // namespace remuda::kernels

@@ -1,0 +1,202 @@
+#include "kernels/linear.h"
+
+#include <algorithm>
+
+#include "base/fail.h"
+#include "kernels/cpu/linear.h"
+#include "tensor/workspace.h"
+
+namespace remuda::kernels {
+namespace {
+
+// The sums of int8 products must fit in int32: 127 * 128 * kMaxInputs < 2^31.
+constexpr int64_t kMaxInputs = int64_t{1} << 17;
+
+// Rows that share one pass over the weights: their x stays in the second-level cache, and each panel, once in the
+// first, is used by all of them.
+constexpr int64_t kBlockRows = 96;
+
+// Below this many multiplications a second thread takes longer to wake than to help.
+constexpr int64_t kMinTaskProducts = 64 * 1024;
+
+// Rows that one task prepares (quantizes).
+constexpr int64_t kPreparedRowsPerTask = 16;
+
+const LinearKernelSet& kernel_set(Isa isa) {
+#if defined(__x86_64__)
+  if (isa >= Isa::kAvx512) return kLinearAvx512;
+  if (isa == Isa::kAvx2) return kLinearAvx2;
+#endif
+  check_invariant(isa == Isa::kGeneric, "an instruction set that this build has");
+  return kLinearGeneric;
+}
+
+const LinearKernels& kernels_for(Isa isa, Precision precision) {
+#if defined(__x86_64__)
+  if (precision == Precision::kInt8 && isa >= Isa::kAvx512Vnni) return kInt8Avx512Vnni;
+  if (precision == Precision::kBf16 && isa >= Isa::kAvx512Bf16) return kBf16Avx512Bf16;
+#endif
+  const LinearKernelSet& set = kernel_set(isa);
+  switch (precision) {
+    case Precision::kFp32:
+      return set.fp32;
+    case Precision::kBf16:
+      return set.bf16;
+    case Precision::kInt8:
+      return set.int8;
+    default:
+      break;
+  }
+  fail(ErrorCode::kUnsupported, "precision: expected fp32, bf16 or int8 on a CPU, found {}", to_string(precision));
+}
+
+int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// How a product is cut into tasks: blocks of rows times blocks of panels.
+struct Plan {
+  int64_t block_rows;
+  int64_t row_blocks;
+  int64_t block_panels;
+  int64_t panel_blocks;
+
+  Plan(int64_t rows, int64_t panels, int64_t panel_products, int64_t tile_rows, int64_t threads) {
+    // Blocks of about equal size, a multiple of the number of threads.
+    const int64_t rounds = divide_up(rows, kBlockRows * threads);
+    const int64_t even = divide_up(divide_up(rows, rounds * threads), tile_rows) * tile_rows;
+    // Few rows are not worth splitting: each block would stream through all the weights again.
+    block_rows = std::max(even, std::min(rows, kBlockRows / 4));
+    row_blocks = divide_up(rows, block_rows);
+    const int64_t wanted = row_blocks >= threads ? 1 : divide_up(2 * threads, row_blocks);
+    const int64_t worthwhile = std::max<int64_t>(1, rows * panels * panel_products / kMinTaskProducts);
+    panel_blocks = std::min({wanted, panels, worthwhile});
+    block_panels = divide_up(panels, panel_blocks);
+    panel_blocks = divide_up(panels, block_panels);
+  }
+};
+
+// One call of linear().
+class Product {
+ public:
+  Product(MatrixView<const float> x, const PackedWeights& weights, const Epilogue& epilogue, MatrixView<float> y)
+      : x_(x),
+        weights_(weights),
+        kernels_(kernels_for(weights.isa(), weights.precision())),
+        epilogue_(epilogue),
+        y_(y),
+        panel_bytes_(kernels_.panel_bytes(weights.in_features())) {}
+
+  void run(ComputePool& pool) {
+    const int64_t panels = divide_up(weights_.out_features(), kernels_.panel_outputs);
+    const Plan plan(x_.rows, panels, kernels_.panel_outputs * x_.cols, kernels_.tile_rows, pool.threads());
+    if (kernels_.prepared_row_bytes == nullptr) {
+      return multiply(plan, panels, reinterpret_cast<const std::byte*>(x_.data),
+                      x_.stride * static_cast<int64_t>(sizeof(float)), pool);
+    }
+    const int64_t row_bytes = kernels_.prepared_row_bytes(x_.cols);
+    Workspace workspace = WorkspaceArena::global().acquire(static_cast<size_t>(x_.rows * row_bytes));
+    auto* prepared = reinterpret_cast<std::byte*>(workspace.matrix(x_.rows, row_bytes / 4).data);
+    pool.parallel_for(x_.rows, kPreparedRowsPerTask, [&](int64_t begin, int64_t end) {
+      kernels_.prepare_rows({.x = x_.row(begin),
+                             .x_stride = x_.stride,
+                             .rows = end - begin,
+                             .in_features = x_.cols,
+                             .out = prepared + begin * row_bytes,
+                             .out_stride_bytes = row_bytes});
+    });
+    multiply(plan, panels, prepared, row_bytes, pool);
+  }
+
+ private:
+  void multiply(const Plan& plan, int64_t panels, const std::byte* x, int64_t x_stride_bytes, ComputePool& pool) const {
+    pool.parallel_for(plan.row_blocks * plan.panel_blocks, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t task = begin; task < end; ++task) {
+        const int64_t row = task / plan.panel_blocks * plan.block_rows;
+        const int64_t rows = std::min(plan.block_rows, x_.rows - row);
+        const int64_t first = task % plan.panel_blocks * plan.block_panels;
+        const int64_t last = std::min(first + plan.block_panels, panels);
+        for (int64_t panel = first; panel < last; ++panel) multiply_panel(x, x_stride_bytes, row, rows, panel);
+      }
+    });
+  }
+
+  void multiply_panel(const std::byte* x, int64_t x_stride_bytes, int64_t row, int64_t rows, int64_t panel) const {
+    const int64_t output = panel * kernels_.panel_outputs;
+    const MatrixView<const float>& residual = epilogue_.residual;
+    kernels_.multiply_panel({
+        .x = x + row * x_stride_bytes,
+        .x_stride_bytes = x_stride_bytes,
+        .panel = weights_.data() + panel * panel_bytes_,
+        .in_features = weights_.in_features(),
+        .rows = rows,
+        .outputs = std::min(kernels_.panel_outputs, weights_.out_features() - output),
+        .y = y_.row(row) + output,
+        .y_stride = y_.stride,
+        .bias = epilogue_.bias == nullptr ? nullptr : epilogue_.bias + output,
+        .activation = epilogue_.activation,
+        .residual = residual.data == nullptr ? nullptr : residual.row(row) + output,
+        .residual_stride = residual.stride,
+    });
+  }
+
+  const MatrixView<const float> x_;
+  const PackedWeights& weights_;
+  const LinearKernels& kernels_;
+  const Epilogue& epilogue_;
+  const MatrixView<float> y_;
+  const int64_t panel_bytes_;
+};
+
+void check_matrices(const std::vector<TensorView>& matrices) {
+  for (const TensorView& matrix : matrices) {
+    if (matrix.shape.size() == 2 && matrix.shape[1] == matrices.front().shape[1]) continue;
+    fail(ErrorCode::kInvalidArgument, "weights: expected matrices of as many inputs each, found {} beside {}",
+         remuda::to_string(matrix.shape), remuda::to_string(matrices.front().shape));
+  }
+  check_invariant(!matrices.empty(), "there are weights to pack");
+  if (matrices.front().shape[1] > kMaxInputs) {
+    fail(ErrorCode::kUnsupported, "weights: expected at most {} inputs, found {}", kMaxInputs,
+         matrices.front().shape[1]);
+  }
+}
+
+// Copies row `row` of the matrices, stacked, to floats; a row beyond the last is zeros.
+void copy_row(const std::vector<TensorView>& matrices, int64_t row, float* out) {
+  const int64_t cols = matrices.front().shape[1];
+  for (const TensorView& matrix : matrices) {
+    if (row < matrix.shape[0]) return to_float(matrix, row * cols, cols, out);
+    row -= matrix.shape[0];
+  }
+  std::fill_n(out, cols, 0.0f);
+}
+
+}  // namespace
+
+PackedWeights::PackedWeights(const std::vector<TensorView>& matrices, Precision precision, ComputePool& pool, Isa isa)
+    : precision_(precision), isa_(isa) {
+  check_matrices(matrices);
+  const LinearKernels& kernels = kernels_for(isa, precision);
+  for (const TensorView& matrix : matrices) out_features_ += matrix.shape[0];
+  in_features_ = matrices.front().shape[1];
+  const int64_t panels = divide_up(out_features_, kernels.panel_outputs);
+  const int64_t panel_bytes = kernels.panel_bytes(in_features_);
+  buffer_ = AlignedBuffer(static_cast<size_t>(panels * panel_bytes));
+  pool.parallel_for(panels, 1, [&](int64_t begin, int64_t end) {
+    const AlignedBuffer rows(static_cast<size_t>(kernels.panel_outputs * in_features_) * sizeof(float));
+    for (int64_t panel = begin; panel < end; ++panel) {
+      for (int64_t n = 0; n < kernels.panel_outputs; ++n) {
+        copy_row(matrices, panel * kernels.panel_outputs + n, rows.as<float>() + n * in_features_);
+      }
+      kernels.pack_panel(rows.as<float>(), in_features_, buffer_.data() + panel * panel_bytes);
+    }
+  });
+}
+
+void linear(MatrixView<const float> x, const PackedWeights& weights, const Epilogue& epilogue, MatrixView<float> y,
+            ComputePool& pool) {
+  const bool fits = x.cols == weights.in_features() && y.cols == weights.out_features() && x.rows == y.rows;
+  check_invariant(fits, "a product's operands have fitting shapes");
+  if (x.rows == 0) return;
+  Product(x, weights, epilogue, y).run(pool);
+}
+
+}  // namespace remuda::kernels

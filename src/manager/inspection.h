@@ -1,0 +1,23 @@
+// What this machine is and what remuda makes of it, for people: `remuda devices`, `inspect` and `bench`.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "device/devices.h"
+#include "remuda/precision.h"
+
+namespace remuda {
+
+struct MachineReport {
+  std::vector<Device> devices;
+  std::vector<std::string> instruction_sets;  // Those that the CPU has kernels for, in rising order.
+  std::string active_instruction_set;
+  std::string auto_device;  // What an automatic choice takes here.
+  Precision auto_precision = Precision::kFp32;
+};
+
+// Throws Error(kInvalidArgument) when REMUDA_ISA names an instruction set that is not there.
+MachineReport describe_machine();
+
+}  // namespace remuda

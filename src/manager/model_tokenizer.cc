@@ -1,0 +1,57 @@
+#include "manager/model_tokenizer.h"
+
+#include <filesystem>
+
+#include "device/compute_pool.h"
+#include "hub/resolve.h"
+#include "io/model_directory.h"
+#include "text/tokenizer.h"
+
+namespace remuda {
+namespace {
+
+// Tokenizing this many texts is worth waking another thread.
+constexpr int64_t kTextsPerTask = 32;
+
+// The model's own directory or, where the files are in a module's, the transformer's. A tokenizer that stands in the
+// first works even for models that remuda cannot compute.
+std::filesystem::path tokenizer_directory(const std::filesystem::path& model) {
+  for (const char* name : {"tokenizer.json", "vocab.txt"}) {
+    if (std::filesystem::exists(model / name)) return model;
+  }
+  return io::read_model_directory(model).transformer;
+}
+
+}  // namespace
+
+struct ModelTokenizer::Impl {
+  text::Tokenizer tokenizer;
+};
+
+ModelTokenizer::ModelTokenizer(const std::string& model_name, int64_t compute_threads)
+    : impl_(new Impl{text::Tokenizer::load(tokenizer_directory(hub::resolve_model(model_name)))}) {
+  if (compute_threads > 0) ComputePool::configure_global(static_cast<int>(compute_threads));
+}
+
+ModelTokenizer::~ModelTokenizer() = default;
+
+std::vector<TokenizedText> ModelTokenizer::tokenize(std::span<const std::string> texts,
+                                                    std::optional<int64_t> max_length) const {
+  std::vector<TokenizedText> results(texts.size());
+  const auto tokenize_range = [&](int64_t begin, int64_t end) {
+    text::Encoding encoding;
+    for (int64_t i = begin; i < end; ++i) {
+      impl_->tokenizer.encode(texts[i], {.max_length = max_length}, encoding);
+      TokenizedText& result = results[i];
+      result.ids = encoding.ids;
+      result.total_tokens = encoding.total_tokens;
+      result.invalid_sequences = encoding.invalid_sequences;
+      result.tokens.reserve(encoding.ids.size());
+      for (const int32_t id : encoding.ids) result.tokens.push_back(impl_->tokenizer.id_to_token(id).value_or(""));
+    }
+  };
+  ComputePool::global().parallel_for(static_cast<int64_t>(texts.size()), kTextsPerTask, tokenize_range);
+  return results;
+}
+
+}  // namespace remuda

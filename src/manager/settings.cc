@@ -1,0 +1,260 @@
+#include "remuda/settings.h"
+
+#include <fmt/format.h>
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <string_view>
+#include <vector>
+
+#include "base/fail.h"
+#include "device/devices.h"
+
+namespace remuda {
+namespace {
+
+// A value as text, and where it stands: "REMUDA_PRECISION" or "remuda.toml: precision".
+struct Source {
+  std::string where;
+  std::string text;
+};
+
+[[noreturn]] void fail_expected(const Source& source, std::string_view expected) {
+  fail(ErrorCode::kInvalidArgument, "{}: expected {}, found \"{}\"", source.where, expected, source.text);
+}
+
+std::string lower_case(std::string_view text) {
+  std::string result(text);
+  std::ranges::transform(result, result.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  return result;
+}
+
+bool parse_bool(const Source& source) {
+  const std::string text = lower_case(source.text);
+  for (const std::string_view name : {"true", "1", "yes", "on"}) {
+    if (text == name) return true;
+  }
+  for (const std::string_view name : {"false", "0", "no", "off"}) {
+    if (text == name) return false;
+  }
+  fail_expected(source, "true or false (also 1 and 0, yes and no, on and off)");
+}
+
+int64_t parse_count(const Source& source, int64_t least) {
+  int64_t value = 0;
+  const char* end = source.text.data() + source.text.size();
+  const auto [rest, error] = std::from_chars(source.text.data(), end, value);
+  if (error != std::errc() || rest != end || value < least) {
+    fail_expected(source, fmt::format("a whole number, at least {}", least));
+  }
+  return value;
+}
+
+std::chrono::milliseconds parse_seconds(const Source& source) {
+  constexpr double kMost = 1e9;  // 31 years: what is longer is a mistake.
+  double value = 0;
+  const char* end = source.text.data() + source.text.size();
+  const auto [rest, error] = std::from_chars(source.text.data(), end, value);
+  if (error != std::errc() || rest != end || !(value >= 0 && value <= kMost)) {
+    fail_expected(source, "seconds, for example 90 or 0.5");
+  }
+  return std::chrono::milliseconds(std::llround(value * 1000));
+}
+
+Fallback parse_fallback(const Source& source) {
+  for (const Fallback fallback : {Fallback::kRequire, Fallback::kPrefer, Fallback::kSpill}) {
+    if (source.text == to_string(fallback)) return fallback;
+  }
+  fail_expected(source, "require, prefer or spill");
+}
+
+// A field by its name in remuda.toml, its environment variable, and how it is set.
+struct Field {
+  std::string_view name;
+  const char* variable;
+  void (*set)(Settings& settings, const Source& source);
+};
+
+constexpr Field kFields[] = {
+    {"model_pool_enabled", "MODEL_POOL_ENABLED",
+     [](Settings& s, const Source& source) { s.model_pool_enabled = parse_bool(source); }},
+    {"model_pool_max_instances", "MODEL_POOL_MAX_INSTANCES",
+     [](Settings& s, const Source& source) { s.model_pool_max_instances = parse_count(source, 1); }},
+    {"masx_force_gpu", "MASX_FORCE_GPU",
+     [](Settings& s, const Source& source) { s.masx_force_gpu = parse_bool(source); }},
+    {"masx_force_cpu", "MASX_FORCE_CPU",
+     [](Settings& s, const Source& source) { s.masx_force_cpu = parse_bool(source); }},
+    {"gpu_use_fp16", "GPU_USE_FP16", [](Settings& s, const Source& source) { s.gpu_use_fp16 = parse_bool(source); }},
+    {"embedding_model", "REMUDA_EMBEDDING_MODEL",
+     [](Settings& s, const Source& source) { s.embedding_model = source.text; }},
+    {"summarization_model", "REMUDA_SUMMARIZATION_MODEL",
+     [](Settings& s, const Source& source) { s.summarization_model = source.text; }},
+    {"precision", "REMUDA_PRECISION",
+     [](Settings& s, const Source& source) { s.precision = parse_precision(source.text, source.where); }},
+    {"memory_limit", "REMUDA_MEMORY_LIMIT",
+     [](Settings& s, const Source& source) { s.memory_limit = MemoryLimit::parse(source.text, source.where); }},
+    {"compute_threads", "REMUDA_COMPUTE_THREADS",
+     [](Settings& s, const Source& source) { s.compute_threads = parse_count(source, 0); }},
+    {"idle_ttl", "REMUDA_IDLE_TTL", [](Settings& s, const Source& source) { s.idle_ttl = parse_seconds(source); }},
+    {"leak_threshold", "REMUDA_LEAK_THRESHOLD",
+     [](Settings& s, const Source& source) { s.leak_threshold = parse_seconds(source); }},
+    {"fallback", "REMUDA_FALLBACK", [](Settings& s, const Source& source) { s.fallback = parse_fallback(source); }},
+    {"cache_dir", "REMUDA_CACHE_DIR", [](Settings& s, const Source& source) { s.cache_dir = source.text; }},
+};
+
+// Sets fields, and remembers which of the force flags were set: those outweigh the other's default.
+class Reader {
+ public:
+  void set(const Field& field, const Source& source) {
+    field.set(settings_, source);
+    if (field.name == "masx_force_gpu") force_gpu_set_ = true;
+    if (field.name == "masx_force_cpu") force_cpu_set_ = true;
+  }
+
+  Settings finish() {
+    if (settings_.masx_force_gpu && !force_cpu_set_) settings_.masx_force_cpu = false;
+    settings_.validate();
+    return std::move(settings_);
+  }
+
+ private:
+  Settings settings_;
+  bool force_gpu_set_ = false;
+  bool force_cpu_set_ = false;
+};
+
+// A scalar as the text that an environment variable would have.
+std::string scalar_text(const toml::node& node, const std::string& where) {
+  if (const auto* value = node.as_string()) return value->get();
+  if (const auto* value = node.as_integer()) return fmt::format("{}", value->get());
+  if (const auto* value = node.as_floating_point()) return fmt::format("{}", value->get());
+  if (const auto* value = node.as_boolean()) return value->get() ? "true" : "false";
+  fail(ErrorCode::kInvalidArgument, "{}: expected a string, a number, true or false", where);
+}
+
+void read_toml(const std::filesystem::path& path, Reader& reader) {
+  toml::table table;
+  try {
+    table = toml::parse_file(path.string());
+  } catch (const toml::parse_error& error) {
+    const toml::source_position at = error.source().begin;
+    fail(ErrorCode::kInvalidFile, "{}:{}:{}: expected TOML: {}", path.string(), at.line, at.column,
+         error.description());
+  }
+  for (const auto& [key, node] : table) {
+    const std::string where = fmt::format("{}: {}", path.string(), key.str());
+    const auto* field = std::ranges::find(kFields, key.str(), &Field::name);
+    if (field == std::end(kFields)) {
+      std::vector<std::string_view> known;
+      std::ranges::transform(kFields, std::back_inserter(known), &Field::name);
+      fail(ErrorCode::kInvalidArgument, "{}: not a setting; the settings are {}", where, fmt::join(known, ", "));
+    }
+    reader.set(*field, {where, scalar_text(node, where)});
+  }
+}
+
+// An empty variable counts as unset, as shells and container files leave them.
+void read_environment(Reader& reader) {
+  for (const Field& field : kFields) {
+    const char* value = std::getenv(field.variable);
+    if (value != nullptr && *value != '\0') reader.set(field, {field.variable, value});
+  }
+}
+
+struct Unit {
+  std::string_view name;  // In lower case.
+  double bytes;
+};
+
+constexpr std::array<Unit, 10> kUnits = {{{"", 1},
+                                          {"b", 1},
+                                          {"kib", 0x1p10},
+                                          {"mib", 0x1p20},
+                                          {"gib", 0x1p30},
+                                          {"tib", 0x1p40},
+                                          {"kb", 1e3},
+                                          {"mb", 1e6},
+                                          {"gb", 1e9},
+                                          {"tb", 1e12}}};
+
+}  // namespace
+
+MemoryLimit MemoryLimit::parse(const std::string& text, const std::string& what) {
+  constexpr std::string_view kExpected = "bytes (2147483648, 2GiB, 512MiB) or a share of the memory (80%)";
+  constexpr double kMost = 0x1p60;
+  const Source source{what, text};
+  double value = 0;
+  const char* end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || !(value > 0)) fail_expected(source, kExpected);
+  std::string unit = lower_case({rest, end});
+  unit.erase(0, std::min(unit.find_first_not_of(' '), unit.size()));
+
+  MemoryLimit limit;
+  if (unit == "%") {
+    if (value > 100) fail_expected(source, "a share of at most 100%");
+    limit.share = value / 100;
+    return limit;
+  }
+  const auto* found = std::ranges::find(kUnits, unit, &Unit::name);
+  if (found == kUnits.end() || value * found->bytes < 1 || value * found->bytes > kMost) {
+    fail_expected(source, kExpected);
+  }
+  limit.bytes = static_cast<uint64_t>(value * found->bytes);
+  return limit;
+}
+
+uint64_t resolve(const MemoryLimit& limit) {
+  if (limit.bytes) return *limit.bytes;
+  const auto available = static_cast<double>(list_devices().front().memory_available);
+  return static_cast<uint64_t>(limit.share.value_or(1) * available);
+}
+
+void Settings::validate() const {
+  const auto check = [](bool holds, std::string_view field, std::string_view expected, auto found) {
+    if (!holds) fail(ErrorCode::kInvalidArgument, "{}: expected {}, found {}", field, expected, found);
+  };
+  constexpr int64_t kMostThreads = 4096;
+  check(model_pool_max_instances >= 1, "model_pool_max_instances", "at least 1", model_pool_max_instances);
+  check(compute_threads >= 0 && compute_threads <= kMostThreads, "compute_threads",
+        fmt::format("0 to {}", kMostThreads), compute_threads);
+  check(!idle_ttl || idle_ttl->count() >= 0, "idle_ttl", "at least 0 ms", idle_ttl ? idle_ttl->count() : 0);
+  check(leak_threshold.count() >= 0, "leak_threshold", "at least 0 ms", leak_threshold.count());
+  if (memory_limit) {
+    const bool one = memory_limit->bytes.has_value() != memory_limit->share.has_value();
+    check(one, "memory_limit", "either bytes or a share", memory_limit->bytes ? "both" : "neither");
+    const double share = memory_limit->share.value_or(1);
+    check(share > 0 && share <= 1, "memory_limit", "a share above 0 and at most 1", share);
+  }
+  if (masx_force_gpu && masx_force_cpu) {
+    fail(ErrorCode::kInvalidArgument,
+         "masx_force_gpu and masx_force_cpu are both true; set one of them, or neither for an automatic choice");
+  }
+}
+
+Settings get_settings(const std::filesystem::path& toml) {
+  Reader reader;
+  std::error_code ignored;
+  if (std::filesystem::exists(toml, ignored)) read_toml(toml, reader);
+  read_environment(reader);
+  return reader.finish();
+}
+
+std::string to_string(Fallback fallback) {
+  switch (fallback) {
+    case Fallback::kRequire:
+      return "require";
+    case Fallback::kPrefer:
+      return "prefer";
+    case Fallback::kSpill:
+      return "spill";
+  }
+  return "unknown";
+}
+
+}  // namespace remuda

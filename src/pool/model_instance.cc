@@ -1,0 +1,7 @@
+#include "remuda/model_instance.h"
+
+namespace remuda {
+
+ModelInstance::~ModelInstance() = default;
+
+}  // namespace remuda

@@ -1,0 +1,64 @@
+#include "remuda/model_pool.h"
+
+#include <utility>
+
+#include "pool/pool_core.h"
+
+namespace remuda {
+
+LeaseBase::LeaseBase(LeaseBase&& other) noexcept
+    : core_(std::move(other.core_)), slot_(std::exchange(other.slot_, nullptr)) {}
+
+LeaseBase& LeaseBase::operator=(LeaseBase&& other) noexcept {
+  if (this != &other) {
+    release();
+    core_ = std::move(other.core_);
+    slot_ = std::exchange(other.slot_, nullptr);
+  }
+  return *this;
+}
+
+LeaseBase::~LeaseBase() { release(); }
+
+void LeaseBase::release() {
+  if (slot_ != nullptr) core_->release(std::exchange(slot_, nullptr), /*discard=*/false);
+}
+
+void LeaseBase::discard() {
+  if (slot_ != nullptr) core_->release(std::exchange(slot_, nullptr), /*discard=*/true);
+}
+
+ModelInstance* LeaseBase::instance() const { return slot_ == nullptr ? nullptr : slot_->instance.get(); }
+
+PoolHandle::PoolHandle(PoolOptions options, Factory factory)
+    : core_(std::make_shared<PoolCore>(std::move(options), std::move(factory))) {}
+
+PoolHandle::~PoolHandle() { close(); }
+
+LeaseBase PoolHandle::acquire(const AcquireOptions& options) {
+  return LeaseBase(core_, core_->acquire(options, /*raw=*/false));
+}
+
+std::optional<LeaseBase> PoolHandle::try_acquire() {
+  PoolSlot* slot = core_->try_acquire();
+  if (slot == nullptr) return std::nullopt;
+  return LeaseBase(core_, slot);
+}
+
+ModelInstance* PoolHandle::get_instance(std::optional<std::chrono::nanoseconds> timeout) {
+  return core_->acquire({.timeout = timeout}, /*raw=*/true)->instance.get();
+}
+
+void PoolHandle::release_instance(const ModelInstance* instance) { core_->release_instance(instance); }
+
+bool PoolHandle::cleanup(std::optional<std::chrono::nanoseconds> timeout) { return core_->cleanup(timeout); }
+
+void PoolHandle::close() { core_->close(); }
+
+int64_t PoolHandle::shrink(int64_t instances) { return core_->shrink(instances); }
+
+void PoolHandle::resize(int64_t max_instances) { core_->resize(max_instances); }
+
+PoolStats PoolHandle::get_pool_stats() const { return core_->get_pool_stats(); }
+
+}  // namespace remuda
