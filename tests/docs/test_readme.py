@@ -1,0 +1,47 @@
+"""Runs every command of the README, and holds its C++ example to the program that is built and run."""
+import os
+import pathlib
+import re
+import subprocess
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+# They contain these tests; .ci/run and a newcomer run them.
+TOP_LEVEL = {"bash scripts/quickstart.sh", "bash scripts/test.sh"}
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
+
+
+def commands():
+    lines = [line.split("  #")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+    return [line for line in lines if line and line not in TOP_LEVEL]
+
+
+class Readme(unittest.TestCase):
+    def test_commands(self):
+        found = commands()
+        self.assertGreater(len(found), 8)
+        with tempfile.TemporaryDirectory() as scratch:
+            # What the commands write goes to a directory of its own, which sees the checkout's files.
+            for name in ("build", "models", "README.md", "scripts", "bench", ".venv"):
+                if (ROOT / name).exists():
+                    os.symlink(ROOT / name, pathlib.Path(scratch) / name)
+            for command in found:
+                with self.subTest(command=command):
+                    command = command.replace("PREFIX", "prefix")
+                    done = subprocess.run(["bash", "-euo", "pipefail", "-c", command], cwd=scratch, text=True,
+                                          stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+                    self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_cpp_example_is_the_consumer(self):
+        (example,) = blocks("cpp")
+        program = (ROOT / "tests/consumer/main.cc").read_text()
+        self.assertIn(example.strip(), program)
+
+
+if __name__ == "__main__":
+    unittest.main()
