@@ -32,8 +32,8 @@ AddedTokenMatcher::AddedTokenMatcher(std::vector<Pattern> patterns, const std::s
   std::sort(patterns_.begin(), patterns_.end(), [](const Pattern& a, const Pattern& b) {
     return std::tie(a.text, a.token.id) < std::tie(b.text, b.token.id);
   });
-  // Tokens may differ in case alone, say, and be the same when normalized. Hugging Face's choice then changes
-  // from run to run.
+  // Tokens may differ in case alone, say, and be the same when normalized. Hugging Face's choice then changes from
+  // run to run.
   const auto same = [](const Pattern& a, const Pattern& b) { return a.text == b.text; };
   patterns_.erase(std::unique(patterns_.begin(), patterns_.end(), same), patterns_.end());
   for (const auto& [text, token] : patterns_) {
@@ -69,8 +69,7 @@ size_t AddedTokenMatcher::next_candidate(std::string_view text, size_t from) con
   return from;
 }
 
-// Narrows the range of patterns that start as the text does, byte by byte; the first of a range is its
-// shortest.
+// Narrows the range of patterns that start as the text does, byte by byte; the first of a range is its shortest.
 const AddedTokenMatcher::Pattern* AddedTokenMatcher::longest_at(std::string_view text) const {
   const Pattern* longest = nullptr;
   auto first = patterns_.begin();

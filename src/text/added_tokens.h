@@ -1,7 +1,6 @@
-// Tokens that are found in the text itself before anything else happens to it: special tokens like "[SEP]",
-// and those that a fine-tuning added. Matching is that of Hugging Face `tokenizers`: the leftmost, and of
-// those the longest, first for tokens that stand in the raw text, then for those that stand in the normalized
-// text.
+// Tokens that are found in the text itself before anything else happens to it: special tokens like "[SEP]", and those
+// that a fine-tuning added. Matching is that of Hugging Face `tokenizers`: the leftmost, and of those the longest,
+// first for tokens that stand in the raw text, then for those that stand in the normalized text.
 #pragma once
 
 #include <array>
@@ -93,8 +92,8 @@ class AddedTokens {
   AddedTokenMatcher normalized_;
 };
 
-// From tokenizer.json's "added_tokens". A token of the vocabulary keeps its id there; the others get the ids
-// after it in the order of the file, which is what Hugging Face does too, whatever ids the file gives them.
+// From tokenizer.json's "added_tokens". A token of the vocabulary keeps its id there; the others get the ids after it
+// in the order of the file, which is what Hugging Face does too, whatever ids the file gives them.
 std::vector<AddedToken> parse_added_tokens(const std::optional<JsonValue>& json, const Vocabulary& vocabulary);
 
 }  // namespace remuda::text

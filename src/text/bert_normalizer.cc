@@ -47,8 +47,8 @@ void BertNormalizer::normalize(std::string_view text, std::string& out) const {
       normalize_ascii(text.substr(position, run), out);
       position += run;
     }
-    // ASCII after a mark that waits goes this way as well, until it is flushed: what clean_text drops was
-    // never there, and doesn't come between two marks.
+    // ASCII after a mark that waits goes this way as well, until it is flushed: what clean_text drops was never
+    // there, and doesn't come between two marks.
     while (position < text.size() && (!nonstarters.empty() || !is_ascii(text[position]))) {
       normalize_code_point(next_code_point(text, position), out, nonstarters);
     }

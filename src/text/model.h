@@ -1,5 +1,5 @@
-// The part of a tokenizer that turns one piece of text into ids: WordPiece, and what else tokenizer.json may
-// name. A new kind is a class with this interface and a line in parse_model.
+// The part of a tokenizer that turns one piece of text into ids: WordPiece, and what else tokenizer.json may name. A
+// new kind is a class with this interface and a line in parse_model.
 #pragma once
 
 #include <cstdint>

@@ -10,11 +10,12 @@
 namespace remuda::text {
 namespace {
 
-// No Unicode mapping makes a text more than 11 times as long (U+FDFA, 3 bytes, to 33); BERT's spaces add
-// less.
+// No Unicode mapping makes a text more than 11 times as long (U+FDFA, 3 bytes, to 33); BERT's spaces add less.
 constexpr size_t kMaxGrowth = 32;
 constexpr size_t kMaxExtra = size_t{1} << 16;
 constexpr int64_t kMaxSteps = 64;
+// The search for a pattern may compare all of it at each byte of the text.
+constexpr size_t kMaxPatternBytes = 4096;
 
 using Parsed = std::vector<NormalizerStep>;
 
@@ -31,12 +32,12 @@ void parse_replace(const JsonValue& json, Parsed& steps) {
   const JsonValue pattern = json.at("pattern");
   if (pattern.find("Regex")) {
     fail(ErrorCode::kUnsupported,
-         "{}: expected {{\"String\": ...}}, found a regular expression, which remuda does "
-         "not run",
-         pattern.where());
+         "{}: expected {{\"String\": ...}}, found a regular expression, which remuda does not run", pattern.where());
   }
   Replace step{std::string(pattern.at("String").as_string()), std::string(json.at("content").as_string())};
-  if (step.pattern.empty()) pattern.at("String").fail_expected("a string that is not empty");
+  if (step.pattern.empty() || step.pattern.size() > kMaxPatternBytes) {
+    pattern.at("String").fail_expected(fmt::format("a string of 1 to {} bytes", kMaxPatternBytes));
+  }
   steps.emplace_back(std::move(step));
 }
 

@@ -15,8 +15,8 @@ namespace remuda::text {
 
 // Each step appends the normalized form of `text`, which is valid UTF-8, to `out`.
 
-// BERT's: https://github.com/google-research/bert, tokenization.py (clean text, spaces around CJK, strip
-// accents after NFD, lower case), with each part as a switch.
+// BERT's: https://github.com/google-research/bert, tokenization.py (clean text, spaces around CJK, strip accents
+// after NFD, lower case), with each part as a switch.
 class BertNormalizer {
  public:
   struct Options {
@@ -65,8 +65,8 @@ struct Strip {
   void normalize(std::string_view text, std::string& out) const;
 };
 
-// Replaces a string, which is not empty; a pattern that is a regular expression is not supported. It stops once
-// `out` is longer than `max_bytes`, for the caller to refuse.
+// Replaces a string, which is not empty; a pattern that is a regular expression is not supported. It stops once `out`
+// is longer than `max_bytes`, for the caller to refuse.
 struct Replace {
   std::string pattern;
   std::string content;
@@ -88,8 +88,8 @@ class Normalizer {
   explicit Normalizer(std::vector<NormalizerStep> steps) : steps_(std::move(steps)) {}
 
   bool empty() const { return steps_.empty(); }
-  // Replaces `out`, which must not be what `text` views. Throws Error(kUnsupported) when the result is
-  // absurdly longer than the text: a few lines of tokenizer.json could ask for more than any memory.
+  // Replaces `out`, which must not be what `text` views. Throws Error(kUnsupported) when the result is absurdly
+  // longer than the text: a few lines of tokenizer.json could ask for more than any memory.
   void normalize(std::string_view text, std::string& out) const;
 
  private:

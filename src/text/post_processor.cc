@@ -60,8 +60,7 @@ void parse_template(const JsonValue& json, Parsed& parsed) {
 }
 
 void parse_step(const JsonValue& json, Parsed& parsed) {
-  // Hugging Face gives each of the special tokens that the first one added a sequence's special tokens of its
-  // own.
+  // Hugging Face gives each of the special tokens that the first one added a sequence's special tokens of its own.
   if (parsed.tokens) {
     fail(ErrorCode::kUnsupported, "{}: expected one post-processor that adds special tokens, found another",
          json.where());

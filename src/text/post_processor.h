@@ -1,5 +1,4 @@
-// The special tokens around a sequence: the post-processors of tokenizer.json, as far as they concern one
-// sequence.
+// The special tokens around a sequence: the post-processors of tokenizer.json, as far as they concern one sequence.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// How a normalized text is split into the pieces that the model sees: the pre-tokenizers of tokenizer.json. A
-// new kind is a struct with a `split`, an alternative of PreTokenizerStep, and a line in parse_pre_tokenizer.
+// How a normalized text is split into the pieces that the model sees: the pre-tokenizers of tokenizer.json. A new
+// kind is a struct with a `split`, an alternative of PreTokenizerStep, and a line in parse_pre_tokenizer.
 #pragma once
 
 #include <cstdint>

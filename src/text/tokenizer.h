@@ -15,8 +15,8 @@ namespace remuda::text {
 
 struct EncodeOptions {
   bool add_special_tokens = true;
-  // The most ids to return, special tokens included (longest-first truncation on the right, as Hugging Face
-  // does it); none: no truncation, whatever tokenizer.json says.
+  // The most ids to return, special tokens included (longest-first truncation on the right, as Hugging Face does it);
+  // none: no truncation, whatever tokenizer.json says.
   std::optional<int64_t> max_length;
 };
 
@@ -34,8 +34,8 @@ class Tokenizer {
  public:
   struct Impl;
 
-  // From tokenizer.json or, where there is none, from vocab.txt and tokenizer_config.json.
-  // Throws Error: kNotFound, kInvalidFile, kUnsupported, each naming file and field.
+  // From tokenizer.json or, where there is none, from vocab.txt and tokenizer_config.json. Throws Error: kNotFound,
+  // kInvalidFile, kUnsupported, each naming file and field.
   static Tokenizer load(const std::filesystem::path& model_directory);
   // From the text of a tokenizer.json.
   static Tokenizer from_json(const JsonDocument& document);

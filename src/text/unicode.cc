@@ -53,26 +53,40 @@ const UnicodeTable& UnicodeTable::get() {
   return table;
 }
 
-// Blocks of 128 code points; neighbours that are alike share one, which leaves a few hundred of 8,704.
+// Blocks of 128 code points, of 8,704 some 400 different: those that no range divides share one for each set of
+// properties, and the others are copied from these when a range begins or ends in them.
 UnicodeTable::UnicodeTable() {
-  std::array<size_t, std::size(kProperties)> cursors{};
-  for (size_t index = 0; index < index_.size(); ++index) {
-    const auto first = static_cast<char32_t>(index * kBlock);
-    const auto last = static_cast<char32_t>(first + kBlock - 1);
-    Block block{};
-    for (size_t p = 0; p < std::size(kProperties); ++p) {
-      const auto& [property, ranges] = kProperties[p];
-      size_t& cursor = cursors[p];
-      while (cursor < ranges.size() && ranges[cursor].first <= last) {
-        const char32_t begin = std::max(ranges[cursor].first, first);
-        const char32_t end = std::min(ranges[cursor].last, last);
-        for (char32_t c = begin; c <= end; ++c) block[c - first] |= property;
-        if (ranges[cursor].last > last) break;
-        ++cursor;
+  std::array<uint16_t, 0x110000 / kBlock> undivided{};
+  for (const auto& [property, ranges] : kProperties) {
+    for (const auto [first, last] : ranges) {
+      for (size_t block = (first + kBlock - 1) / kBlock; block < (last + 1) / kBlock; ++block) {
+        undivided[block] |= property;
       }
     }
-    if (blocks_.empty() || blocks_.back() != block) blocks_.push_back(block);
-    index_[index] = static_cast<uint16_t>(blocks_.size() - 1);
+  }
+  for (size_t block = 0; block < index_.size(); ++block) {
+    const auto same = [&](const Block& other) { return other.front() == undivided[block]; };
+    const auto found = std::find_if(blocks_.begin(), blocks_.end(), same);
+    index_[block] = static_cast<uint16_t>(found - blocks_.begin());
+    if (found == blocks_.end()) blocks_.emplace_back().fill(undivided[block]);
+  }
+  const size_t shared = blocks_.size();
+  const auto add = [&](size_t block, size_t begin, size_t end, Property property) {
+    if (index_[block] < shared) {
+      blocks_.push_back(Block(blocks_[index_[block]]));
+      index_[block] = static_cast<uint16_t>(blocks_.size() - 1);
+    }
+    for (size_t c = begin; c < end; ++c) blocks_[index_[block]][c % kBlock] |= property;
+  };
+  for (const auto& [property, ranges] : kProperties) {
+    for (const auto [first, last] : ranges) {
+      const size_t end = last + 1;
+      const size_t begins_in = first / kBlock;
+      const size_t ends_in = end / kBlock;
+      if (first % kBlock != 0) add(begins_in, first, std::min(end, (begins_in + 1) * kBlock), property);
+      const bool done = begins_in == ends_in && first % kBlock != 0;
+      if (end % kBlock != 0 && !done) add(ends_in, ends_in * kBlock, end, property);
+    }
   }
 }
 

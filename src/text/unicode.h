@@ -1,5 +1,5 @@
-// Unicode as the Hugging Face `tokenizers` library knows it; make_unicode_ranges.py says why that isn't
-// Unicode as any one version of it has it.
+// Unicode as the Hugging Face `tokenizers` library knows it; make_unicode_ranges.py says why that isn't Unicode as
+// any one version of it has it.
 #pragma once
 
 #include <array>
@@ -44,8 +44,8 @@ class UnicodeTable {
   std::vector<Block> blocks_;
 };
 
-// Appends the lower case of one code point (two code points for U+0130 alone); no context, so that a final
-// sigma is a sigma. `properties` are its own.
+// Appends the lower case of one code point (two code points for U+0130 alone); no context, so that a final sigma is a
+// sigma. `properties` are its own.
 void append_lowercase(std::string& out, char32_t code_point, uint16_t properties);
 
 // Appends a code point's full decomposition. `properties` are its own.

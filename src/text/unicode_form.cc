@@ -27,8 +27,8 @@ char32_t compose_hangul(char32_t first, char32_t second) {
   return 0;
 }
 
-// The primary composites, by their first and second part. Made of what the table calls composites, and not
-// taken from utf8proc, whose version of Unicode may compose more.
+// The primary composites, by their first and second part. Made of what the table calls composites, and not taken from
+// utf8proc, whose version of Unicode may compose more.
 class Compositions {
  public:
   static const Compositions& get() {
@@ -73,8 +73,8 @@ class Compositions {
   std::unordered_map<uint64_t, char32_t> pairs_;
 };
 
-// A starter and the nonstarters after it, in canonical order, composed and appended. A nonstarter is blocked
-// from the starter by one of its own class that stays between them.
+// A starter and the nonstarters after it, in canonical order, composed and appended. A nonstarter is blocked from the
+// starter by one of its own class that stays between them.
 class Composer {
  public:
   explicit Composer(std::string& out) : out_(&out) {}

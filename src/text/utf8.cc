@@ -10,8 +10,8 @@ struct Sequence {
   bool valid;
 };
 
-// The sequence at `position`, which isn't ASCII: Unicode 15, table 3-7. A malformed one ends before the first
-// byte that can't go on.
+// The sequence at `position`, which isn't ASCII: Unicode 15, table 3-7. A malformed one ends before the first byte
+// that can't go on.
 Sequence sequence_at(std::string_view text, size_t position) {
   const auto lead = static_cast<unsigned char>(text[position]);
   size_t length;

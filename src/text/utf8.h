@@ -71,9 +71,8 @@ inline size_t count_code_points(std::string_view text) {
 // The length of the ASCII text that `text` starts with.
 size_t ascii_prefix(std::string_view text);
 
-// Returns how many malformed sequences `text` has. If it has any, `repaired` is the text with each of them,
-// taken as long as the WHATWG's "maximal subpart" rule says, replaced by U+FFFD; otherwise `repaired` is left
-// alone.
+// Returns how many malformed sequences `text` has. If it has any, `repaired` is the text with each of them, taken as
+// long as the WHATWG's "maximal subpart" rule says, replaced by U+FFFD; otherwise `repaired` is left alone.
 int64_t repair_utf8(std::string_view text, std::string& repaired);
 
 }  // namespace remuda::text

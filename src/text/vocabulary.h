@@ -1,7 +1,7 @@
 // Tokens by text and by id. Built once, then immutable.
 //
-// Lookup is by a hash that goes byte by byte, so that the hashes of all prefixes of a word come out of one
-// walk over it: what a longest-match search wants.
+// Lookup is by a hash that goes byte by byte, so that the hashes of all prefixes of a word come out of one walk over
+// it: what a longest-match search wants.
 #pragma once
 
 #include <cstdint>
@@ -33,8 +33,8 @@ class Vocabulary {
   // `source` names the tokens in errors. `expected` is the number of tokens to make room for.
   Vocabulary(std::string source, size_t expected);
 
-  // Throws Error(kInvalidFile) when the token or the id is there already, the id is out of range, or the
-  // token too long.
+  // Throws Error(kInvalidFile) when the token or the id is there already, the id is out of range, or the token too
+  // long.
   void add(std::string_view token, int64_t id);
 
   std::optional<int32_t> find(std::string_view token) const;

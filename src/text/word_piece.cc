@@ -44,8 +44,7 @@ bool WordPiece::too_long(std::string_view piece) const {
   return piece.size() > limit && count_code_points(piece) > limit;
 }
 
-// The longest token among prefix + text[0, n) for every n that ends a code point; `hash` is that of the
-// prefix.
+// The longest token among prefix + text[0, n) for every n that ends a code point; `hash` is that of the prefix.
 WordPiece::Match WordPiece::longest_match(Vocabulary::Hash hash, std::string_view prefix, std::string_view text) const {
   Match longest;
   if (prefix.size() > vocabulary_.max_token_bytes()) return longest;

@@ -1,5 +1,5 @@
-// WordPiece: a word is the longest token that it starts with, then the longest continuation ("##...") of the
-// rest, and so on; a word where that fails, or that is too long, is the unknown token.
+// WordPiece: a word is the longest token that it starts with, then the longest continuation ("##...") of the rest,
+// and so on; a word where that fails, or that is too long, is the unknown token.
 #pragma once
 
 #include <string>
