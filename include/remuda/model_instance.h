@@ -12,14 +12,14 @@ namespace remuda {
 
 struct ModelMetadata {
   uint64_t id = 0;  // Unique in the process; given by the pool.
-  std::string model_name;
-  std::string model_type;  // For example "embedding".
-  std::string device;
+  std::string model_name = {};
+  std::string model_type = {};  // For example "embedding".
+  std::string device = {};
   Precision precision = Precision::kAuto;
-  std::chrono::system_clock::time_point created;    // Set by the pool.
-  std::chrono::system_clock::time_point last_used;  // Start of the last lease; set by the pool.
-  uint64_t use_count = 0;                           // Leases, this one included; set by the pool.
-  uint64_t shared_bytes = 0;                        // Of weights that other instances use too.
+  std::chrono::system_clock::time_point created = {};    // Set by the pool.
+  std::chrono::system_clock::time_point last_used = {};  // Start of the last lease; set by the pool.
+  uint64_t use_count = 0;                                // Leases, this one included; set by the pool.
+  uint64_t shared_bytes = 0;                             // Of weights that other instances use too.
   uint64_t private_bytes = 0;
   std::chrono::nanoseconds load_time{0};
 };

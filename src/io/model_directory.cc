@@ -80,11 +80,27 @@ std::string parse_dense_activation(const JsonValue& root) {
        json->where(), path);
 }
 
-DenseConfig read_dense(const std::filesystem::path& directory) {
+// Options of newer Dense modules that compute something else than activation(linear(embedding)).
+void refuse_dense_variants(const JsonValue& root) {
+  if (root.bool_or("use_residual", false)) {
+    fail(ErrorCode::kUnsupported, "{}: expected false, found true", root.at("use_residual").where());
+  }
+  for (const char* field : {"module_input_name", "module_output_name"}) {
+    if (const auto name = root.find(field); name && name->as_string() != "sentence_embedding") {
+      fail(ErrorCode::kUnsupported, "{}: expected sentence_embedding, found \"{}\"", name->where(), name->as_string());
+    }
+  }
+}
+
+DenseConfig read_dense(const std::filesystem::path& directory, int64_t width) {
   const JsonDocument document = JsonDocument::parse_file(directory / "config.json");
   const JsonValue root = document.root();
+  refuse_dense_variants(root);
   DenseConfig config;
   config.in_features = root.at("in_features").as_int(1, kMaxFeatures);
+  if (config.in_features != width) {
+    root.at("in_features").fail_expected(fmt::format("{}, what the module before gives", width));
+  }
   config.out_features = root.at("out_features").as_int(1, kMaxFeatures);
   config.bias = root.bool_or("bias", true);
   config.activation = parse_dense_activation(root);
@@ -113,6 +129,10 @@ std::vector<Module> read_modules(const std::filesystem::path& path) {
   for (const JsonValue& json : document.root().items()) {
     const JsonValue type = json.at("type");
     const std::string_view name = type.as_string();
+    // A class of the same name from elsewhere, a model's own code say, may compute anything.
+    if (!name.starts_with("sentence_transformers.")) {
+      fail(ErrorCode::kUnsupported, "{}: expected a module of sentence_transformers, found \"{}\"", type.where(), name);
+    }
     modules.push_back(
         {std::string(name.substr(name.rfind('.') + 1)), module_path(path, json.at("path")), type.where()});
   }
@@ -174,10 +194,12 @@ void read_chain(ModelDirectory& model) {
   model.encoder = read_encoder_config(model.transformer / "config.json");
   EmbeddingPipeline& pipeline = model.pipeline;
   pipeline.pooling = read_pooling(modules[1].directory, model.encoder.hidden_size);
+  int64_t width = model.encoder.hidden_size * static_cast<int64_t>(pipeline.pooling.modes.size());
   for (auto module = modules.begin() + 2; module != modules.end(); ++module) {
     if (pipeline.normalize) fail_module(*module, "nothing after Normalize");
     if (module->kind == "Dense") {
-      pipeline.dense.push_back(read_dense(module->directory));
+      pipeline.dense.push_back(read_dense(module->directory, width));
+      width = pipeline.dense.back().out_features;
     } else if (module->kind == "Normalize") {
       pipeline.normalize = true;
     } else {

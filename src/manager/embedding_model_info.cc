@@ -7,7 +7,6 @@
 
 #include "hub/resolve.h"
 #include "io/safetensors.h"
-#include "tensor/workspace.h"
 
 namespace remuda {
 namespace {
@@ -110,8 +109,8 @@ MemoryCost estimate_memory(const EmbeddingModelInfo& info, Precision precision, 
   cost.shared_weights = static_cast<uint64_t>(info.num_layers) * layer +
                         static_cast<uint64_t>(info.max_positions * hidden) * sizeof(float);
   const int64_t tokens = std::max(max_batch_tokens, info.max_seq_length);
-  cost.workspace =
-      Workspace::matrix_bytes(tokens, hidden) + Workspace::matrix_bytes(tokens, std::max(4 * hidden, inner));
+  // The hidden states, and scratch for query, key, value and context or for the inner layer.
+  cost.workspace = static_cast<uint64_t>(tokens * (hidden + std::max(4 * hidden, inner))) * sizeof(float);
   return cost;
 }
 

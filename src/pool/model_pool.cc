@@ -36,17 +36,22 @@ PoolHandle::PoolHandle(PoolOptions options, Factory factory)
 PoolHandle::~PoolHandle() { close(); }
 
 LeaseBase PoolHandle::acquire(const AcquireOptions& options) {
-  return LeaseBase(core_, core_->acquire(options, /*raw=*/false));
+  // Its own reference: the pool may be destroyed while this caller waits, which then gets PoolClosed.
+  std::shared_ptr<PoolCore> core = core_;
+  PoolSlot* slot = core->acquire(options, /*raw=*/false);
+  return LeaseBase(std::move(core), slot);
 }
 
 std::optional<LeaseBase> PoolHandle::try_acquire() {
-  PoolSlot* slot = core_->try_acquire();
+  std::shared_ptr<PoolCore> core = core_;
+  PoolSlot* slot = core->try_acquire();
   if (slot == nullptr) return std::nullopt;
-  return LeaseBase(core_, slot);
+  return LeaseBase(std::move(core), slot);
 }
 
 ModelInstance* PoolHandle::get_instance(std::optional<std::chrono::nanoseconds> timeout) {
-  return core_->acquire({.timeout = timeout}, /*raw=*/true)->instance.get();
+  const std::shared_ptr<PoolCore> core = core_;
+  return core->acquire({.timeout = timeout}, /*raw=*/true)->instance.get();
 }
 
 void PoolHandle::release_instance(const ModelInstance* instance) { core_->release_instance(instance); }

@@ -78,6 +78,9 @@ void PoolCore::release(PoolSlot* slot, bool discard) {
       log::warning("pool {}: the health check of instance {} failed: {}", options_.name, slot->instance->metadata_.id,
                    error.what());
       discard = true;
+    } catch (...) {  // Leases release in their destructors: nothing may escape.
+      log::warning("pool {}: the health check of instance {} failed", options_.name, slot->instance->metadata_.id);
+      discard = true;
     }
   }
   const Clock::time_point now = Clock::now();
@@ -199,8 +202,10 @@ int64_t PoolCore::waiting() const {
   return count;
 }
 
-// Serves waiters in turn as long as there is something to give them.
+// Serves waiters in turn as long as there is something to give them. Those of a closed pool get PoolClosed, also when
+// room appears before they have woken.
 void PoolCore::schedule() {
+  if (closed_) return;
   while (Waiter* waiter = first_waiter()) {
     PoolSlot* slot = take_idle();
     if (slot == nullptr && has_room()) slot = add_slot();

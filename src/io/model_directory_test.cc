@@ -1,0 +1,218 @@
+#include "io/model_directory.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <functional>
+
+#include "remuda/error.h"
+
+namespace remuda::io {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr const char* kBert =
+    R"({"model_type":"bert","vocab_size":100,"hidden_size":8,"num_hidden_layers":2,"num_attention_heads":2,)"
+    R"("intermediate_size":16,"max_position_embeddings":64)";
+
+class ModelDirectoryTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (fs::temp_directory_path() / "remuda-model-XXXXXX").string();
+    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+    path_ = pattern;
+    write("config.json", std::string(kBert) + "}");
+  }
+  void TearDown() override { fs::remove_all(path_); }
+
+  void write(const std::string& name, const std::string& content) {
+    fs::create_directories((path_ / name).parent_path());
+    std::ofstream(path_ / name) << content;
+  }
+  // A modules.json of class paths and directories.
+  void chain(const std::vector<std::pair<std::string, std::string>>& modules) {
+    std::string json;
+    for (const auto& [type, directory] : modules) {
+      json += (json.empty() ? "[" : ",") + (R"({"type":")" + type) + R"(","path":")" + directory + "\"}";
+    }
+    write("modules.json", json + "]");
+  }
+  void expect_refused(ErrorCode code, const std::vector<std::string>& parts) {
+    try {
+      read_model_directory(path_);
+      ADD_FAILURE() << "expected an error with \"" << parts.front() << '"';
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), code) << error.what();
+      for (const std::string& part : parts) EXPECT_THAT(error.what(), HasSubstr(part));
+    }
+  }
+
+  fs::path path_;
+};
+
+TEST(ModelDirectory, ReadsMiniLm) {
+  const char* set = std::getenv("REMUDA_MODELS_DIR");
+  const fs::path model = fs::path(set != nullptr ? set : REMUDA_SOURCE_DIR "/models") / "all-MiniLM-L6-v2";
+  ASSERT_TRUE(fs::exists(model)) << model << " is missing; run: bash scripts/fetch_model.sh";
+  const auto read = read_model_directory(model);
+  EXPECT_EQ(read.encoder.num_layers, 6);
+  EXPECT_EQ(read.encoder.hidden_size, 384);
+  EXPECT_THAT(read.pipeline.pooling.modes, ElementsAre(PoolingMode::kMean));
+  EXPECT_TRUE(read.pipeline.normalize);
+  EXPECT_EQ(read.pipeline.max_seq_length, 256);
+}
+
+TEST_F(ModelDirectoryTest, ReadsAPlainEncoder) {
+  const auto read = read_model_directory(path_);
+  EXPECT_THAT(read.pipeline.pooling.modes, ElementsAre(PoolingMode::kMean));
+  EXPECT_FALSE(read.pipeline.normalize);
+  EXPECT_EQ(read.pipeline.max_seq_length, 64);
+}
+
+TEST_F(ModelDirectoryTest, MapsDistilBertAndLeavesMpnetItsPositions) {
+  write("config.json",
+        R"({"model_type":"distilbert","vocab_size":100,"dim":8,"n_layers":3,"n_heads":4,"hidden_dim":24,)"
+        R"("max_position_embeddings":64,"activation":"relu","sinusoidal_pos_embds":false})");
+  const auto distil = read_model_directory(path_).encoder;
+  EXPECT_EQ(distil.num_layers, 3);
+  EXPECT_EQ(distil.intermediate_size, 24);
+  EXPECT_EQ(distil.type_vocab_size, 0);
+  EXPECT_EQ(distil.hidden_act, "relu");
+
+  std::string mpnet = kBert;
+  mpnet.replace(mpnet.find("bert"), 4, "mpnet");
+  write("config.json", mpnet + R"(,"relative_attention_num_buckets":32})");
+  const auto read = read_model_directory(path_);
+  EXPECT_EQ(read.encoder.pad_token_id, 1);
+  EXPECT_EQ(read.encoder.relative_attention_num_buckets, 32);
+  EXPECT_EQ(read.pipeline.max_seq_length, 62);
+}
+
+TEST_F(ModelDirectoryTest, RefusesBadEncoderConfigs) {
+  struct Case {
+    const char* from;
+    const char* to;
+    ErrorCode code;
+    std::vector<std::string> parts;
+  };
+  const std::vector<Case> cases = {
+      {R"("num_attention_heads":2)",
+       R"("num_attention_heads":0)",
+       ErrorCode::kInvalidFile,
+       {"config.json: num_attention_heads", "0"}},
+      {R"("num_attention_heads":2)",
+       R"("num_attention_heads":3)",
+       ErrorCode::kInvalidFile,
+       {"num_attention_heads", "divisor of hidden_size 8", "3"}},
+      {R"("num_hidden_layers":2)",
+       R"("num_hidden_layers":1000000000000)",
+       ErrorCode::kInvalidFile,
+       {"num_hidden_layers", "1000000000000"}},
+      {R"("hidden_size":8,)", "", ErrorCode::kInvalidFile, {"hidden_size"}},
+      {R"("hidden_size":8)", R"("hidden_size":"8")", ErrorCode::kInvalidFile, {"hidden_size", "\"8\""}},
+      {R"("vocab_size":100)", R"("vocab_size":-1)", ErrorCode::kInvalidFile, {"vocab_size", "-1"}},
+      {R"("vocab_size":100)", R"("vocab_size":100,"layer_norm_eps":0)", ErrorCode::kInvalidFile, {"layer_norm_eps"}},
+      {R"("vocab_size":100)", R"("vocab_size":100,"layer_norm_eps":NaN)", ErrorCode::kInvalidFile, {"config.json"}},
+      {R"("vocab_size":100)", R"("vocab_size":100,"pad_token_id":100)", ErrorCode::kInvalidFile, {"pad_token_id"}},
+      {R"("vocab_size":100)",
+       R"("vocab_size":100,"hidden_act":"swish")",
+       ErrorCode::kUnsupported,
+       {"hidden_act", "gelu, gelu_new or relu", "swish"}},
+      {R"("vocab_size":100)",
+       R"("vocab_size":100,"position_embedding_type":"relative_key")",
+       ErrorCode::kUnsupported,
+       {"position_embedding_type", "absolute", "relative_key"}},
+      {R"("vocab_size":100)", R"("vocab_size":100,"is_decoder":true)", ErrorCode::kUnsupported, {"is_decoder"}},
+      {R"("vocab_size":100)",
+       R"("vocab_size":100,"add_cross_attention":true)",
+       ErrorCode::kUnsupported,
+       {"add_cross_attention"}},
+      {R"("bert")", R"("roberta")", ErrorCode::kUnsupported, {"model_type", "bert, distilbert, mpnet", "roberta"}},
+  };
+  for (const Case& bad : cases) {
+    SCOPED_TRACE(bad.to);
+    std::string json = std::string(kBert) + "}";
+    json.replace(json.find(bad.from), std::string(bad.from).size(), bad.to);
+    write("config.json", json);
+    expect_refused(bad.code, bad.parts);
+  }
+  write("config.json", "{");
+  expect_refused(ErrorCode::kInvalidFile, {"config.json"});
+  fs::remove(path_ / "config.json");
+  expect_refused(ErrorCode::kNotFound, {"config.json"});
+  fs::remove_all(path_);
+  expect_refused(ErrorCode::kNotFound, {path_.string(), "found nothing"});
+}
+
+constexpr const char* kTransformer = "sentence_transformers.models.Transformer";
+constexpr const char* kPooling = "sentence_transformers.sentence_transformer.modules.pooling.Pooling";
+constexpr const char* kDense = "sentence_transformers.base.modules.dense.Dense";
+constexpr const char* kNormalize = "sentence_transformers.models.Normalize";
+
+TEST_F(ModelDirectoryTest, ReadsTheChain) {
+  chain({{kTransformer, ""}, {kPooling, "1_Pooling"}, {kDense, "2_Dense"}, {kNormalize, "3_Normalize"}});
+  // As flags the modes come in sentence-transformers' order, whatever the file's.
+  write("1_Pooling/config.json", R"({"word_embedding_dimension":8,"pooling_mode_mean_tokens":true,)"
+                                 R"("pooling_mode_cls_token":true,"include_prompt":false})");
+  write("2_Dense/config.json", R"({"in_features":16,"out_features":4,"bias":false,)"
+                               R"("activation_function":"torch.nn.modules.linear.Identity"})");
+  write("config_sentence_transformers.json", R"({"prompts":{"query":"q: "},"default_prompt_name":"query"})");
+  write("sentence_bert_config.json", R"({"max_seq_length":32,"do_lower_case":true})");
+  const auto pipeline = read_model_directory(path_).pipeline;
+  EXPECT_THAT(pipeline.pooling.modes, ElementsAre(PoolingMode::kCls, PoolingMode::kMean));
+  EXPECT_FALSE(pipeline.pooling.include_prompt);
+  ASSERT_EQ(pipeline.dense.size(), 1u);
+  EXPECT_EQ(pipeline.dense[0].activation, "identity");
+  EXPECT_FALSE(pipeline.dense[0].bias);
+  EXPECT_TRUE(pipeline.normalize);
+  EXPECT_TRUE(pipeline.do_lower_case);
+  EXPECT_EQ(pipeline.max_seq_length, 32);
+  EXPECT_EQ(pipeline.default_prompt_name, "query");
+  // As a list they come in the file's order.
+  write("1_Pooling/config.json", R"({"embedding_dimension":8,"pooling_mode":["mean","cls"]})");
+  EXPECT_THAT(read_model_directory(path_).pipeline.pooling.modes, ElementsAre(PoolingMode::kMean, PoolingMode::kCls));
+}
+
+TEST_F(ModelDirectoryTest, RefusesBadChains) {
+  write("1_Pooling/config.json", R"({"word_embedding_dimension":8,"pooling_mode_mean_tokens":true})");
+  chain({{kTransformer, ""}, {kPooling, "1_Pooling"}, {"sentence_transformers.models.LSTM", "2"}});
+  expect_refused(ErrorCode::kUnsupported, {"modules.json", "Dense or Normalize", "LSTM"});
+  chain({{kTransformer, ""}, {"their_code.Pooling", "1_Pooling"}});
+  expect_refused(ErrorCode::kUnsupported, {"modules.json", "their_code.Pooling"});
+  chain({{kTransformer, ""}});
+  expect_refused(ErrorCode::kUnsupported, {"modules.json", "a Pooling"});
+  for (const std::string directory : {"../elsewhere", "/etc", "a/../../b"}) {
+    chain({{kTransformer, ""}, {kPooling, directory}});
+    expect_refused(ErrorCode::kInvalidFile, {"modules.json", "inside the model's", directory});
+  }
+  write("modules.json", "[]");
+  expect_refused(ErrorCode::kInvalidFile, {"modules.json", "at least one module"});
+
+  chain({{kTransformer, ""}, {kPooling, "1_Pooling"}, {kDense, "2_Dense"}});
+  write("2_Dense/config.json", R"({"in_features":9,"out_features":4})");
+  expect_refused(ErrorCode::kInvalidFile, {"2_Dense/config.json: in_features", "8", "9"});
+  write("2_Dense/config.json", R"({"in_features":8,"out_features":4,"use_residual":true})");
+  expect_refused(ErrorCode::kUnsupported, {"2_Dense/config.json: use_residual"});
+  write("2_Dense/config.json", R"({"in_features":8,"out_features":4,"module_input_name":"token_embeddings"})");
+  expect_refused(ErrorCode::kUnsupported, {"module_input_name", "token_embeddings"});
+  write("2_Dense/config.json", R"({"in_features":8,"out_features":4,"activation_function":"torch.nn.Mish"})");
+  expect_refused(ErrorCode::kUnsupported, {"activation_function", "torch.nn.Mish"});
+  write("1_Pooling/config.json", R"({"word_embedding_dimension":9})");
+  expect_refused(ErrorCode::kInvalidFile, {"1_Pooling/config.json: word_embedding_dimension", "8", "9"});
+  write("1_Pooling/config.json", R"({"pooling_mode":"attention"})");
+  expect_refused(ErrorCode::kUnsupported, {"pooling_mode", "weightedmean", "attention"});
+}
+
+TEST_F(ModelDirectoryTest, RefusesADefaultPromptThatIsNotThere) {
+  write("config_sentence_transformers.json", R"({"prompts":{"a":"x"},"default_prompt_name":"b"})");
+  expect_refused(ErrorCode::kInvalidFile, {"config_sentence_transformers.json: default_prompt_name", "\"b\""});
+}
+
+}  // namespace
+}  // namespace remuda::io
