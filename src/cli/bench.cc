@@ -25,8 +25,9 @@ using Clock = std::chrono::steady_clock;
 constexpr const char* kSingleText = "A remuda is the herd of saddle horses.";
 
 constexpr const char* kHelp = R"(
-Measured after a warm-up: the throughput over all texts, again and again until --seconds have passed, and the latency
-of one short text from string to vector. Without files, some sixty bundled texts of mixed length are used.
+Measured after a warm-up: the throughput over all texts, again and again until
+--seconds have passed, and the latency of one short text from string to vector.
+Without files, some sixty bundled texts of mixed length are used.
 
 Examples:
   remuda bench embed --precision int8
@@ -169,13 +170,14 @@ void add_bench(CLI::App& app, Action& action) {
   flags->embed.max_length = kMaxLength;
   CLI::App& bench = *app.add_subcommand("bench", "Throughput and latency on this machine");
   bench.require_subcommand(1);
+  bench.footer("");
   CLI::App& command = *bench.add_subcommand("embed", "Of an embedding model");
   add_files(command, flags->input.files);
   add_model_flag(command, flags->common);
-  command.add_flag("--jsonl", flags->input.jsonl, "Lines are JSON objects with the text under \"text\"");
+  command.add_flag("--jsonl", flags->input.jsonl, "Lines are JSON objects; the text is in \"text\"");
   command.add_flag("--json", flags->json, "Print JSON");
   command.add_option("--seconds", flags->seconds, "How long to measure throughput [3]")
-      ->type_name("S")
+      ->option_text("S")
       ->check(CLI::Range(0.0, kMostSeconds));
   add_max_length(command, flags->embed.max_length, "256");
   add_max_batch_tokens(command, flags->embed.max_batch_tokens);

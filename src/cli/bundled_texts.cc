@@ -92,10 +92,10 @@ const std::vector<std::string>& bundled_texts() {
 
 const std::vector<std::string>& bundled_queries() {
   static const std::vector<std::string> queries = {
-      "How do I share a few expensive resources between many users?",
+      "How can many requests share a few database connections?",
       "Which animals find their way without seeing?",
       "Why does bread become fluffy?",
-      "What happens to savings when money costs more to borrow?",
+      "Why did my bonds lose value?",
   };
   return queries;
 }

@@ -173,10 +173,11 @@ void answer_queries(EmbeddingModelManager& manager) {
 
 void print_pool(const PoolStats& pool) {
   const auto row = [](const char* name, const DurationHistogram& times) {
-    fmt::print("  {:<16} {:>8} {:>11.3f} {:>11.3f} {:>11.3f}\n", name, with_commas(static_cast<int64_t>(times.count())),
-               milliseconds(times.percentile(0.5)), milliseconds(times.percentile(0.99)), milliseconds(times.max()));
+    fmt::print("  {:<16} {:>8} {:>11} {:>11} {:>11}\n", name, with_commas(static_cast<int64_t>(times.count())),
+               human_duration(times.percentile(0.5)), human_duration(times.percentile(0.99)),
+               human_duration(times.max()));
   };
-  fmt::print("  {:<16} {:>8} {:>11} {:>11} {:>11}\n", "milliseconds", "count", "p50", "p99", "longest");
+  fmt::print("  {:<16} {:>8} {:>11} {:>11} {:>11}\n", "", "count", "p50", "p99", "longest");
   row("wait for a lease", pool.wait_time);
   row("hold a lease", pool.use_time);
   row("make an instance", pool.create_time);

@@ -46,6 +46,9 @@ void add_devices(CLI::App& app, Action& action) {
   auto json = std::make_shared<bool>(false);
   CLI::App& command = *app.add_subcommand("devices", "What this machine can compute on");
   command.add_flag("--json", *json, "Print JSON; memory is in bytes");
+  command.footer(
+      "Memory that is available is what this process could still take, its control\n"
+      "groups' limits counted. REMUDA_ISA forces an instruction set.");
   command.callback([json, &action] {
     action = [json] {
       const MachineReport machine = describe_machine();

@@ -17,11 +17,14 @@ using Clock = std::chrono::steady_clock;
 
 constexpr const char* kHelp = R"(
 Output, a line a text in input order:
-  {"index": 0, "embedding": [0.03, ...], "tokens": 7, "tokens_used": 7, "truncated": false}
+  {"index": 0, "embedding": [0.03, ...], "tokens": 7, "tokens_used": 7,
+   "truncated": false}
 
-A text is a line without its newline ("\n" or "\r\n"); an empty line is an empty text, so that line n of the input is
-line n of the output. Malformed UTF-8 is read as U+FFFD and reported. Input is read, computed and written in pieces of
-about a thousand texts: no file is too long. Ctrl-C keeps what is done (--output, too) and exits with 130.
+A text is a line without its newline ("\n" or "\r\n"); an empty line is an
+empty text, so that line n of the output belongs to line n of the input.
+Malformed UTF-8 is read as U+FFFD and reported. Input is read, computed and
+written in pieces of about a thousand texts: no file is too long. Ctrl-C keeps
+what is done, in a --output file too, and exits with 130.
 
 Examples:
   remuda embed texts.txt > vectors.jsonl
@@ -110,19 +113,19 @@ void add_embed(CLI::App& app, Action& action) {
   CLI::App& command = *app.add_subcommand("embed", "Sentence embeddings of texts, one a line");
   add_files(command, flags->input.files);
   add_model_flag(command, flags->common);
-  command.add_flag("--jsonl", flags->input.jsonl, "Lines are JSON objects with the text under \"text\"");
-  command.add_option("-o,--output", flags->output, "Write a float32 array [texts, dimension] here, and no JSON")
-      ->type_name("FILE.npy");
+  command.add_flag("--jsonl", flags->input.jsonl, "Lines are JSON objects; the text is in \"text\"");
+  command.add_option("-o,--output", flags->output, "Write a float32 array [texts, dimension] here\nin place of JSON")
+      ->option_text("FILE.npy");
   CLI::Option* prompt_name =
-      command.add_option("--prompt-name", flags->embed.prompt_name, "Put this prompt of the model's before each text")
-          ->type_name("NAME");
+      command.add_option("--prompt-name", flags->embed.prompt_name, "Put this prompt of the model's before texts")
+          ->option_text("NAME");
   command.add_option("--prompt", flags->embed.prompt, "Put this text before each text")
-      ->type_name("TEXT")
+      ->option_text("TEXT")
       ->excludes(prompt_name);
   add_max_length(command, flags->embed.max_length, "the model's max_seq_length");
   add_max_batch_tokens(command, flags->embed.max_batch_tokens);
   add_compute_flags(command, flags->common);
-  command.add_flag("--stats", flags->stats, "A JSON object on stderr at the end: texts, tokens, seconds, ...");
+  command.add_flag("--stats", flags->stats, "Print figures as JSON on stderr at the end");
   command.footer(kHelp + 1);
   command.callback([flags, &action] { action = [flags] { return embed(*flags); }; });
 }

@@ -111,8 +111,11 @@ int inspect(const InspectFlags& flags) {
 void add_inspect(CLI::App& app, Action& action) {
   auto flags = std::make_shared<InspectFlags>();
   CLI::App& command = *app.add_subcommand("inspect", "What a model is, costs, and how many instances fit");
-  command.add_option("MODEL", flags->model, "A directory or a name [the default model]")->type_name(" ");
+  command.add_option("MODEL", flags->model, "A directory or a name [the default model]")->option_text(" ");
   command.add_flag("--json", flags->json, "Print JSON; memory is in bytes");
+  command.footer(
+      "Reads the model's files, not its weights. \"Per instance\" is the workspace of one\n"
+      "computing instance; instances share the weights.");
   command.callback([flags, &action] { action = [flags] { return inspect(*flags); }; });
 }
 

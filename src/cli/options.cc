@@ -36,51 +36,52 @@ void add_model_flag(CLI::App& command, CommonOptions& options) {
   command
       .add_option("-m,--model", options.model,
                   "A directory, or a name in the Hugging Face cache\n"
-                  "[REMUDA_EMBEDDING_MODEL, or the bundled all-MiniLM-L6-v2]")
-      ->type_name("MODEL");
+                  "[$REMUDA_EMBEDDING_MODEL, or all-MiniLM-L6-v2]")
+      ->option_text("MODEL");
 }
 
 void add_thread_and_log_flags(CLI::App& command, CommonOptions& options) {
-  command.add_option("--threads", options.threads, "Compute threads; 0: as many as the process may use [0]")
-      ->type_name("N")
+  command.add_option("--threads", options.threads, "Compute threads; 0: all the process may use [0]")
+      ->option_text("N")
       ->check(CLI::Range(int64_t{0}, kMostThreads));
-  command.add_option("--log-level", options.log_level, "debug, info, warning, error or off [warning]")
-      ->type_name("LEVEL");
+  command.add_option("--log-level", options.log_level, "debug, info, warning, error, off [warning]")
+      ->option_text("LEVEL");
 }
 
 void add_compute_flags(CLI::App& command, CommonOptions& options) {
-  command.add_option("--device", options.device, "auto, cpu, cuda or cuda:N [cpu]")->type_name("DEVICE");
+  command.add_option("--device", options.device, "auto, cpu, cuda or cuda:N [cpu]")->option_text("DEVICE");
   command
       .add_option("--precision", options.precision,
-                  "auto, fp32 (the reference's answers), bf16 or int8 (faster,\n"
-                  "less memory; cosine to fp32 above 0.9999 and 0.995) [auto]")
-      ->type_name("NAME");
-  command.add_option("--pool", options.pool, "Most model instances at once; they share the weights [2]")
-      ->type_name("N")
+                  "fp32 (the reference's answers), bf16 or int8\n"
+                  "(faster, less memory; cosine to fp32 >= 0.9999\n"
+                  "and >= 0.995), or auto, which is fp32 [auto]")
+      ->option_text("NAME");
+  command.add_option("--pool", options.pool, "Most model instances; they share the weights [2]")
+      ->option_text("N")
       ->check(CLI::Range(int64_t{1}, kMostThreads));
   command
       .add_option("--memory-limit", options.memory_limit,
-                  "Most memory for weights and workspace: 2GiB, 512MiB, or\n"
-                  "80% of what is free [none]")
-      ->type_name("SIZE");
+                  "Most memory for weights and workspace: 2GiB,\n"
+                  "512MiB, or 80% of what is free [none]")
+      ->option_text("SIZE");
   add_thread_and_log_flags(command, options);
 }
 
 void add_files(CLI::App& command, std::vector<std::string>& files) {
-  command.add_option("FILE", files, "Texts, one a line; \"-\" or none: standard input")->type_name(" ");
+  command.add_option("FILE", files, "Texts, one a line; \"-\" or none: standard input")->option_text("...");
 }
 
 void add_max_length(CLI::App& command, std::optional<int64_t>& max_length, const char* otherwise) {
   command
       .add_option("--max-length", max_length,
-                  fmt::format("Cut texts at N tokens, special tokens included [{}]", otherwise))
-      ->type_name("N")
+                  fmt::format("Cut texts at N tokens, special ones included\n[{}]", otherwise))
+      ->option_text("N")
       ->check(CLI::Range(int64_t{1}, kMostTokens));
 }
 
 void add_max_batch_tokens(CLI::App& command, int64_t& max_batch_tokens) {
-  command.add_option("--max-batch-tokens", max_batch_tokens, "Tokens computed at once; never changes a result [512]")
-      ->type_name("N")
+  command.add_option("--max-batch-tokens", max_batch_tokens, "Tokens computed at once; changes no result [512]")
+      ->option_text("N")
       ->check(CLI::Range(int64_t{1}, kMostTokens));
 }
 

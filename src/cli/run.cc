@@ -16,16 +16,18 @@ namespace {
 
 constexpr const char* kFooter = R"(
 Examples:
-  remuda demo                                     see the pool at work
-  echo "A herd at dawn" | remuda embed            one JSON object a line
+  remuda demo
+  echo "A herd at dawn" | remuda embed
   remuda embed -m ./my-model texts.txt --output vectors.npy
   remuda inspect sentence-transformers/all-MiniLM-L6-v2
 
-A MODEL is a directory, a name in the local Hugging Face cache (org/name), or the default model, which
-scripts/fetch_model.sh gets. Defaults come from the environment (MODEL_POOL_MAX_INSTANCES, REMUDA_PRECISION, ...) and
-from ./remuda.toml; flags outweigh both.
+A MODEL is a directory, a name in the local Hugging Face cache (org/name), or
+the default model, which scripts/fetch_model.sh gets. Defaults come from the
+environment (MODEL_POOL_MAX_INSTANCES, REMUDA_PRECISION, ...) and from
+./remuda.toml; flags outweigh both.
 
-Exit codes: 0 done, 1 the work failed, 2 bad usage, 130 interrupted (what was done is kept).)";
+Exit codes: 0 done, 1 the work failed, 2 bad usage, 130 interrupted (what was
+done is kept). A closed pipe ends remuda as it does other tools, by SIGPIPE.)";
 
 void report(const std::string& message) { fmt::print(stderr, "remuda: error: {}\n", message); }
 
@@ -50,14 +52,25 @@ std::string known(const CLI::App& app) {
   return fmt::format("{} are {}", commands ? "commands" : "flags", fmt::join(names, ", "));
 }
 
+bool is(const CLI::ParseError& error, CLI::ExitCodes code) { return error.get_exit_code() == static_cast<int>(code); }
+
+// CLI11 misses a command before it complains of the word that stands there.
+std::string message(const CLI::App& asked, const CLI::ParseError& error) {
+  const std::vector<std::string> rest = asked.remaining();
+  const bool unknown_command = is(error, CLI::ExitCodes::RequiredError) && !rest.empty();
+  return unknown_command ? fmt::format("unknown command or flag \"{}\"", rest.front()) : error.what();
+}
+
 int report_usage(const CLI::App& app, const CLI::ParseError& error) {
   const CLI::App& asked = innermost(app);
   std::string path;
   for (const CLI::App* at = &asked; at != nullptr; at = at->get_parent()) {
     path = at->get_name() + (path.empty() ? "" : " ") + path;
   }
-  report(error.what());
-  fmt::print(stderr, "The {}.\nMore: {} --help\n", known(asked), path);
+  report(message(asked, error));
+  const bool unknown_name = is(error, CLI::ExitCodes::ExtrasError) || is(error, CLI::ExitCodes::RequiredError);
+  if (unknown_name) fmt::print(stderr, "The {}.\n", known(asked));
+  fmt::print(stderr, "More: {} --help\n", path);
   return kBadUsage;
 }
 

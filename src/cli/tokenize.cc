@@ -76,7 +76,7 @@ void add_tokenize(CLI::App& app, Action& action) {
   CLI::App& command = *app.add_subcommand("tokenize", "Token ids and tokens of texts, one a line");
   add_files(command, flags->input.files);
   add_model_flag(command, flags->common);
-  command.add_flag("--jsonl", flags->input.jsonl, "Lines are JSON objects with the text under \"text\"");
+  command.add_flag("--jsonl", flags->input.jsonl, "Lines are JSON objects; the text is in \"text\"");
   add_max_length(command, flags->max_length, "no limit");
   add_thread_and_log_flags(command, flags->common);
   command.footer(kHelp + 1);
