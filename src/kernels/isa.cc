@@ -34,20 +34,6 @@ bool has_extension(Isa isa) {
 bool has_extension(Isa isa) { return isa == Isa::kGeneric; }
 #endif
 
-Isa choose() {
-  const std::vector<Isa> available = available_isas();
-  const char* wanted = std::getenv("REMUDA_ISA");
-  if (wanted == nullptr || *wanted == '\0') return available.back();
-  std::string names;
-  for (const Isa isa : available) {
-    if (to_string(isa) == wanted) return isa;
-    names.append(names.empty() ? "" : ", ").append(to_string(isa));
-  }
-  const bool known = std::ranges::find(kNames, std::string_view(wanted)) != kNames.end();
-  fail(ErrorCode::kInvalidArgument, "REMUDA_ISA: expected one of {}, found \"{}\"{}", names, wanted,
-       known ? ", which this machine lacks" : "");
-}
-
 }  // namespace
 
 std::string_view to_string(Isa isa) { return kNames[static_cast<size_t>(isa)]; }
@@ -61,8 +47,20 @@ std::vector<Isa> available_isas() {
   return isas;
 }
 
+Isa choose_isa(const char* wanted, const std::vector<Isa>& available) {
+  if (wanted == nullptr || *wanted == '\0') return available.back();
+  std::string names;
+  for (const Isa isa : available) {
+    if (to_string(isa) == wanted) return isa;
+    names.append(names.empty() ? "" : ", ").append(to_string(isa));
+  }
+  const bool known = std::ranges::find(kNames, std::string_view(wanted)) != kNames.end();
+  fail(ErrorCode::kInvalidArgument, "REMUDA_ISA: expected one of {}, found \"{}\"{}", names, wanted,
+       known ? ", which this machine lacks" : "");
+}
+
 Isa active_isa() {
-  static const Isa isa = choose();
+  static const Isa isa = choose_isa(std::getenv("REMUDA_ISA"), available_isas());
   return isa;
 }
 

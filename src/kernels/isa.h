@@ -21,6 +21,10 @@ std::string_view to_string(Isa isa);
 // Every instruction set that this machine can run, in rising order; kGeneric is always there.
 std::vector<Isa> available_isas();
 
+// The one of `available`, in rising order, that `wanted` names; the last when it is nullptr or empty. Throws as
+// active_isa() does.
+Isa choose_isa(const char* wanted, const std::vector<Isa>& available);
+
 // The one in use: the best available, or the one that REMUDA_ISA names. Throws Error(kInvalidArgument) when
 // the variable names an unknown one or one that the machine lacks.
 Isa active_isa();
