@@ -23,7 +23,7 @@ Output, a line a text in input order:
 A text is a line without its newline ("\n" or "\r\n"); an empty line is an
 empty text, so that line n of the output belongs to line n of the input.
 Malformed UTF-8 is read as U+FFFD and reported. Input is read, computed and
-written in pieces of about a thousand texts: no file is too long. Ctrl-C keeps
+written in pieces of a few hundred texts: no file is too long. Ctrl-C keeps
 what is done, in a --output file too, and exits with 130.
 
 Examples:

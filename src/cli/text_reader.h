@@ -13,8 +13,8 @@ namespace remuda::cli {
 struct TextReaderOptions {
   std::vector<std::string> files;  // "-" is standard input; none: standard input.
   bool jsonl = false;              // A line is a JSON object with the text under "text"; blank lines are skipped.
-  size_t max_texts = 1024;         // A chunk ends with whichever comes first.
-  size_t max_bytes = size_t{4} << 20;
+  size_t max_texts = 256;          // A chunk ends with whichever comes first.
+  size_t max_bytes = size_t{1} << 20;
 };
 
 // A text is a line without its '\n' and without one '\r' before it; an empty line is an empty text, and what follows

@@ -20,8 +20,8 @@ int main() {
 
     const remuda::Embeddings all = embedder.embed_texts(texts);  // No lease: takes one for the call.
     for (std::int64_t i = 0; i < all.size(); ++i) {
-      std::printf("text %d: %d tokens, the first number %.6f\n", static_cast<int>(i),
-                  static_cast<int>(all.tokens[i]), static_cast<double>(all.row(i)[0]));
+      std::printf("text %d: %d tokens, the first number %.6f\n", static_cast<int>(i), static_cast<int>(all.tokens[i]),
+                  static_cast<double>(all.row(i)[0]));
     }
   } catch (const remuda::Error& error) {
     std::fprintf(stderr, "error: %s\n", error.what());
