@@ -5,11 +5,13 @@
 #include <rapidcheck/gtest.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "remuda/error.h"
@@ -53,9 +55,8 @@ std::string file_of(const std::string& header, const std::string& data) {
 }
 
 std::string floats(const std::vector<float>& values) {
-  std::string bytes(values.size() * sizeof(float), '\0');
-  std::memcpy(bytes.data(), values.data(), bytes.size());
-  return bytes;
+  const auto bytes = std::as_bytes(std::span(values));
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
 std::optional<Error> error_of(const std::function<void()>& action) {

@@ -147,7 +147,7 @@ class Embed(CliTest):
     def test_memory_is_flat_however_long_the_input(self):
         def peak(count):
             path = self.write("lines.txt", "a short line of text\n" * count)
-            _, err = self.remuda("embed", "--stats", path, stdin=b"", stdout=subprocess.DEVNULL)
+            _, err = self.remuda("embed", "--precision", "int8", "--stats", path, stdin=b"", stdout=subprocess.DEVNULL)
             return json.loads(err)["peak_rss_bytes"]
 
         small = peak(3_000)

@@ -95,7 +95,7 @@ class Interruption(CliTest):
         """Interrupts once there is something in `output`; returns exit code, seconds until the end, and stderr."""
         path = self.write("in.txt", LINE * 20_000)
         with open(self.directory / "out.jsonl", "wb") as stdout:
-            process = self.start("embed", *arguments, path, stdin=subprocess.DEVNULL, stdout=stdout)
+            process = self.start("embed", "--precision", "int8", *arguments, path, stdin=subprocess.DEVNULL, stdout=stdout)
         deadline = time.monotonic() + 60
         while not any(found.stat().st_size > 128 << 10 for found in self.directory.glob(output)):
             self.assertLess(time.monotonic(), deadline, "no output")
