@@ -23,7 +23,7 @@ struct LayerNormRows {
 
 enum class TableType { kF32, kF16, kBF16 };
 
-// y[i] = table[ids[i]] (at any address), or y[i] += of floats.
+// y[i] = scale * table[ids[i]] (at any address), or y[i] += table[ids[i]].
 struct GatheredRows {
   const void* table;
   int64_t table_stride_bytes;
@@ -33,6 +33,7 @@ struct GatheredRows {
   int64_t y_stride;
   int64_t rows;
   int64_t cols;
+  float scale;
   bool add;
 };
 
