@@ -11,9 +11,9 @@ constexpr double kLayerNormEpsilon = 1e-5;  // torch.nn.LayerNorm's; configurati
 
 // BartForConditionalGeneration keeps a BartModel in its field `model`.
 std::string prefix_of(const io::Checkpoint& checkpoint) {
-  constexpr std::string_view kPrefix = "model.";
-  const std::string wrapped = std::string(kPrefix) + "encoder.layernorm_embedding.weight";
-  return checkpoint.find(wrapped) != nullptr ? std::string(kPrefix) : "";
+  const auto first = checkpoint.tensors().lower_bound("model.encoder.");
+  const bool wrapped = first != checkpoint.tensors().end() && first->first.starts_with("model.encoder.");
+  return wrapped ? "model." : "";
 }
 
 }  // namespace
@@ -29,7 +29,7 @@ void BartWeights::check_layers(const std::string& side, int64_t layers) const {
   const std::string name = fmt::format("{}.layers.{}.fc1.weight", side, layers);
   if (!reader_.has(name)) return;
   fail(ErrorCode::kInvalidFile, "{}: tensor {}: expected {}_layers {} as config.json has it, found a layer more",
-       checkpoint_.files().front().path().string(), name, side, layers);
+       checkpoint_.files().front().path().string(), reader_.full_name(name), side, layers);
 }
 
 // Which of the names that are tied to each other a file has depends on what wrote it.

@@ -17,9 +17,10 @@ class WeightReader {
   WeightReader(const io::Checkpoint& checkpoint, std::string prefix)
       : checkpoint_(checkpoint), prefix_(std::move(prefix)) {}
 
-  bool has(const std::string& name) const { return checkpoint_.find(prefix_ + name) != nullptr; }
+  std::string full_name(const std::string& name) const { return prefix_ + name; }
+  bool has(const std::string& name) const { return checkpoint_.find(full_name(name)) != nullptr; }
   const TensorView& get(const std::string& name, const Shape& shape) const {
-    return checkpoint_.get(prefix_ + name, shape);
+    return checkpoint_.get(full_name(name), shape);
   }
   // The layers of these names, [out, in] each, one below the other: one product that computes them all.
   nn::Linear linear(const std::vector<std::string>& names, const Shape& shape, Precision precision,
