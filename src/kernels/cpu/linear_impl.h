@@ -70,6 +70,26 @@ template <typename V>
   }
 }
 
+// The next panel on its way from memory while a tile is computed: a share of it for each tile, a line for each step of
+// the loop over inputs. Without it the first tile would wait for memory at every step, and the others leave it idle.
+struct FetchAhead {
+  const std::byte* at;
+  int64_t stride;
+
+  // `steps` steps over `step_bytes` of weights each; this is the tile of row `row`.
+  FetchAhead(const LinearPanel& p, int64_t row, int64_t tile_rows, int64_t steps, int64_t step_bytes) {
+    const int64_t tiles = (p.rows + tile_rows - 1) / tile_rows;
+    const bool worthwhile = p.next != nullptr && tiles > 1;
+    stride = worthwhile ? step_bytes / tiles : 0;  // 0: one line, over and over, that is there already.
+    at = worthwhile ? p.next + row / tile_rows * steps * stride : p.panel;
+  }
+
+  void step() {
+    __builtin_prefetch(at, 0, 2);
+    at += stride;
+  }
+};
+
 // Panels of float products: for each input, kColumns vectors of weights.
 template <typename V, template <typename> typename Stored>
 struct FloatProduct {
@@ -98,7 +118,9 @@ struct FloatProduct {
 #pragma GCC unroll 4
       for (int c = 0; c < V::kColumns; ++c) sums[r][c] = V::zero();
     }
+    FetchAhead ahead(p, row, V::kRows, p.in_features, kOutputs * static_cast<int64_t>(sizeof(Element)));
     for (int64_t k = 0; k < p.in_features; ++k, w += kOutputs) {
+      ahead.step();
       V weights[V::kColumns];
 #pragma GCC unroll 4
       for (int c = 0; c < V::kColumns; ++c) weights[c] = Stored<V>::load(w + c * V::kWidth);
@@ -147,7 +169,9 @@ struct GroupedProduct {
     }
     const int64_t count = groups(p.in_features);
     constexpr int64_t kInputBytes = G::kGroup * static_cast<int64_t>(sizeof(Input));
+    FetchAhead ahead(p, row, V::kRows, count, kOutputs * G::kGroup * static_cast<int64_t>(sizeof(Weight)));
     for (int64_t g = 0; g < count; ++g, w += kOutputs * G::kGroup) {
+      ahead.step();
       typename G::Operand weights[V::kColumns];
 #pragma GCC unroll 4
       for (int c = 0; c < V::kColumns; ++c) weights[c] = G::load(w + c * V::kWidth * G::kGroup);
