@@ -5,17 +5,11 @@
 
 #include "base/fail.h"
 #include "base/json.h"
+#include "io/config_fields.h"
 #include "io/model_directory.h"
 
 namespace remuda::io {
 namespace {
-
-// Bounds far above any real model; what keeps a hostile file from asking for more than can be.
-constexpr int64_t kMaxVocabulary = 1 << 24;
-constexpr int64_t kMaxHidden = 1 << 16;
-constexpr int64_t kMaxIntermediate = 1 << 18;
-constexpr int64_t kMaxLayers = 1024;
-constexpr int64_t kMaxPositions = 1 << 20;
 
 // What each architecture calls a field.
 struct FieldNames {
@@ -41,15 +35,6 @@ const FieldNames& field_names(const JsonValue& root) {
          model_type.where(), model_type.as_string());
   }
   return *found;
-}
-
-std::string parse_activation(const JsonValue& root, const char* field) {
-  const std::string name = root.string_or(field, "gelu");
-  if (name == "gelu" || name == "gelu_python") return "gelu";
-  // All three compute the tanh form.
-  if (name == "gelu_new" || name == "gelu_pytorch_tanh" || name == "gelu_fast") return "gelu_new";
-  if (name == "relu") return "relu";
-  fail(ErrorCode::kUnsupported, "{}: expected gelu, gelu_new or relu, found \"{}\"", root.at(field).where(), name);
 }
 
 // What would change the computation in a way that is not built.

@@ -4,23 +4,13 @@
 
 #include "base/fail.h"
 #include "kernels/rowwise_dispatch.h"
+#include "kernels/thread_scratch.h"
 
 namespace remuda::kernels {
 namespace {
 
 // Multiply-adds in a range: a microsecond of work, several times what handing it over costs.
 constexpr int64_t kWorkPerRange = 64 * 1024;
-
-// Grows to the longest sequence that the thread has met, and stays: no allocation in the steady state.
-float* thread_scratch(int64_t floats) {
-  thread_local AlignedBuffer buffer;
-  const size_t bytes = static_cast<size_t>(floats) * sizeof(float);
-  if (buffer.size() < bytes) {
-    buffer = AlignedBuffer();  // Never both at once.
-    buffer = AlignedBuffer(bytes);
-  }
-  return buffer.as<float>();
-}
 
 struct Operands {
   MatrixView<const float> q, k, v;

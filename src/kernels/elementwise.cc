@@ -64,8 +64,9 @@ void layer_norm(MatrixView<const float> x, const float* gamma, const float* beta
   });
 }
 
-void gather_rows(const TensorView& table, std::span<const int32_t> ids, std::span<const AddedRows> added,
+void gather_rows(const EmbeddingTable& embeddings, std::span<const int32_t> ids, std::span<const AddedRows> added,
                  MatrixView<float> y, ComputePool& pool, Isa isa) {
+  const TensorView& table = embeddings.table;
   const TableType type = table_type(table.dtype);
   check_same_shape(table.shape.size() == 2 && table.shape[1] == y.cols, "gather_rows");
   check_ids(ids, y.rows, table.shape[0], "table");
@@ -84,6 +85,7 @@ void gather_rows(const TensorView& table, std::span<const int32_t> ids, std::spa
                       .y_stride = y.stride,
                       .rows = end - begin,
                       .cols = y.cols,
+                      .scale = embeddings.scale,
                       .add = false};
     kernels.gather(rows);
     for (const AddedRows& more : added) {

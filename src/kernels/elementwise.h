@@ -17,14 +17,20 @@ namespace remuda::kernels {
 void layer_norm(MatrixView<const float> x, const float* gamma, const float* beta, float epsilon, MatrixView<float> y,
                 ComputePool& pool, Isa isa = active_isa());
 
-// y[i] = table[ids[i]] as floats, plus, where given, one row of each of `added` (position and type embeddings).
+// y[i] = scale * table[ids[i]] as floats, plus, where given, one row of each of `added` (position and type embeddings).
 // table: [vocabulary, cols] of dtype F32, F16 or BF16, read where it lies, at any address. Throws
 // Error(kInvalidArgument) that names the first id out of range.
+struct EmbeddingTable {
+  EmbeddingTable(const TensorView& table_, float scale_ = 1.0f) : table(table_), scale(scale_) {}
+
+  const TensorView& table;
+  float scale;
+};
 struct AddedRows {
   MatrixView<const float> table;
   std::span<const int32_t> ids;  // One a row of y.
 };
-void gather_rows(const TensorView& table, std::span<const int32_t> ids, std::span<const AddedRows> added,
+void gather_rows(const EmbeddingTable& embeddings, std::span<const int32_t> ids, std::span<const AddedRows> added,
                  MatrixView<float> y, ComputePool& pool, Isa isa = active_isa());
 
 // Applies an activation to n floats in place (models with layers that are not products), on the calling thread. A NaN

@@ -165,6 +165,21 @@ TEST_P(ElementwiseTest, GatherReadsEveryTypeAtAnyAddress) {
   }
 }
 
+TEST_P(ElementwiseTest, GatherScalesTheTableAndNotWhatIsAdded) {
+  constexpr int64_t kCols = 21;
+  const Table table(DType::kBF16, 5, kCols);
+  const std::vector<float> positions = normal_floats(3 * kCols, 1);
+  const std::vector<int32_t> ids = {4, 0, 2, 2}, position_ids = {0, 2, 1, 0};
+  const std::vector<AddedRows> added = {{{positions.data(), 3, kCols}, position_ids}};
+  std::vector<float> y(ids.size() * kCols);
+  gather_rows({table.view, 4.5f}, ids, added, {y.data(), 4, kCols}, pool_, GetParam());
+  for (int64_t r = 0; r < 4; ++r) {
+    for (int64_t c = 0; c < kCols; ++c) {
+      ASSERT_EQ(y[r * kCols + c], 4.5f * table.values[ids[r] * kCols + c] + positions[position_ids[r] * kCols + c]);
+    }
+  }
+}
+
 TEST_P(ElementwiseTest, GatherConvertsEveryHalfFloat) {
   std::vector<uint16_t> bits(0x10000);
   for (size_t i = 0; i < bits.size(); ++i) bits[i] = static_cast<uint16_t>(i);

@@ -19,6 +19,9 @@ constexpr int64_t kBlockRows = 96;
 // Below this many multiplications a second thread takes longer to wake than to help.
 constexpr int64_t kMinTaskProducts = 64 * 1024;
 
+// A panel up to this size is fetched while the one before it is used: the second-level cache has room for both.
+constexpr int64_t kMaxFetchedBytes = 384 * 1024;
+
 // Rows that one task prepares (quantizes).
 constexpr int64_t kPreparedRowsPerTask = 16;
 
@@ -114,18 +117,22 @@ class Product {
         const int64_t rows = std::min(plan.block_rows, x_.rows - row);
         const int64_t first = task % plan.panel_blocks * plan.block_panels;
         const int64_t last = std::min(first + plan.block_panels, panels);
-        for (int64_t panel = first; panel < last; ++panel) multiply_panel(x, x_stride_bytes, row, rows, panel);
+        for (int64_t panel = first; panel < last; ++panel) {
+          multiply_panel(x, x_stride_bytes, row, rows, panel, panel + 1 < last && panel_bytes_ <= kMaxFetchedBytes);
+        }
       }
     });
   }
 
-  void multiply_panel(const std::byte* x, int64_t x_stride_bytes, int64_t row, int64_t rows, int64_t panel) const {
+  void multiply_panel(const std::byte* x, int64_t x_stride_bytes, int64_t row, int64_t rows, int64_t panel,
+                      bool fetch_next) const {
     const int64_t output = panel * kernels_.panel_outputs;
     const MatrixView<const float>& residual = epilogue_.residual;
     kernels_.multiply_panel({
         .x = x + row * x_stride_bytes,
         .x_stride_bytes = x_stride_bytes,
         .panel = weights_.data() + panel * panel_bytes_,
+        .next = fetch_next ? weights_.data() + (panel + 1) * panel_bytes_ : nullptr,
         .in_features = weights_.in_features(),
         .rows = rows,
         .outputs = std::min(kernels_.panel_outputs, weights_.out_features() - output),

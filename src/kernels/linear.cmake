@@ -6,7 +6,7 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     target_sources(${target} PRIVATE src/kernels/cpu/${source})
     # GCC 12 takes the deliberately undefined operands inside its own AVX-512 header for mistakes (GCC bug 105593).
     set_source_files_properties(src/kernels/cpu/${source} PROPERTIES COMPILE_OPTIONS
-                                "${ARGN};-Wno-uninitialized;-Wno-maybe-uninitialized")
+                                "${ARGN};$<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized>;$<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>")
   endfunction()
   remuda_linear_source(linear_avx2.cc -mavx2 -mfma -mf16c)
   remuda_linear_source(linear_avx512.cc ${avx512})

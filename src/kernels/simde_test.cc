@@ -93,6 +93,7 @@ TEST(Avx512ThroughSimde, Gather) {
                           .y_stride = cols,
                           .rows = 3,
                           .cols = cols,
+                          .scale = 3.25f,
                           .add = add};
         kRowwiseGeneric.gather(rows);
         rows.y = found.data();

@@ -56,86 +56,63 @@ const EncoderNames& names_of(const std::string& model_type) {
   return *found;
 }
 
-kernels::Activation activation_of(const std::string& name) {
-  if (name == "gelu") return kernels::Activation::kGelu;
-  if (name == "gelu_new") return kernels::Activation::kGeluTanh;
-  if (name == "relu") return kernels::Activation::kRelu;
-  fail(ErrorCode::kUnsupported, "hidden_act: expected gelu, gelu_new or relu, found \"{}\"", name);
+// What the names in this checkpoint begin with: nothing, or the architecture's prefix.
+std::string prefix_of(const EncoderNames& names, const io::Checkpoint& checkpoint) {
+  const std::string prefixed = std::string(names.prefix).append(kWordEmbeddings);
+  return checkpoint.find(prefixed) != nullptr ? std::string(names.prefix) : "";
 }
 
 }  // namespace
 
 EncoderWeights::EncoderWeights(const io::EncoderConfig& config, const io::Checkpoint& checkpoint)
-    : config_(config), checkpoint_(checkpoint), names_(names_of(config.model_type)) {
-  const std::string prefixed = std::string(names_.prefix).append(kWordEmbeddings);
-  if (checkpoint.find(prefixed) != nullptr) prefix_ = names_.prefix;
-}
-
-const TensorView& EncoderWeights::get(const std::string& name, const Shape& shape) const {
-  return checkpoint_.get(prefix_ + name, shape);
-}
+    : config_(config), names_(names_of(config.model_type)), reader_(checkpoint, prefix_of(names_, checkpoint)) {}
 
 const TensorView& EncoderWeights::word_embeddings() const {
-  return get(std::string(kWordEmbeddings), {config_.vocab_size, config_.hidden_size});
+  return reader_.get(std::string(kWordEmbeddings), {config_.vocab_size, config_.hidden_size});
 }
 
 FloatTensor EncoderWeights::position_embeddings() const {
   const int64_t size = config_.hidden_size;
   FloatTensor positions =
-      FloatTensor::from(get("embeddings.position_embeddings.weight", {config_.max_positions, size}));
+      FloatTensor::from(reader_.get("embeddings.position_embeddings.weight", {config_.max_positions, size}));
   if (config_.type_vocab_size == 0) return positions;
   const FloatTensor types =
-      FloatTensor::from(get("embeddings.token_type_embeddings.weight", {config_.type_vocab_size, size}));
+      FloatTensor::from(reader_.get("embeddings.token_type_embeddings.weight", {config_.type_vocab_size, size}));
   for (int64_t p = 0; p < config_.max_positions; ++p) {
     for (int64_t i = 0; i < size; ++i) positions.data()[p * size + i] += types.data()[i];
   }
   return positions;
 }
 
+nn::LayerNorm EncoderWeights::layer_norm(const std::string& name) const {
+  return reader_.layer_norm(name, config_.hidden_size, config_.layer_norm_eps);
+}
+
 nn::LayerNorm EncoderWeights::embedding_norm() const { return layer_norm("embeddings.LayerNorm"); }
 
 FloatTensor EncoderWeights::relative_attention_bias() const {
-  return FloatTensor::from(
-      get("encoder.relative_attention_bias.weight", {config_.relative_attention_num_buckets, config_.num_heads}));
+  return FloatTensor::from(reader_.get("encoder.relative_attention_bias.weight",
+                                       {config_.relative_attention_num_buckets, config_.num_heads}));
 }
 
 nn::EncoderLayer EncoderWeights::layer(int64_t index, Precision precision, ComputePool& pool) const {
   const std::string base = fmt::format(fmt::runtime(names_.layer), index);
   const auto name = [&base](std::string_view part) { return base + std::string(part); };
+  const auto linear = [&](const std::vector<std::string>& names, int64_t out, int64_t in) {
+    return reader_.linear(names, {out, in}, precision, pool);
+  };
   const int64_t size = config_.hidden_size;
   const int64_t inner = config_.intermediate_size;
   return {
       .heads = {.num_heads = config_.num_heads, .head_dim = size / config_.num_heads},
-      .query_key_value =
-          linear({name(names_.query), name(names_.key), name(names_.value)}, size, size, precision, pool),
-      .attention_output = linear({name(names_.attention_output)}, size, size, precision, pool),
+      .query_key_value = linear({name(names_.query), name(names_.key), name(names_.value)}, size, size),
+      .attention_output = linear({name(names_.attention_output)}, size, size),
       .attention_norm = layer_norm(name(names_.attention_norm)),
-      .intermediate = linear({name(names_.intermediate)}, inner, size, precision, pool),
+      .intermediate = linear({name(names_.intermediate)}, inner, size),
       .activation = activation_of(config_.hidden_act),
-      .output = linear({name(names_.output)}, size, inner, precision, pool),
+      .output = linear({name(names_.output)}, size, inner),
       .output_norm = layer_norm(name(names_.output_norm)),
   };
-}
-
-// The layers of these names, one below the other: one product that computes them all.
-nn::Linear EncoderWeights::linear(const std::vector<std::string>& names, int64_t out, int64_t in, Precision precision,
-                                  ComputePool& pool) const {
-  std::vector<TensorView> matrices;
-  FloatTensor bias({out * static_cast<int64_t>(names.size())});
-  for (size_t i = 0; i < names.size(); ++i) {
-    matrices.push_back(get(names[i] + ".weight", {out, in}));
-    to_float(get(names[i] + ".bias", {out}), 0, out, bias.data() + static_cast<int64_t>(i) * out);
-  }
-  return {kernels::PackedWeights(matrices, precision, pool), std::move(bias)};
-}
-
-nn::LayerNorm EncoderWeights::layer_norm(const std::string& name) const {
-  // Checkpoints converted from TensorFlow call them gamma and beta.
-  const bool old_names = checkpoint_.find(prefix_ + name + ".gamma") != nullptr;
-  const Shape shape = {config_.hidden_size};
-  return {FloatTensor::from(get(name + (old_names ? ".gamma" : ".weight"), shape)),
-          FloatTensor::from(get(name + (old_names ? ".beta" : ".bias"), shape)),
-          static_cast<float>(config_.layer_norm_eps)};
 }
 
 }  // namespace remuda::models

@@ -7,6 +7,7 @@
 
 #include "io/model_directory.h"
 #include "io/safetensors.h"
+#include "models/weight_reader.h"
 #include "nn/encoder_layer.h"
 
 namespace remuda::models {
@@ -38,15 +39,11 @@ class EncoderWeights {
   nn::EncoderLayer layer(int64_t index, Precision precision, ComputePool& pool) const;
 
  private:
-  const TensorView& get(const std::string& name, const Shape& shape) const;
-  nn::Linear linear(const std::vector<std::string>& names, int64_t out, int64_t in, Precision precision,
-                    ComputePool& pool) const;
   nn::LayerNorm layer_norm(const std::string& name) const;
 
   const io::EncoderConfig& config_;
-  const io::Checkpoint& checkpoint_;
   const EncoderNames& names_;
-  std::string prefix_;  // What the names in this checkpoint begin with.
+  const WeightReader reader_;
 };
 
 }  // namespace remuda::models

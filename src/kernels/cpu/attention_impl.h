@@ -15,6 +15,7 @@
 
 #include "kernels/cpu/rowwise.h"
 #include "kernels/cpu/simd_math.h"
+#include "kernels/cpu/stored_floats.h"
 
 namespace remuda::kernels {
 namespace {
@@ -22,10 +23,12 @@ namespace {
 constexpr int kShortRows = 4;  // Queries at a time for sequences shorter than V::kRows.
 
 // c = a b for `rows` x (columns vectors): a[r][i] is a scalar, b + i * b_step + n * b_next the n-th vector of row i.
+// B is how b is stored.
+template <typename B>
 struct BlockProduct {
   const float* a;
   int64_t a_stride;
-  const float* b;
+  const typename B::Element* b;
   int64_t b_step;
   int64_t b_next;
   int64_t inner;
@@ -33,19 +36,19 @@ struct BlockProduct {
 
 // store(r, n, sum) is called for every row and column. It should capture by value: a store through a pointer to vectors
 // may, for all the compiler knows, change anything that is captured by reference.
-template <typename V, int kRows, int kColumns, typename Store>
-[[gnu::always_inline]] inline void block_product(const BlockProduct& p, Store store) {
+template <typename V, int kRows, int kColumns, typename B, typename Store>
+[[gnu::always_inline]] inline void block_product(const BlockProduct<B>& p, Store store) {
   V sums[kRows][kColumns];
 #pragma GCC unroll 12
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
     for (int n = 0; n < kColumns; ++n) sums[r][n] = V::zero();
   }
-  const float* b = p.b;
+  const typename B::Element* b = p.b;
   for (int64_t i = 0; i < p.inner; ++i, b += p.b_step) {
     V columns[kColumns];
 #pragma GCC unroll 4
-    for (int n = 0; n < kColumns; ++n) columns[n] = V::load(b + n * p.b_next);
+    for (int n = 0; n < kColumns; ++n) columns[n] = B::load(b + n * p.b_next);
 #pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r) {
       const V a = V::set(p.a[r * p.a_stride + i]);
@@ -60,42 +63,54 @@ template <typename V, int kRows, int kColumns, typename Store>
   }
 }
 
-// What the blocks of one head share.
-template <typename V>
-struct HeadScratch {
-  int64_t panels;      // Vectors that hold all keys.
-  int64_t padded_dim;  // head_dim, up to whole vectors.
-  float* keys;         // [panels][head_dim][V::kWidth]
-  float* values;       // [length][padded_dim]
-  float* scores;       // [kRows][panels * V::kWidth]
-  int64_t score_stride;
-
-  explicit HeadScratch(const AttentionHead& head)
-      : panels((head.length + V::kWidth - 1) / V::kWidth),
-        padded_dim((head.head_dim + V::kWidth - 1) / V::kWidth * V::kWidth),
-        keys(head.scratch),
-        values(keys + panels * V::kWidth * head.head_dim),
-        scores(values + head.length * padded_dim),
-        score_stride(panels * V::kWidth) {}
+// Queries of one head against its keys: a block of them at a time.
+struct HeadQueries {
+  const float* q;
+  float* out;
+  int64_t q_stride;
+  int64_t out_stride;
+  int64_t count;
+  int64_t head_dim;
+  float scale;
+  const float* bias;  // bias[s - t] is added to the score of key s for query t; nullptr for none.
 };
 
+// The keys and values of one head as the products take them, and room for the scores of a block of queries. B is how
+// they are stored.
+template <typename V, typename B>
+struct HeadKeys {
+  int64_t length;
+  int64_t head_dim;
+  const typename B::Element* keys = nullptr;    // [panels()][head_dim][V::kWidth]
+  const typename B::Element* values = nullptr;  // [length][padded_dim()]
+  float* scores = nullptr;                      // [kRows][panels() * V::kWidth]
+
+  // Vectors that hold all keys.
+  int64_t panels() const { return (length + V::kWidth - 1) / V::kWidth; }
+  // head_dim, up to whole vectors.
+  int64_t padded_dim() const { return (head_dim + V::kWidth - 1) / V::kWidth * V::kWidth; }
+  int64_t score_stride() const { return panels() * V::kWidth; }
+};
+
+// Keys [first, first + V::kWidth) as a panel of floats; those past the end are zeros.
 template <typename V>
-void pack_keys(const AttentionHead& head, const HeadScratch<V>& scratch) {
-  float* to = scratch.keys;
-  for (int64_t panel = 0; panel < scratch.panels; ++panel) {
-    const int64_t first = panel * V::kWidth;
-    const int64_t left = head.length - first;
-    const int count = left < V::kWidth ? static_cast<int>(left) : V::kWidth;
-    V::transpose(head.k + first * head.k_stride, head.k_stride, count, head.head_dim, to);
-    to += V::kWidth * head.head_dim;
+void pack_key_panel(const float* k, int64_t stride, int64_t length, int64_t head_dim, int64_t first, float* panel) {
+  const int64_t left = length - first;
+  const int count = left < V::kWidth ? static_cast<int>(left) : V::kWidth;
+  V::transpose(k + first * stride, stride, count, head_dim, panel);
+}
+
+template <typename V>
+void pack_keys(const AttentionHead& head, float* to) {
+  for (int64_t first = 0; first < head.length; first += V::kWidth, to += V::kWidth * head.head_dim) {
+    pack_key_panel<V>(head.k, head.k_stride, head.length, head.head_dim, first, to);
   }
 }
 
 template <typename V>
-void pack_values(const AttentionHead& head, const HeadScratch<V>& scratch) {
-  for (int64_t s = 0; s < head.length; ++s) {
+void pack_values(const AttentionHead& head, int64_t padded_dim, float* to) {
+  for (int64_t s = 0; s < head.length; ++s, to += padded_dim) {
     const float* from = head.v + s * head.v_stride;
-    float* to = scratch.values + s * scratch.padded_dim;
     int64_t c = 0;
     for (; c + V::kWidth <= head.head_dim; c += V::kWidth) V::load(from + c).store(to + c);
     if (c < head.head_dim) V::load(from + c, static_cast<int>(head.head_dim - c)).store(to + c);
@@ -103,19 +118,19 @@ void pack_values(const AttentionHead& head, const HeadScratch<V>& scratch) {
 }
 
 // scores[r][s] = scale * q[t + r] . k[s], for all keys.
-template <typename V, int kRows>
-inline void compute_scores(const AttentionHead& head, const HeadScratch<V>& scratch, int64_t t) {
-  BlockProduct product{.a = head.q + t * head.q_stride,
-                       .a_stride = head.q_stride,
-                       .b = scratch.keys,
-                       .b_step = V::kWidth,
-                       .b_next = V::kWidth * head.head_dim,
-                       .inner = head.head_dim};
-  float* scores = scratch.scores;
-  const auto store_to = [scale = V::set(head.scale), stride = scratch.score_stride](float* to) {
+template <typename V, int kRows, typename B>
+inline void compute_scores(const HeadQueries& head, const HeadKeys<V, B>& keys, int64_t t) {
+  BlockProduct<B> product{.a = head.q + t * head.q_stride,
+                          .a_stride = head.q_stride,
+                          .b = keys.keys,
+                          .b_step = V::kWidth,
+                          .b_next = V::kWidth * head.head_dim,
+                          .inner = head.head_dim};
+  float* scores = keys.scores;
+  const auto store_to = [scale = V::set(head.scale), stride = keys.score_stride()](float* to) {
     return [=](int r, int n, V sum) { (sum * scale).store(to + r * stride + n * V::kWidth); };
   };
-  int64_t left = scratch.panels;
+  int64_t left = keys.panels();
   for (; left >= V::kColumns; left -= V::kColumns) {
     block_product<V, kRows, V::kColumns>(product, store_to(scores));
     product.b += V::kColumns * product.b_next;
@@ -138,14 +153,14 @@ inline void add_bias(float* scores, const float* bias, int64_t last, int rest) {
 // score that is NaN, or +infinity, makes the row's sum NaN, and so the token's whole output.
 //
 // Three loops over the rows, so that the slow horizontal steps of one row overlap with those of the others.
-template <typename V, int kRows>
-inline void softmax(const AttentionHead& head, const HeadScratch<V>& scratch, int64_t t, float* factors) {
+template <typename V, int kRows, typename B>
+inline void softmax(const HeadQueries& head, const HeadKeys<V, B>& keys, int64_t t, float* factors) {
   constexpr int64_t kWidth = V::kWidth;
-  const int64_t last = (head.length - 1) / kWidth * kWidth;  // The last vector, which may be a partial one.
-  const int rest = static_cast<int>(head.length - last);
+  const int64_t last = (keys.length - 1) / kWidth * kWidth;  // The last vector, which may be a partial one.
+  const int rest = static_cast<int>(keys.length - last);
   float maximum[kRows];
   for (int r = 0; r < kRows; ++r) {
-    float* scores = scratch.scores + r * scratch.score_stride;
+    float* scores = keys.scores + r * keys.score_stride();
     if (head.bias != nullptr) add_bias<V>(scores, head.bias - (t + r), last, rest);
     V maxima = V::first(V::load(scores + last), rest, -__builtin_inff());
     for (int64_t s = 0; s < last; s += kWidth) maxima = max(maxima, V::load(scores + s));
@@ -153,7 +168,7 @@ inline void softmax(const AttentionHead& head, const HeadScratch<V>& scratch, in
   }
   V sums[kRows];
   for (int r = 0; r < kRows; ++r) {
-    float* scores = scratch.scores + r * scratch.score_stride;
+    float* scores = keys.scores + r * keys.score_stride();
     const V shift = V::set(maximum[r]);
     V sum = vexp(V::first(V::load(scores + last), rest, -__builtin_inff()) - shift);
     sum.store(scores + last);
@@ -168,14 +183,14 @@ inline void softmax(const AttentionHead& head, const HeadScratch<V>& scratch, in
 }
 
 // out[t + r] = factors[r] * scores[r] V.
-template <typename V, int kRows>
-inline void weigh_values(const AttentionHead& head, const HeadScratch<V>& scratch, int64_t t, const float* factors) {
-  BlockProduct product{.a = scratch.scores,
-                       .a_stride = scratch.score_stride,
-                       .b = scratch.values,
-                       .b_step = scratch.padded_dim,
-                       .b_next = V::kWidth,
-                       .inner = head.length};
+template <typename V, int kRows, typename B>
+inline void weigh_values(const HeadQueries& head, const HeadKeys<V, B>& keys, int64_t t, const float* factors) {
+  BlockProduct<B> product{.a = keys.scores,
+                          .a_stride = keys.score_stride(),
+                          .b = keys.values,
+                          .b_step = keys.padded_dim(),
+                          .b_next = V::kWidth,
+                          .inner = keys.length};
   float* out = head.out + t * head.out_stride;
   const auto store_to = [stride = head.out_stride, factors](float* to) {
     return [=](int r, int n, V sum) { (sum * V::set(factors[r])).store(to + r * stride + n * V::kWidth); };
@@ -197,36 +212,52 @@ inline void weigh_values(const AttentionHead& head, const HeadScratch<V>& scratc
   });
 }
 
-template <typename V, int kRows>
-void attend_queries(const AttentionHead& head, const HeadScratch<V>& scratch, int64_t t) {
-  compute_scores<V, kRows>(head, scratch, t);
+template <typename V, int kRows, typename B>
+void attend_queries(const HeadQueries& head, const HeadKeys<V, B>& keys, int64_t t) {
+  compute_scores<V, kRows>(head, keys, t);
   float factors[kRows];
-  softmax<V, kRows>(head, scratch, t, factors);
-  weigh_values<V, kRows>(head, scratch, t, factors);
+  softmax<V, kRows>(head, keys, t, factors);
+  weigh_values<V, kRows>(head, keys, t, factors);
 }
 
 // The last block ends with the last query, and so may repeat some of the block before: the same queries give the same
 // bits, and a full block costs less than the narrow ones that would take its place.
-template <typename V, int kRows>
-void attend_in_blocks(const AttentionHead& head, const HeadScratch<V>& scratch) {
-  const int64_t last = head.length - kRows;
-  for (int64_t t = 0; t < last; t += kRows) attend_queries<V, kRows>(head, scratch, t);
-  attend_queries<V, kRows>(head, scratch, last);
+template <typename V, int kRows, typename B>
+void attend_in_blocks(const HeadQueries& head, const HeadKeys<V, B>& keys) {
+  const int64_t last = head.count - kRows;
+  for (int64_t t = 0; t < last; t += kRows) attend_queries<V, kRows>(head, keys, t);
+  attend_queries<V, kRows>(head, keys, last);
+}
+
+template <typename V, typename B>
+void attend(const HeadQueries& head, const HeadKeys<V, B>& keys) {
+  static_assert(V::kRows <= kMaxQueryRows && V::kWidth <= kMaxVectorWidth);
+  if (head.count >= V::kRows) {
+    attend_in_blocks<V, V::kRows>(head, keys);
+  } else if (head.count >= kShortRows) {
+    attend_in_blocks<V, kShortRows>(head, keys);
+  } else {
+    attend_in_blocks<V, 1>(head, keys);
+  }
 }
 
 template <typename V>
 void attention_head(const AttentionHead& head) {
-  static_assert(V::kRows <= kMaxQueryRows && V::kWidth <= kMaxVectorWidth);
-  const HeadScratch<V> scratch(head);
-  pack_keys<V>(head, scratch);
-  pack_values<V>(head, scratch);
-  if (head.length >= V::kRows) {
-    attend_in_blocks<V, V::kRows>(head, scratch);
-  } else if (head.length >= kShortRows) {
-    attend_in_blocks<V, kShortRows>(head, scratch);
-  } else {
-    attend_in_blocks<V, 1>(head, scratch);
-  }
+  HeadKeys<V, StoredFp32<V>> keys{.length = head.length, .head_dim = head.head_dim, .keys = head.scratch};
+  float* values = head.scratch + keys.panels() * V::kWidth * head.head_dim;
+  keys.values = values;
+  keys.scores = values + head.length * keys.padded_dim();
+  pack_keys<V>(head, head.scratch);
+  pack_values<V>(head, keys.padded_dim(), values);
+  attend<V>({.q = head.q,
+             .out = head.out,
+             .q_stride = head.q_stride,
+             .out_stride = head.out_stride,
+             .count = head.length,
+             .head_dim = head.head_dim,
+             .scale = head.scale,
+             .bias = head.bias},
+            keys);
 }
 
 }  // namespace

@@ -17,6 +17,7 @@ struct LinearPanel {
   const std::byte* x;
   int64_t x_stride_bytes;
   const std::byte* panel;
+  const std::byte* next;  // The panel to follow, which is fetched meanwhile; nullptr for none.
   int64_t in_features;
   int64_t rows;
   int64_t outputs;  // Of the panel's outputs, those that exist; the last panel is padded.

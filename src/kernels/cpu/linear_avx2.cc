@@ -33,8 +33,8 @@ struct Avx2Int8 {
 }  // namespace
 
 const LinearKernelSet kLinearAvx2 = {
-    .fp32 = float_kernels<Avx2Vec, Fp32Weights>(),
-    .bf16 = float_kernels<Avx2Vec, Bf16Weights>(),
+    .fp32 = float_kernels<Avx2Vec, StoredFp32>(),
+    .bf16 = float_kernels<Avx2Vec, StoredBf16>(),
     .int8 = Int8Group<Avx2Int8>::kernels(),
 };
 

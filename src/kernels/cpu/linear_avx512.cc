@@ -32,8 +32,8 @@ struct Avx512Int8 {
 }  // namespace
 
 const LinearKernelSet kLinearAvx512 = {
-    .fp32 = float_kernels<Avx512Vec, Fp32Weights>(),
-    .bf16 = float_kernels<Avx512Vec, Bf16Weights>(),
+    .fp32 = float_kernels<Avx512Vec, StoredFp32>(),
+    .bf16 = float_kernels<Avx512Vec, StoredBf16>(),
     .int8 = Int8Group<Avx512Int8>::kernels(),
 };
 

@@ -44,8 +44,8 @@ struct GenericInt8 {
 }  // namespace
 
 const LinearKernelSet kLinearGeneric = {
-    .fp32 = float_kernels<GenericVec, Fp32Weights>(),
-    .bf16 = float_kernels<GenericVec, Bf16Weights>(),
+    .fp32 = float_kernels<GenericVec, StoredFp32>(),
+    .bf16 = float_kernels<GenericVec, StoredBf16>(),
     .int8 = Int8Group<GenericInt8>::kernels(),
 };
 

@@ -10,7 +10,7 @@
 
 #include "kernels/cpu/linear.h"
 #include "kernels/cpu/simd_math.h"
-#include "tensor/float16.h"
+#include "kernels/cpu/stored_floats.h"
 
 namespace remuda::kernels {
 namespace {
@@ -70,24 +70,30 @@ template <typename V>
   }
 }
 
-// Weights that are multiplied as floats, in the two forms that they are kept in.
-template <typename V>
-struct Fp32Weights {
-  using Element = float;
-  static V load(const float* p) { return V::load(p); }
-  static float narrow(float value) { return value; }
-};
-template <typename V>
-struct Bf16Weights {
-  using Element = uint16_t;
-  static V load(const uint16_t* p) { return V::load_bf16(p); }
-  static uint16_t narrow(float value) { return float_to_bf16(value); }
+// The next panel on its way from memory while a tile is computed: a share of it for each tile, a line for each step of
+// the loop over inputs. Without it the first tile would wait for memory at every step, and the others leave it idle.
+struct FetchAhead {
+  const std::byte* at;
+  int64_t stride;
+
+  // `steps` steps over `step_bytes` of weights each; this is the tile of row `row`.
+  FetchAhead(const LinearPanel& p, int64_t row, int64_t tile_rows, int64_t steps, int64_t step_bytes) {
+    const int64_t tiles = (p.rows + tile_rows - 1) / tile_rows;
+    const bool worthwhile = p.next != nullptr && tiles > 1;
+    stride = worthwhile ? step_bytes / tiles : 0;  // 0: one line, over and over, that is there already.
+    at = worthwhile ? p.next + row / tile_rows * steps * stride : p.panel;
+  }
+
+  void step() {
+    __builtin_prefetch(at, 0, 2);
+    at += stride;
+  }
 };
 
 // Panels of float products: for each input, kColumns vectors of weights.
-template <typename V, template <typename> typename Weights>
+template <typename V, template <typename> typename Stored>
 struct FloatProduct {
-  using Element = typename Weights<V>::Element;
+  using Element = typename Stored<V>::Element;
   static constexpr int64_t kOutputs = kPanelOutputs<V>;
 
   static int64_t panel_bytes(int64_t in_features) {
@@ -97,7 +103,7 @@ struct FloatProduct {
   static void pack_panel(float* rows, int64_t in_features, std::byte* panel) {
     auto* to = reinterpret_cast<Element*>(panel);
     for (int64_t k = 0; k < in_features; ++k) {
-      for (int64_t n = 0; n < kOutputs; ++n) *to++ = Weights<V>::narrow(rows[n * in_features + k]);
+      for (int64_t n = 0; n < kOutputs; ++n) *to++ = Stored<V>::narrow(rows[n * in_features + k]);
     }
   }
 
@@ -112,10 +118,12 @@ struct FloatProduct {
 #pragma GCC unroll 4
       for (int c = 0; c < V::kColumns; ++c) sums[r][c] = V::zero();
     }
+    FetchAhead ahead(p, row, V::kRows, p.in_features, kOutputs * static_cast<int64_t>(sizeof(Element)));
     for (int64_t k = 0; k < p.in_features; ++k, w += kOutputs) {
+      ahead.step();
       V weights[V::kColumns];
 #pragma GCC unroll 4
-      for (int c = 0; c < V::kColumns; ++c) weights[c] = Weights<V>::load(w + c * V::kWidth);
+      for (int c = 0; c < V::kColumns; ++c) weights[c] = Stored<V>::load(w + c * V::kWidth);
 #pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) {
         const V value = V::set(x[r * stride + k]);
@@ -161,7 +169,9 @@ struct GroupedProduct {
     }
     const int64_t count = groups(p.in_features);
     constexpr int64_t kInputBytes = G::kGroup * static_cast<int64_t>(sizeof(Input));
+    FetchAhead ahead(p, row, V::kRows, count, kOutputs * G::kGroup * static_cast<int64_t>(sizeof(Weight)));
     for (int64_t g = 0; g < count; ++g, w += kOutputs * G::kGroup) {
+      ahead.step();
       typename G::Operand weights[V::kColumns];
 #pragma GCC unroll 4
       for (int c = 0; c < V::kColumns; ++c) weights[c] = G::load(w + c * V::kWidth * G::kGroup);
@@ -201,9 +211,9 @@ void multiply_panel(const LinearPanel& p) {
   multiply_rest<Product, V::kRows - 1>(p, row);
 }
 
-template <typename V, template <typename> typename Weights>
+template <typename V, template <typename> typename Stored>
 constexpr LinearKernels float_kernels() {
-  using Product = FloatProduct<V, Weights>;
+  using Product = FloatProduct<V, Stored>;
   return {
       .panel_outputs = Product::kOutputs,
       .tile_rows = V::kRows,

@@ -23,7 +23,7 @@ struct LayerNormRows {
 
 enum class TableType { kF32, kF16, kBF16 };
 
-// y[i] = table[ids[i]] (at any address), or y[i] += of floats.
+// y[i] = scale * table[ids[i]] (at any address), or y[i] += table[ids[i]].
 struct GatheredRows {
   const void* table;
   int64_t table_stride_bytes;
@@ -33,6 +33,7 @@ struct GatheredRows {
   int64_t y_stride;
   int64_t rows;
   int64_t cols;
+  float scale;
   bool add;
 };
 
@@ -66,10 +67,68 @@ constexpr int64_t attention_scratch_floats(int64_t length, int64_t head_dim) {
   return padded_length * (2 * padded_dim + kMaxQueryRows);
 }
 
+// How keys and values wait for later queries.
+enum class StoredAs { kFp32, kBf16 };
+
+// Elements that the packed keys, and the packed values, of one head take.
+constexpr int64_t packed_keys(int64_t length, int64_t head_dim) { return round_up(length, kMaxVectorWidth) * head_dim; }
+constexpr int64_t packed_values(int64_t length, int64_t head_dim) {
+  return length * round_up(head_dim, kMaxVectorWidth);
+}
+
+// One head's keys and values on their way into the layout of attention_head's products.
+struct PackedHead {
+  const float* k;
+  const float* v;
+  int64_t k_stride;
+  int64_t v_stride;
+  int64_t length;
+  int64_t head_dim;
+  StoredAs stored;
+  void* keys;      // packed_keys(length, head_dim) elements.
+  void* values;    // packed_values(length, head_dim) elements.
+  float* scratch;  // kMaxVectorWidth * head_dim floats.
+};
+
+// `count` queries against one head's packed keys and values.
+struct PackedAttention {
+  const float* q;
+  float* out;
+  int64_t q_stride;
+  int64_t out_stride;
+  int64_t count;
+  const void* keys;
+  const void* values;
+  int64_t length;
+  int64_t head_dim;
+  float scale;
+  StoredAs stored;
+  float* scratch;  // kMaxQueryRows * round_up(length, kMaxVectorWidth) floats.
+};
+
+// One query against one head of `length` keys and values: number s is row rows[s], rows being `stride` elements apart.
+struct CachedAttention {
+  const float* q;
+  float* out;
+  const void* keys;
+  const void* values;
+  int64_t stride;
+  const int32_t* rows;
+  int64_t length;
+  int64_t head_dim;
+  float scale;
+  StoredAs stored;
+  float* scratch;  // round_up(length, kMaxVectorWidth) floats.
+};
+
 struct RowwiseKernels {
   void (*layer_norm)(const LayerNormRows& rows);
   void (*gather)(const GatheredRows& rows);
   void (*attention_head)(const AttentionHead& head);
+  void (*pack_head)(const PackedHead& head);
+  void (*attend_packed)(const PackedAttention& attention);
+  void (*attend_cached)(const CachedAttention& attention);
+  void (*narrow_to_bf16)(const float* x, int64_t n, uint16_t* out);
   void (*gelu)(float* x, int64_t n);
   void (*gelu_tanh)(float* x, int64_t n);
   void (*relu)(float* x, int64_t n);

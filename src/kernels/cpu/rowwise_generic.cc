@@ -1,4 +1,4 @@
-#include "kernels/cpu/attention_impl.h"
+#include "kernels/cpu/decode_attention_impl.h"
 #include "kernels/cpu/rowwise_impl.h"
 #include "kernels/cpu/simd_generic.h"
 
@@ -8,6 +8,10 @@ const RowwiseKernels kRowwiseGeneric = {
     .layer_norm = layer_norm_rows<GenericVec>,
     .gather = gather<GenericVec>,
     .attention_head = attention_head<GenericVec>,
+    .pack_head = pack_head<GenericVec>,
+    .attend_packed = attend_packed<GenericVec>,
+    .attend_cached = attend_cached<GenericVec>,
+    .narrow_to_bf16 = narrow_to_bf16,
     .gelu = gelu<GenericVec>,
     .gelu_tanh = gelu_tanh<GenericVec>,
     .relu = relu<GenericVec>,

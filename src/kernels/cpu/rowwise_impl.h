@@ -71,6 +71,7 @@ void layer_norm_rows(const LayerNormRows& a) {
 
 template <typename V, typename Whole, typename Rest>
 inline void gather_rows_with(const GatheredRows& a, int64_t element_bytes, Whole load, Rest load_some) {
+  const V scale = V::set(a.scale);
   for (int64_t r = 0; r < a.rows; ++r) {
     const std::byte* row = static_cast<const std::byte*>(a.table) + a.ids[r] * a.table_stride_bytes;
     float* y = a.y + r * a.y_stride;
@@ -80,8 +81,8 @@ inline void gather_rows_with(const GatheredRows& a, int64_t element_bytes, Whole
           [&](int64_t c, int n) { (V::load(y + c, n) + load_some(row + c * element_bytes, n)).store(y + c, n); });
     } else {
       for_each_vector<V>(
-          a.cols, [&](int64_t c) { load(row + c * element_bytes).store(y + c); },
-          [&](int64_t c, int n) { load_some(row + c * element_bytes, n).store(y + c, n); });
+          a.cols, [&](int64_t c) { (load(row + c * element_bytes) * scale).store(y + c); },
+          [&](int64_t c, int n) { (load_some(row + c * element_bytes, n) * scale).store(y + c, n); });
     }
   }
 }

@@ -1,0 +1,125 @@
+#include "io/bart_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <string>
+
+#include "remuda/error.h"
+
+namespace remuda::io {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+class BartConfigTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (fs::temp_directory_path() / "remuda-bart-XXXXXX").string();
+    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+    directory_ = pattern;
+  }
+  void TearDown() override { fs::remove_all(directory_); }
+
+  // The smallest configuration, with `from` in it replaced by `to`.
+  BartConfig read(const std::string& from = "", const std::string& to = "") {
+    std::string json =
+        R"({"model_type": "bart", "vocab_size": 60, "d_model": 24, "encoder_layers": 3, "decoder_layers": 1,)"
+        R"( "encoder_attention_heads": 3, "decoder_attention_heads": 2, "encoder_ffn_dim": 50,)"
+        R"( "decoder_ffn_dim": 31, "max_position_embeddings": 40})";
+    if (!from.empty()) {
+      const size_t at = json.find(from);
+      EXPECT_NE(at, std::string::npos) << from;
+      json.replace(at, from.size(), to);
+    }
+    std::ofstream(directory_ / "config.json") << json;
+    return read_bart_config(directory_ / "config.json");
+  }
+  BartConfig read_with(const std::string& fields) { return read("40}", "40, " + fields + "}"); }
+
+  void expect_refused(ErrorCode code, const std::string& from, const std::string& to, const std::string& message) {
+    try {
+      read(from, to);
+      ADD_FAILURE() << "expected an error with \"" << message << '"';
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), code) << error.what();
+      EXPECT_THAT(error.what(), HasSubstr("config.json"));
+      EXPECT_THAT(error.what(), HasSubstr(message));
+    }
+  }
+
+  fs::path directory_;
+};
+
+TEST_F(BartConfigTest, HasTheDefaultsOfTransformers) {
+  const BartConfig config = read();
+  EXPECT_EQ(config.encoder_layers, 3);
+  EXPECT_EQ(config.decoder_layers, 1);
+  EXPECT_EQ(config.encoder_attention_heads, 3);
+  EXPECT_EQ(config.decoder_attention_heads, 2);
+  EXPECT_EQ(config.encoder_ffn_dim, 50);
+  EXPECT_EQ(config.decoder_ffn_dim, 31);
+  EXPECT_EQ(config.max_position_embeddings, 40);
+  EXPECT_EQ(config.activation_function, "gelu");
+  EXPECT_FALSE(config.scale_embedding);
+  EXPECT_TRUE(config.tie_word_embeddings);
+  EXPECT_EQ(config.pad_token_id, 1);
+  EXPECT_EQ(config.bos_token_id, 0);
+  EXPECT_EQ(config.eos_token_id, 2);
+  EXPECT_EQ(config.decoder_start_token_id, 2);
+}
+
+TEST_F(BartConfigTest, ReadsWhatIsThere) {
+  const BartConfig config =
+      read_with(R"("activation_function": "gelu_fast", "scale_embedding": true, "tie_word_embeddings": false,)"
+                R"( "pad_token_id": 4, "bos_token_id": null, "eos_token_id": 6, "decoder_start_token_id": 7,)"
+                R"( "normalize_before": false, "normalize_embedding": true, "static_position_embeddings": false)");
+  EXPECT_EQ(config.activation_function, "gelu_new");
+  EXPECT_TRUE(config.scale_embedding);
+  EXPECT_FALSE(config.tie_word_embeddings);
+  EXPECT_EQ(config.pad_token_id, 4);
+  EXPECT_EQ(config.bos_token_id, 0);
+  EXPECT_EQ(config.eos_token_id, 6);
+  EXPECT_EQ(config.decoder_start_token_id, 7);
+}
+
+TEST_F(BartConfigTest, RefusesWhatIsMissingOrOutOfRange) {
+  for (const char* field :
+       {"vocab_size", "d_model", "encoder_layers", "decoder_layers", "encoder_attention_heads",
+        "decoder_attention_heads", "encoder_ffn_dim", "decoder_ffn_dim", "max_position_embeddings"}) {
+    const std::string quoted = '"' + std::string(field) + '"';
+    expect_refused(ErrorCode::kInvalidFile, quoted, R"("other")", field);
+    expect_refused(ErrorCode::kInvalidFile, quoted + ": ", quoted + ": 0, \"other\": ", field);
+    expect_refused(ErrorCode::kInvalidFile, quoted + ": ", quoted + ": 1e30, \"other\": ", field);
+    expect_refused(ErrorCode::kInvalidFile, quoted + ": ", quoted + ": \"x\", \"other\": ", field);
+  }
+  expect_refused(ErrorCode::kInvalidFile, R"("encoder_attention_heads": 3)", R"("encoder_attention_heads": 5)",
+                 "a divisor of d_model 24");
+  expect_refused(ErrorCode::kInvalidFile, R"("decoder_attention_heads": 2)", R"("decoder_attention_heads": 7)",
+                 "a divisor of d_model 24");
+}
+
+TEST_F(BartConfigTest, RefusesTokensOutsideTheVocabulary) {
+  for (const char* field : {"pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"}) {
+    expect_refused(ErrorCode::kInvalidFile, "40}", "40, \"" + std::string(field) + "\": 60}", field);
+    expect_refused(ErrorCode::kInvalidFile, "40}", "40, \"" + std::string(field) + "\": -1}", field);
+  }
+  expect_refused(ErrorCode::kInvalidFile, "60", "2", "eos_token_id");
+}
+
+TEST_F(BartConfigTest, RefusesVariantsThatAreNotBuilt) {
+  expect_refused(ErrorCode::kUnsupported, R"("bart")", R"("mbart")", "mbart");
+  expect_refused(ErrorCode::kUnsupported, "40}", R"(40, "activation_function": "silu"})", "silu");
+  for (const char* flag :
+       {R"("is_encoder_decoder": false)", R"("normalize_embedding": false)", R"("normalize_before": true)",
+        R"("add_final_layer_norm": true)", R"("add_bias_logits": true)", R"("static_position_embeddings": true)"}) {
+    const std::string text = flag;
+    expect_refused(ErrorCode::kUnsupported, "40}", "40, " + text + "}", text.substr(1, text.find('"', 1) - 1));
+  }
+}
+
+}  // namespace
+}  // namespace remuda::io

@@ -1,0 +1,265 @@
+#include "models/bart.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numeric>
+
+#include "base/fail.h"
+
+namespace remuda::models {
+namespace {
+
+// Documents are encoded together up to so many tokens: enough to use what is read of the weights many times, and few
+// enough for the caches to hold what passes from layer to layer.
+constexpr int64_t kEncodeTokens = 1024;
+
+// A step's rows, by document.
+struct Step {
+  std::vector<int32_t> tokens;
+  std::vector<int32_t> parents;
+  std::vector<int32_t> positions;  // Rows of the position embeddings.
+  struct Group {
+    BartDocument* document;
+    int64_t first_row;
+    int64_t rows;
+  };
+  std::vector<Group> groups;
+};
+
+void check_vocabulary(std::span<const int32_t> ids, int64_t vocab_size) {
+  const auto bad = std::ranges::find_if(ids, [&](int32_t id) { return id < 0 || id >= vocab_size; });
+  if (bad != ids.end()) {
+    fail(ErrorCode::kInvalidArgument, "token {}: expected an id from 0 to {}, found {}", bad - ids.begin(),
+         vocab_size - 1, *bad);
+  }
+}
+
+// Documents are few: a linear search finds one that comes twice.
+Step arrange(std::span<const DecodeRow> rows) {
+  Step step;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const DecodeRow& row = rows[i];
+    check_invariant(row.document != nullptr, "every row of a step has a document");
+    if (step.groups.empty() || step.groups.back().document != row.document) {
+      if (std::ranges::find(step.groups, row.document, &Step::Group::document) != step.groups.end()) {
+        fail(ErrorCode::kInvalidArgument, "row {} of a step: expected the rows of a document to follow each other", i);
+      }
+      step.groups.push_back({row.document, static_cast<int64_t>(i), 0});
+    }
+    ++step.groups.back().rows;
+    step.tokens.push_back(row.token);
+    step.parents.push_back(row.parent);
+    step.positions.push_back(static_cast<int32_t>(row.document->length() + BartEmbedding::kPositionOffset));
+  }
+  return step;
+}
+
+int64_t cross_floats(int64_t encoder_tokens, kernels::AttentionShape heads, kernels::StoredAs stored) {
+  return static_cast<int64_t>(kernels::PackedKeysValues::bytes_for(encoder_tokens, heads, stored) / sizeof(float));
+}
+
+}  // namespace
+
+Bart::Bart(const io::BartConfig& config, std::shared_ptr<const io::Checkpoint> checkpoint, Precision precision,
+           ComputePool& pool)
+    : config_(config), checkpoint_(std::move(checkpoint)), precision_(precision) {
+  const BartWeights weights(config_, *checkpoint_);
+  encoder_embedding_ = weights.encoder_embedding();
+  decoder_embedding_ = weights.decoder_embedding();
+  for (int64_t i = 0; i < config_.encoder_layers; ++i) {
+    encoder_layers_.push_back(weights.encoder_layer(i, precision, pool));
+  }
+  for (int64_t i = 0; i < config_.decoder_layers; ++i) {
+    decoder_layers_.push_back(weights.decoder_layer(i, precision, pool));
+  }
+  output_ = weights.output(precision, pool);
+}
+
+size_t Bart::bytes() const {
+  size_t sum = encoder_embedding_.bytes() + decoder_embedding_.bytes() + output_.bytes();
+  for (const nn::EncoderLayer& layer : encoder_layers_) sum += layer.bytes();
+  for (const nn::DecoderLayer& layer : decoder_layers_) sum += layer.bytes();
+  return sum;
+}
+
+// Where weights are rounded, the keys and values kept for later may be too: it halves what each step reads of them.
+kernels::StoredAs Bart::stored() const {
+  return precision_ == Precision::kFp32 ? kernels::StoredAs::kFp32 : kernels::StoredAs::kBf16;
+}
+
+nn::KvCacheShape Bart::cache_shape(const DecodeLimits& limits) const {
+  return {.layers = config_.decoder_layers,
+          .width = config_.d_model,
+          .max_rows = limits.max_rows,
+          .max_positions = limits.max_positions,
+          .stored = stored()};
+}
+
+size_t Bart::document_bytes(int64_t encoder_tokens, const DecodeLimits& limits) const {
+  const int64_t floats = cross_floats(encoder_tokens, decoder_layers_.front().heads, stored());
+  return static_cast<size_t>(config_.decoder_layers) * Workspace::matrix_bytes(1, floats) +
+         nn::KvCache::bytes_for(cache_shape(limits));
+}
+
+int64_t Bart::encode_scratch_size() const {
+  // Keys and values for the decoder's layers, one layer at a time, come after the encoder's own results are used up.
+  return std::max(encoder_layers_.front().scratch_size(), 2 * config_.d_model);
+}
+
+int64_t Bart::tokens_at_once(int64_t tokens) const {
+  return std::min(tokens, std::max(kEncodeTokens, config_.max_position_embeddings));
+}
+
+size_t Bart::encode_bytes(int64_t tokens) const {
+  const int64_t rows = tokens_at_once(tokens);
+  return Workspace::matrix_bytes(rows, config_.d_model) + Workspace::matrix_bytes(rows, encode_scratch_size());
+}
+
+size_t Bart::step_bytes(int64_t rows) const {
+  return Workspace::matrix_bytes(rows, config_.d_model) +
+         Workspace::matrix_bytes(rows, decoder_layers_.front().scratch_size());
+}
+
+void Bart::check_batch(const RaggedIds& batch) const {
+  for (int64_t i = 0; i < batch.sequences(); ++i) {
+    const int64_t length = batch.offsets[i + 1] - batch.offsets[i];
+    if (length < 1 || length > config_.max_position_embeddings) {
+      fail(ErrorCode::kInvalidArgument, "document {}: expected 1 to {} tokens, found {}", i,
+           config_.max_position_embeddings, length);
+    }
+  }
+  check_vocabulary(batch.ids, config_.vocab_size);
+}
+
+void Bart::check_limits(std::span<const DecodeLimits> limits, int64_t documents) const {
+  if (static_cast<int64_t>(limits.size()) != documents) {
+    fail(ErrorCode::kInvalidArgument, "expected decoding limits for each of {} documents, found {}", documents,
+         limits.size());
+  }
+  for (const DecodeLimits& limit : limits) {
+    if (limit.max_rows < 1 || limit.max_rows > config_.vocab_size || limit.max_positions < 1 ||
+        limit.max_positions > config_.max_position_embeddings) {
+      fail(ErrorCode::kInvalidArgument,
+           "decoding limits: expected 1 to {} sequences of 1 to {} tokens, found {} sequences of {} tokens",
+           config_.vocab_size, config_.max_position_embeddings, limit.max_rows, limit.max_positions);
+    }
+  }
+}
+
+void Bart::embed(const BartEmbedding& embedding, std::span<const int32_t> ids, std::span<const int32_t> positions,
+                 MatrixView<float> hidden, ComputePool& pool) const {
+  const float scale = config_.scale_embedding ? std::sqrt(static_cast<float>(config_.d_model)) : 1.0f;
+  const MatrixView<const float> table{embedding.positions.data(), embedding.positions.shape()[0], config_.d_model};
+  const std::array added = {kernels::AddedRows{table, positions}};
+  kernels::gather_rows({embedding.tokens, scale}, ids, added, hidden, pool);
+  embedding.norm.forward_in_place(hidden, pool);
+}
+
+void Bart::run_encoder(const RaggedIds& batch, MatrixView<float> hidden, MatrixView<float> scratch,
+                       ComputePool& pool) const {
+  std::vector<int32_t> positions(batch.ids.size());
+  for (int64_t i = 0; i < batch.sequences(); ++i) {
+    std::iota(positions.begin() + batch.offsets[i], positions.begin() + batch.offsets[i + 1],
+              static_cast<int32_t>(BartEmbedding::kPositionOffset));
+  }
+  embed(encoder_embedding_, batch.ids, positions, hidden, pool);
+  const nn::RaggedBatch ragged{batch.offsets, {}};
+  for (const nn::EncoderLayer& layer : encoder_layers_) layer.forward(ragged, hidden, scratch, pool);
+}
+
+void Bart::encoder_states(const RaggedIds& batch, MatrixView<float> hidden, WorkspaceArena& arena,
+                          ComputePool& pool) const {
+  check_batch(batch);
+  Workspace workspace = arena.acquire(Workspace::matrix_bytes(hidden.rows, encode_scratch_size()));
+  run_encoder(batch, hidden, workspace.matrix(hidden.rows, encode_scratch_size()), pool);
+}
+
+std::vector<BartDocument> Bart::encode(const RaggedIds& batch, std::span<const DecodeLimits> limits,
+                                       WorkspaceArena& arena, ComputePool& pool) const {
+  check_batch(batch);
+  check_limits(limits, batch.sequences());
+  Workspace workspace = arena.acquire(encode_bytes(batch.offsets.back()));
+  const int64_t rows = tokens_at_once(batch.offsets.back());
+  const MatrixView<float> hidden = workspace.matrix(rows, config_.d_model);
+  const MatrixView<float> scratch = workspace.matrix(rows, encode_scratch_size());
+  std::vector<BartDocument> documents;
+  documents.reserve(limits.size());
+  for (size_t i = 0; i < limits.size(); ++i) {
+    documents.push_back(make_document(batch.offsets[i + 1] - batch.offsets[i], limits[i], arena));
+  }
+  std::vector<int64_t> offsets;
+  for (size_t first = 0; first < documents.size();) {
+    const int64_t begin = batch.offsets[first];
+    offsets.assign(1, 0);
+    size_t last = first;
+    do {
+      offsets.push_back(batch.offsets[++last] - begin);
+    } while (last < documents.size() && batch.offsets[last + 1] - begin <= kEncodeTokens);
+    const auto ids = batch.ids.subspan(static_cast<size_t>(begin), static_cast<size_t>(offsets.back()));
+    encode_some({ids, offsets}, std::span(documents).subspan(first, last - first), hidden.slice_rows(0, offsets.back()),
+                scratch.slice_rows(0, offsets.back()), pool);
+    first = last;
+  }
+  return documents;
+}
+
+BartDocument Bart::make_document(int64_t encoder_tokens, const DecodeLimits& limits, WorkspaceArena& arena) const {
+  const int64_t floats = cross_floats(encoder_tokens, decoder_layers_.front().heads, stored());
+  const auto layers = static_cast<size_t>(config_.decoder_layers);
+  return {encoder_tokens, arena.acquire(layers * Workspace::matrix_bytes(1, floats)),
+          nn::KvCache(cache_shape(limits), arena)};
+}
+
+void Bart::encode_some(const RaggedIds& batch, std::span<BartDocument> documents, MatrixView<float> hidden,
+                       MatrixView<float> scratch, ComputePool& pool) const {
+  run_encoder(batch, hidden, scratch, pool);
+  const int64_t size = config_.d_model;
+  const kernels::AttentionShape heads = decoder_layers_.front().heads;
+  const MatrixView<float> keys_values = scratch.slice_cols(0, 2 * size);
+  for (const nn::DecoderLayer& layer : decoder_layers_) {
+    layer.cross_key_value.forward(hidden, keys_values, pool);
+    for (size_t i = 0; i < documents.size(); ++i) {
+      BartDocument& document = documents[i];
+      const MatrixView<float> own = keys_values.slice_rows(batch.offsets[i], document.encoder_tokens_);
+      float* memory = document.memory_.matrix(1, cross_floats(document.encoder_tokens_, heads, stored())).data;
+      document.cross_attention_.push_back(kernels::pack_keys_values(own.slice_cols(0, size), own.slice_cols(size, size),
+                                                                    heads, stored(),
+                                                                    reinterpret_cast<std::byte*>(memory), pool));
+    }
+  }
+}
+
+void Bart::decode_step(std::span<const DecodeRow> rows, MatrixView<float> logits, WorkspaceArena& arena,
+                       ComputePool& pool) const {
+  const auto count = static_cast<int64_t>(rows.size());
+  if (logits.rows != count || logits.cols != config_.vocab_size) {
+    fail(ErrorCode::kInvalidArgument, "logits: expected room for [{}, {}], found [{}, {}]", count, config_.vocab_size,
+         logits.rows, logits.cols);
+  }
+  if (rows.empty()) return;
+  const Step step = arrange(rows);
+  check_vocabulary(step.tokens, config_.vocab_size);
+  const auto parents_of = [&step](const Step::Group& group) {
+    return std::span(step.parents).subspan(static_cast<size_t>(group.first_row), static_cast<size_t>(group.rows));
+  };
+  for (const Step::Group& group : step.groups) group.document->cache_.check_advance(parents_of(group));
+
+  Workspace workspace = arena.acquire(step_bytes(count));
+  const MatrixView<float> hidden = workspace.matrix(count, config_.d_model);
+  const MatrixView<float> scratch = workspace.matrix(count, decoder_layers_.front().scratch_size());
+  std::vector<nn::DecoderSequences> sequences;
+  sequences.reserve(step.groups.size());
+  for (const Step::Group& group : step.groups) {
+    nn::KvCache& cache = group.document->cache_;
+    cache.advance(parents_of(group));
+    sequences.push_back({group.first_row, &cache, group.document->cross_attention_});
+  }
+  embed(decoder_embedding_, step.tokens, step.positions, hidden, pool);
+  for (int64_t i = 0; i < config_.decoder_layers; ++i) {
+    decoder_layers_[static_cast<size_t>(i)].forward(i, sequences, hidden, scratch, pool);
+  }
+  output_.forward(hidden, logits, pool);
+}
+
+}  // namespace remuda::models

@@ -1,0 +1,116 @@
+// BART (Lewis et al. 2019): an encoder that reads documents, and a decoder that gives logits for their next tokens, for
+// many documents at once. Ids in, logits out; what the next tokens are is for a search to say (generation/).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "io/bart_config.h"
+#include "io/safetensors.h"
+#include "models/bart_weights.h"
+#include "models/transformer_encoder.h"
+#include "nn/decoder_layer.h"
+#include "nn/encoder_layer.h"
+#include "nn/kv_cache.h"
+#include "remuda/precision.h"
+#include "tensor/workspace.h"
+
+namespace remuda::models {
+
+// How far a document will be decoded.
+struct DecodeLimits {
+  int64_t max_rows = 1;       // Sequences at once (beams).
+  int64_t max_positions = 1;  // Tokens of a sequence, the start token included.
+};
+
+// A document that was encoded, and the state of its decoding: cross-attention keys and values, one copy for all
+// sequences, and the self-attention cache. Move-only; not thread-safe; must outlive neither its model nor its arena.
+class BartDocument {
+ public:
+  int64_t encoder_tokens() const { return encoder_tokens_; }
+  // Positions decoded, and the sequences of the newest.
+  int64_t length() const { return cache_.length(); }
+  int64_t rows() const { return cache_.rows(); }
+
+ private:
+  friend class Bart;
+  BartDocument(int64_t encoder_tokens, Workspace memory, nn::KvCache cache)
+      : encoder_tokens_(encoder_tokens), memory_(std::move(memory)), cache_(std::move(cache)) {}
+
+  int64_t encoder_tokens_;
+  Workspace memory_;
+  std::vector<kernels::PackedKeysValues> cross_attention_;  // One a decoder layer, in memory_.
+  nn::KvCache cache_;
+};
+
+// One sequence of a step. `parent` is which row of the document's previous step it continues, -1 in the first step:
+// what generation's StepRow says.
+struct DecodeRow {
+  BartDocument* document = nullptr;
+  int32_t token = 0;
+  int32_t parent = -1;
+};
+
+// Immutable after loading and thread-safe: state is in documents and in workspaces of a call. Every row's bits depend
+// on its own document, tokens and limits alone, not on what else is in the call or on the number of threads.
+class Bart {
+ public:
+  // Checks every tensor's shape against the configuration. `checkpoint` is kept: token embeddings are read where the
+  // file maps them. Throws Error(kInvalidFile), Error(kUnsupported).
+  Bart(const io::BartConfig& config, std::shared_ptr<const io::Checkpoint> checkpoint, Precision precision,
+       ComputePool& pool);
+
+  const io::BartConfig& config() const { return config_; }
+  // Memory of the weights that is not the file's own pages.
+  size_t bytes() const;
+
+  // Memory that a document takes until it is destroyed; that encode() takes beside its documents, for so many tokens of
+  // them together; that decode_step() takes beside its logits. encode() and decode_step() take all of it before any
+  // work is done; products in reduced precisions prepare their inputs in up to half as much again.
+  size_t document_bytes(int64_t encoder_tokens, const DecodeLimits& limits) const;
+  size_t encode_bytes(int64_t tokens) const;
+  size_t step_bytes(int64_t rows) const;
+
+  // The encoder's output: hidden is [ids, d_model]. Throws Error(kInvalidArgument) for ids outside the vocabulary, and
+  // for sequences that are empty or longer than max_position_embeddings; OutOfMemory.
+  void encoder_states(const RaggedIds& batch, MatrixView<float> hidden, WorkspaceArena& arena, ComputePool& pool) const;
+
+  // Encodes documents for decoding, limits[i] for document i. Throws as encoder_states(), before work starts.
+  std::vector<BartDocument> encode(const RaggedIds& batch, std::span<const DecodeLimits> limits, WorkspaceArena& arena,
+                                   ComputePool& pool) const;
+
+  // One step: logits, [rows, vocab_size], row i for the token that follows row i's. Rows of one document follow each
+  // other; documents may be at different positions. A document's rows are its new sequences, whatever it had before.
+  // Throws Error(kInvalidArgument) with all documents as they were, and OutOfMemory, after which the step's documents
+  // are fit for nothing but destruction.
+  void decode_step(std::span<const DecodeRow> rows, MatrixView<float> logits, WorkspaceArena& arena,
+                   ComputePool& pool) const;
+
+ private:
+  void embed(const BartEmbedding& embedding, std::span<const int32_t> ids, std::span<const int32_t> positions,
+             MatrixView<float> hidden, ComputePool& pool) const;
+  BartDocument make_document(int64_t encoder_tokens, const DecodeLimits& limits, WorkspaceArena& arena) const;
+  void encode_some(const RaggedIds& batch, std::span<BartDocument> documents, MatrixView<float> hidden,
+                   MatrixView<float> scratch, ComputePool& pool) const;
+  void run_encoder(const RaggedIds& batch, MatrixView<float> hidden, MatrixView<float> scratch,
+                   ComputePool& pool) const;
+  void check_batch(const RaggedIds& batch) const;
+  void check_limits(std::span<const DecodeLimits> limits, int64_t documents) const;
+  int64_t tokens_at_once(int64_t tokens) const;
+  int64_t encode_scratch_size() const;
+  kernels::StoredAs stored() const;
+  nn::KvCacheShape cache_shape(const DecodeLimits& limits) const;
+
+  io::BartConfig config_;
+  std::shared_ptr<const io::Checkpoint> checkpoint_;
+  Precision precision_;
+  BartEmbedding encoder_embedding_;
+  BartEmbedding decoder_embedding_;
+  std::vector<nn::EncoderLayer> encoder_layers_;
+  std::vector<nn::DecoderLayer> decoder_layers_;
+  nn::Linear output_;
+};
+
+}  // namespace remuda::models

@@ -1,0 +1,204 @@
+// BART of bart-large-cnn's exact shape (406 M parameters, random weights, made in a temporary directory of 0.8 GB):
+// load, encoding of documents of 512 tokens, and a decode step in the middle of 40 tokens of output, 4 beams a
+// document.
+#include <benchmark/benchmark.h>
+#include <fmt/format.h>
+#include <stdlib.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "models/bart.h"
+#include "tensor/float16.h"
+
+namespace remuda::models {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kDocumentTokens = 512;
+constexpr int64_t kOutputTokens = 40;
+constexpr int64_t kBeams = 4;
+
+io::BartConfig large_cnn() {
+  io::BartConfig config;
+  config.vocab_size = 50264;
+  config.d_model = 1024;
+  config.encoder_layers = config.decoder_layers = 12;
+  config.encoder_attention_heads = config.decoder_attention_heads = 16;
+  config.encoder_ffn_dim = config.decoder_ffn_dim = 4096;
+  config.max_position_embeddings = 1024;
+  return config;
+}
+
+struct Tensor {
+  std::string name;
+  Shape shape;
+};
+
+void add_linear(std::vector<Tensor>& tensors, const std::string& name, int64_t out, int64_t in) {
+  tensors.push_back({name + ".weight", {out, in}});
+  tensors.push_back({name + ".bias", {out}});
+}
+
+void add_norm(std::vector<Tensor>& tensors, const std::string& name, int64_t size) {
+  tensors.push_back({name + ".weight", {size}});
+  tensors.push_back({name + ".bias", {size}});
+}
+
+std::vector<Tensor> tensors_of(const io::BartConfig& config) {
+  const int64_t size = config.d_model;
+  std::vector<Tensor> tensors = {{"model.shared.weight", {config.vocab_size, size}},
+                                 {"final_logits_bias", {1, config.vocab_size}}};
+  for (const bool decoder : {false, true}) {
+    const std::string side = decoder ? "model.decoder." : "model.encoder.";
+    tensors.push_back({side + "embed_positions.weight", {config.max_position_embeddings + 2, size}});
+    add_norm(tensors, side + "layernorm_embedding", size);
+    for (int64_t i = 0; i < (decoder ? config.decoder_layers : config.encoder_layers); ++i) {
+      const std::string layer = fmt::format("{}layers.{}.", side, i);
+      const int64_t inner = decoder ? config.decoder_ffn_dim : config.encoder_ffn_dim;
+      for (const char* attention : {"self_attn", "encoder_attn"}) {
+        if (!decoder && attention[0] == 'e') continue;
+        for (const char* part : {".q_proj", ".k_proj", ".v_proj", ".out_proj"}) {
+          add_linear(tensors, layer + attention + part, size, size);
+        }
+        add_norm(tensors, layer + attention + "_layer_norm", size);
+      }
+      add_linear(tensors, layer + "fc1", inner, size);
+      add_linear(tensors, layer + "fc2", size, inner);
+      add_norm(tensors, layer + "final_layer_norm", size);
+    }
+  }
+  return tensors;
+}
+
+// A model.safetensors in bf16, removed at exit.
+class RandomCheckpoint {
+ public:
+  explicit RandomCheckpoint(const io::BartConfig& config) {
+    std::string pattern = (fs::temp_directory_path() / "remuda-bart-XXXXXX").string();
+    if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("cannot make " + pattern);
+    path_ = pattern;
+    const std::vector<Tensor> tensors = tensors_of(config);
+    std::string header = "{";
+    int64_t offset = 0;
+    for (const Tensor& tensor : tensors) {
+      const int64_t end = offset + 2 * element_count(tensor.shape);
+      header += fmt::format(R"({}"{}":{{"dtype":"BF16","shape":{},"data_offsets":[{},{}]}})", offset == 0 ? "" : ",",
+                            tensor.name, to_string(tensor.shape), offset, end);
+      offset = end;
+    }
+    header += "}";
+    std::ofstream out(path_ / "model.safetensors", std::ios::binary);
+    const uint64_t size = header.size();
+    out.write(reinterpret_cast<const char*>(&size), sizeof(size)).write(header.data(), std::streamsize(size));
+    for (const Tensor& tensor : tensors) write(out, tensor);
+  }
+  ~RandomCheckpoint() { fs::remove_all(path_); }
+  RandomCheckpoint(const RandomCheckpoint&) = delete;
+  RandomCheckpoint& operator=(const RandomCheckpoint&) = delete;
+
+  const fs::path& path() const { return path_; }
+
+ private:
+  // Layer norms of 1 and everything else about 0.02, as a model is initialised.
+  void write(std::ofstream& out, const Tensor& tensor) {
+    const bool is_gamma = tensor.name.find("norm") != std::string::npos && tensor.name.ends_with(".weight");
+    std::vector<uint16_t> values(static_cast<size_t>(element_count(tensor.shape)));
+    for (uint16_t& value : values) {
+      random_ = random_ * 6364136223846793005u + 1442695040888963407u;
+      const float uniform = static_cast<float>(static_cast<int32_t>(random_ >> 32)) * 0x1p-31f;
+      value = float_to_bf16(is_gamma ? 1.0f : 0.035f * uniform);
+    }
+    out.write(reinterpret_cast<const char*>(values.data()), std::streamsize(2 * values.size()));
+  }
+
+  fs::path path_;
+  uint64_t random_ = 1;
+};
+
+// One at a time: a model in each precision would be 3 GB.
+const Bart& model(Precision precision, bool again = false) {
+  static const RandomCheckpoint checkpoint(large_cnn());
+  static std::unique_ptr<const Bart> loaded;
+  static Precision of = Precision::kFp32;
+  if (again || loaded == nullptr || of != precision) {
+    loaded.reset();
+    loaded = std::make_unique<const Bart>(
+        large_cnn(), std::make_shared<const io::Checkpoint>(io::Checkpoint::open(checkpoint.path())), precision,
+        ComputePool::global());
+    of = precision;
+  }
+  return *loaded;
+}
+
+std::vector<BartDocument> encode(const Bart& bart, int64_t count) {
+  std::vector<int32_t> ids;
+  std::vector<int64_t> offsets = {0};
+  for (int64_t i = 0; i < count * kDocumentTokens; ++i) ids.push_back(static_cast<int32_t>(i * 7919 % 50000));
+  for (int64_t i = 0; i < count; ++i) offsets.push_back(offsets.back() + kDocumentTokens);
+  const std::vector limits(static_cast<size_t>(count), DecodeLimits{kBeams, kOutputTokens});
+  return bart.encode({ids, offsets}, limits, WorkspaceArena::global(), ComputePool::global());
+}
+
+void load(benchmark::State& state, Precision precision) {
+  model(precision);  // The file is in memory.
+  for (auto _ : state) state.counters["MB"] = static_cast<double>(model(precision, true).bytes()) / 1e6;
+}
+
+void encode_documents(benchmark::State& state, Precision precision) {
+  const Bart& bart = model(precision);
+  const int64_t count = state.range(0);
+  for (auto _ : state) benchmark::DoNotOptimize(encode(bart, count));
+  state.counters["tokens/s"] =
+      benchmark::Counter(static_cast<double>(count * kDocumentTokens), benchmark::Counter::kIsIterationInvariantRate);
+}
+
+// Every iteration decodes kOutputTokens steps with beams that swap places; reported is the mean step.
+void decode(benchmark::State& state, Precision precision) {
+  const Bart& bart = model(precision);
+  const int64_t count = state.range(0);
+  FloatTensor logits({count * kBeams, bart.config().vocab_size});
+  for (auto _ : state) {
+    state.PauseTiming();
+    std::vector<BartDocument> documents = encode(bart, count);
+    state.ResumeTiming();
+    for (int64_t t = 0; t < kOutputTokens; ++t) {
+      std::vector<DecodeRow> rows;
+      for (BartDocument& document : documents) {
+        for (int64_t beam = 0; beam < kBeams; ++beam) {
+          const int64_t parent = t == 0 ? -1 : (beam + t % 2) % kBeams;
+          rows.push_back({&document, static_cast<int32_t>(t * 31 + beam), static_cast<int32_t>(parent)});
+        }
+      }
+      bart.decode_step(rows, {logits.data(), count * kBeams, bart.config().vocab_size}, WorkspaceArena::global(),
+                       ComputePool::global());
+    }
+  }
+  state.counters["s/step"] = benchmark::Counter(
+      static_cast<double>(kOutputTokens), benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+}
+
+void add_benchmarks(const char* name, Precision precision) {
+  const auto add = [&](const char* what, auto* function) {
+    return benchmark::RegisterBenchmark(fmt::format("{}/{}", name, what).c_str(), function, precision)
+        ->UseRealTime()
+        ->Unit(benchmark::kMillisecond);
+  };
+  add("load", load)->Iterations(1);
+  add("encode", encode_documents)->ArgName("documents")->Arg(1)->Arg(8);
+  add("decode", decode)->ArgName("documents")->Arg(1)->Arg(8);
+}
+
+const bool kAdded = [] {
+  add_benchmarks("int8", Precision::kInt8);
+  add_benchmarks("bf16", Precision::kBf16);
+  add_benchmarks("fp32", Precision::kFp32);
+  return true;
+}();
+
+}  // namespace
+}  // namespace remuda::models

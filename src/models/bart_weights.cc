@@ -1,0 +1,114 @@
+#include "models/bart_weights.h"
+
+#include <fmt/format.h>
+
+#include "base/fail.h"
+
+namespace remuda::models {
+namespace {
+
+constexpr double kLayerNormEpsilon = 1e-5;  // torch.nn.LayerNorm's; configurations of BART have no field for it.
+
+// BartForConditionalGeneration keeps a BartModel in its field `model`.
+std::string prefix_of(const io::Checkpoint& checkpoint) {
+  const auto first = checkpoint.tensors().lower_bound("model.encoder.");
+  const bool wrapped = first != checkpoint.tensors().end() && first->first.starts_with("model.encoder.");
+  return wrapped ? "model." : "";
+}
+
+}  // namespace
+
+BartWeights::BartWeights(const io::BartConfig& config, const io::Checkpoint& checkpoint)
+    : config_(config), checkpoint_(checkpoint), reader_(checkpoint, prefix_of(checkpoint)), head_(checkpoint, "") {
+  check_layers("encoder", config.encoder_layers);
+  check_layers("decoder", config.decoder_layers);
+}
+
+// Layers that are missing are found when they are read; one too many would go unnoticed, and the answers be wrong.
+void BartWeights::check_layers(const std::string& side, int64_t layers) const {
+  const std::string name = fmt::format("{}.layers.{}.fc1.weight", side, layers);
+  if (!reader_.has(name)) return;
+  fail(ErrorCode::kInvalidFile, "{}: tensor {}: expected {}_layers {} as config.json has it, found a layer more",
+       checkpoint_.files().front().path().string(), reader_.full_name(name), side, layers);
+}
+
+// Which of the names that are tied to each other a file has depends on what wrote it.
+const TensorView& BartWeights::tokens(const std::string& side) const {
+  const Shape shape = {config_.vocab_size, config_.d_model};
+  const std::string shared = "shared.weight";
+  const std::string own = side + ".embed_tokens.weight";
+  const std::string other = (side == "encoder" ? "decoder" : "encoder") + std::string(".embed_tokens.weight");
+  const std::string& first = config_.tie_word_embeddings ? shared : own;
+  const std::string& second = config_.tie_word_embeddings ? own : shared;
+  for (const std::string& name : {first, second, other}) {
+    if (reader_.has(name)) return reader_.get(name, shape);
+  }
+  return reader_.get(first, shape);
+}
+
+BartEmbedding BartWeights::embedding(const std::string& side) const {
+  const Shape positions = {config_.max_position_embeddings + BartEmbedding::kPositionOffset, config_.d_model};
+  return {tokens(side), FloatTensor::from(reader_.get(side + ".embed_positions.weight", positions)),
+          norm(side + ".layernorm_embedding")};
+}
+
+nn::EncoderLayer BartWeights::encoder_layer(int64_t index, Precision precision, ComputePool& pool) const {
+  const std::string base = fmt::format("encoder.layers.{}.", index);
+  const int64_t size = config_.d_model;
+  const int64_t inner = config_.encoder_ffn_dim;
+  const auto linear = [&](std::vector<std::string> names, int64_t out, int64_t in) {
+    for (std::string& name : names) name = base + name;
+    return reader_.linear(names, {out, in}, precision, pool);
+  };
+  return {
+      .heads = {.num_heads = config_.encoder_attention_heads, .head_dim = size / config_.encoder_attention_heads},
+      .query_key_value = linear({"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}, size, size),
+      .attention_output = linear({"self_attn.out_proj"}, size, size),
+      .attention_norm = norm(base + "self_attn_layer_norm"),
+      .intermediate = linear({"fc1"}, inner, size),
+      .activation = activation_of(config_.activation_function),
+      .output = linear({"fc2"}, size, inner),
+      .output_norm = norm(base + "final_layer_norm"),
+  };
+}
+
+nn::DecoderLayer BartWeights::decoder_layer(int64_t index, Precision precision, ComputePool& pool) const {
+  const std::string base = fmt::format("decoder.layers.{}.", index);
+  const int64_t size = config_.d_model;
+  const int64_t inner = config_.decoder_ffn_dim;
+  const auto linear = [&](std::vector<std::string> names, int64_t out, int64_t in) {
+    for (std::string& name : names) name = base + name;
+    return reader_.linear(names, {out, in}, precision, pool);
+  };
+  return {
+      .heads = {.num_heads = config_.decoder_attention_heads, .head_dim = size / config_.decoder_attention_heads},
+      .query_key_value = linear({"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}, size, size),
+      .attention_output = linear({"self_attn.out_proj"}, size, size),
+      .attention_norm = norm(base + "self_attn_layer_norm"),
+      .cross_query = linear({"encoder_attn.q_proj"}, size, size),
+      .cross_key_value = linear({"encoder_attn.k_proj", "encoder_attn.v_proj"}, size, size),
+      .cross_output = linear({"encoder_attn.out_proj"}, size, size),
+      .cross_norm = norm(base + "encoder_attn_layer_norm"),
+      .intermediate = linear({"fc1"}, inner, size),
+      .activation = activation_of(config_.activation_function),
+      .output = linear({"fc2"}, size, inner),
+      .output_norm = norm(base + "final_layer_norm"),
+  };
+}
+
+nn::Linear BartWeights::output(Precision precision, ComputePool& pool) const {
+  const TensorView& weight = config_.tie_word_embeddings
+                                 ? tokens("decoder")
+                                 : head_.get("lm_head.weight", {config_.vocab_size, config_.d_model});
+  nn::Linear output{kernels::PackedWeights({weight}, precision, pool), {}};
+  if (head_.has("final_logits_bias")) {
+    output.bias = FloatTensor::from(head_.get("final_logits_bias", {1, config_.vocab_size}));
+  }
+  return output;
+}
+
+nn::LayerNorm BartWeights::norm(const std::string& name) const {
+  return reader_.layer_norm(name, config_.d_model, kLayerNormEpsilon);
+}
+
+}  // namespace remuda::models

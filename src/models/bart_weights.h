@@ -1,0 +1,51 @@
+// Which tensor of a checkpoint is which parameter of BART.
+#pragma once
+
+#include <string>
+
+#include "io/bart_config.h"
+#include "models/weight_reader.h"
+#include "nn/decoder_layer.h"
+#include "nn/encoder_layer.h"
+
+namespace remuda::models {
+
+// What lies before the layers of the encoder or of the decoder.
+struct BartEmbedding {
+  TensorView tokens;      // [vocab_size, d_model], in the mapped file.
+  FloatTensor positions;  // [max_position_embeddings + kPositionOffset, d_model]
+  nn::LayerNorm norm;
+
+  // Position p has row p + 2: BART's first two rows were for padding.
+  static constexpr int64_t kPositionOffset = 2;
+
+  size_t bytes() const { return positions.bytes() + norm.bytes(); }
+};
+
+// Reads the parameters from a checkpoint of BartForConditionalGeneration or of BartModel, as BartConfig describes them.
+// Each getter throws Error(kInvalidFile) naming the file, the tensor, and the shapes expected and found.
+class BartWeights {
+ public:
+  // Throws Error(kInvalidFile) where the checkpoint has more layers than the configuration.
+  BartWeights(const io::BartConfig& config, const io::Checkpoint& checkpoint);
+
+  BartEmbedding encoder_embedding() const { return embedding("encoder"); }
+  BartEmbedding decoder_embedding() const { return embedding("decoder"); }
+  nn::EncoderLayer encoder_layer(int64_t index, Precision precision, ComputePool& pool) const;
+  nn::DecoderLayer decoder_layer(int64_t index, Precision precision, ComputePool& pool) const;
+  // From the decoder's output to logits: [vocab_size, d_model], final_logits_bias its bias.
+  nn::Linear output(Precision precision, ComputePool& pool) const;
+
+ private:
+  BartEmbedding embedding(const std::string& side) const;
+  const TensorView& tokens(const std::string& side) const;
+  void check_layers(const std::string& side, int64_t layers) const;
+  nn::LayerNorm norm(const std::string& name) const;
+
+  const io::BartConfig& config_;
+  const io::Checkpoint& checkpoint_;
+  const WeightReader reader_;  // Of what belongs to BartModel.
+  const WeightReader head_;    // Of what BartForConditionalGeneration adds.
+};
+
+}  // namespace remuda::models

@@ -1,0 +1,38 @@
+// Layers from the tensors of a checkpoint.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "io/safetensors.h"
+#include "nn/layers.h"
+#include "remuda/precision.h"
+
+namespace remuda::models {
+
+// Names are those of the checkpoint without its prefix. Each getter throws Error(kInvalidFile) naming the file, the
+// tensor, and the shapes expected and found. The checkpoint must outlive it.
+class WeightReader {
+ public:
+  WeightReader(const io::Checkpoint& checkpoint, std::string prefix)
+      : checkpoint_(checkpoint), prefix_(std::move(prefix)) {}
+
+  std::string full_name(const std::string& name) const { return prefix_ + name; }
+  bool has(const std::string& name) const { return checkpoint_.find(full_name(name)) != nullptr; }
+  const TensorView& get(const std::string& name, const Shape& shape) const {
+    return checkpoint_.get(full_name(name), shape);
+  }
+  // The layers of these names, [out, in] each, one below the other: one product that computes them all.
+  nn::Linear linear(const std::vector<std::string>& names, const Shape& shape, Precision precision,
+                    ComputePool& pool) const;
+  nn::LayerNorm layer_norm(const std::string& name, int64_t size, double epsilon) const;
+
+ private:
+  const io::Checkpoint& checkpoint_;
+  std::string prefix_;  // What the names in this checkpoint begin with.
+};
+
+// Of the names that configurations use. Throws Error(kUnsupported).
+kernels::Activation activation_of(const std::string& name);
+
+}  // namespace remuda::models
