@@ -158,6 +158,7 @@ AddedToken parse_added_token(const JsonValue& json) {
   token.lstrip = json.at("lstrip").as_bool();
   token.rstrip = json.at("rstrip").as_bool();
   token.normalized = json.at("normalized").as_bool();
+  token.special = json.bool_or("special", false);
   return token;
 }
 

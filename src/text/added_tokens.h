@@ -23,6 +23,7 @@ struct AddedToken {
   bool lstrip = false;       // With the white space on its left.
   bool rstrip = false;
   bool normalized = false;  // Sought, in its normalized form, in the normalized text.
+  bool special = false;     // Left out of decoded text when that is asked for.
 };
 
 // One of the added tokens' two sets, ready for search. Immutable.

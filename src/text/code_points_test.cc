@@ -84,12 +84,12 @@ TEST(CodePoints, PreTokenizersAreHuggingFaces) {
   for (const auto& [name, expected] : pre_tokenizers) {
     const PreTokenizer pre_tokenizer = parse_pre_tokenizer(expected.at("spec"));
     expect_checksums(expected, [&](const std::string& text) {
-      std::vector<Span> pieces;
-      pre_tokenizer.split(text, pieces);
+      Pieces pieces;
+      pre_tokenizer.split(text, true, pieces);
       std::string joined;
-      for (const auto [begin, end] : pieces) {
+      for (const Span span : pieces.spans) {
         if (!joined.empty()) joined += '\n';
-        joined.append(text, begin, end - begin);
+        joined += pieces[span];
       }
       return joined;
     });

@@ -71,7 +71,8 @@ TEST_F(TokenizerFiles, VocabTxtIsReadWithItsConfig) {
 
 TEST_F(TokenizerFiles, WhatIsMissingIsNamed) {
   EXPECT_EQ(load_failure().code, ErrorCode::kNotFound);
-  EXPECT_THAT(load_failure().message, HasSubstr(directory_.string() + ": expected tokenizer.json or vocab.txt"));
+  EXPECT_THAT(load_failure().message,
+              HasSubstr(directory_.string() + ": expected tokenizer.json, vocab.txt, or vocab.json and"));
   write("vocab.txt", "[UNK]\n[CLS]\n[PAD]\n[MASK]\n");
   EXPECT_EQ(load_failure().code, ErrorCode::kInvalidFile);
   EXPECT_THAT(load_failure().message, HasSubstr("vocab.txt: expected a line \"[SEP]\", found none"));
@@ -114,10 +115,9 @@ TEST(TokenizerJson, BadFieldsAreNamed) {
       {R"("normalizer": {})", kInvalid, "t.json: normalizer: expected a field \"type\""},
       {R"("normalizer": 3)", kInvalid, "t.json: normalizer: expected an object"},
       {R"("normalizer": {"type": "Nmt"})", kUnsupported, "t.json: normalizer.type: expected one of BertNormalizer"},
-      {R"("pre_tokenizer": {"type": "ByteLevel"})", kUnsupported,
-       "t.json: pre_tokenizer.type: expected one of BertPreTokenizer, Punctuation, Sequence, Whitespace, "
-       "WhitespaceSplit, "
-       "found \"ByteLevel\""},
+      {R"("pre_tokenizer": {"type": "Odd"})", kUnsupported,
+       "t.json: pre_tokenizer.type: expected one of BertPreTokenizer, ByteLevel, Digits, Metaspace, Punctuation, "
+       "Sequence, Split, Whitespace, WhitespaceSplit, found \"Odd\""},
       {R"("pre_tokenizer": {"type": "Punctuation", "behavior": "Odd"})", kInvalid,
        "pre_tokenizer.behavior: expected Removed"},
       {R"("pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Odd"}]})", kUnsupported,
@@ -158,8 +158,8 @@ TEST(TokenizerJson, BadModelsAreNamed) {
   constexpr ErrorCode kInvalid = ErrorCode::kInvalidFile;
   const BadField fields[] = {
       {R"("normalizer": null)", kInvalid, "t.json: expected a field \"model\""},
-      {R"("model": {"type": "BPE"})", ErrorCode::kUnsupported,
-       "t.json: model.type: expected one of WordPiece, found \"BPE\""},
+      {R"("model": {"type": "Odd"})", ErrorCode::kUnsupported,
+       "t.json: model.type: expected one of BPE, WordPiece, found \"Odd\""},
       {R"("model": {"vocab": {}})", kInvalid, "t.json: model: expected a field \"type\""},
       {R"("model": {"type": "WordPiece"})", kInvalid, "t.json: model: expected a field \"vocab\""},
       {R"("model": {"type": "WordPiece", "vocab": []})", kInvalid, "t.json: model.vocab: expected an object"},
