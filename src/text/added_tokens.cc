@@ -109,6 +109,7 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer& norma
   std::vector<AddedTokenMatcher::Pattern> normalized;
   size_t pattern_bytes = 0;
   for (const AddedToken& token : tokens_) {
+    if (token.special) special_.push_back(token.content);
     std::string pattern = token.content;
     if (token.normalized) normalizer.normalize(token.content, pattern);
     pattern_bytes += pattern.size();
@@ -118,6 +119,7 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer& norma
     }
     (token.normalized ? normalized : raw).push_back({std::move(pattern), token});
   }
+  std::sort(special_.begin(), special_.end());
   raw_ = AddedTokenMatcher(std::move(raw), source);
   normalized_ = AddedTokenMatcher(std::move(normalized), source);
 }
@@ -134,6 +136,10 @@ std::optional<std::string_view> AddedTokens::token(int32_t id) const {
                                       [](const AddedToken& token, int32_t wanted) { return token.id < wanted; });
   if (found == tokens_.end() || found->id != id) return std::nullopt;
   return found->content;
+}
+
+bool AddedTokens::is_special(std::string_view content) const {
+  return std::binary_search(special_.begin(), special_.end(), content, std::less<std::string_view>());
 }
 
 int32_t AddedTokens::id_limit() const { return tokens_.empty() ? 0 : tokens_.back().id + 1; }

@@ -83,12 +83,15 @@ class AddedTokens {
   const AddedTokenMatcher& normalized() const { return normalized_; }
   std::optional<int32_t> find(std::string_view content) const;
   std::optional<std::string_view> token(int32_t id) const;
+  // Whether a special token has this content.
+  bool is_special(std::string_view content) const;
   // One more than the largest id, 0 for none.
   int32_t id_limit() const;
   size_t bytes() const;
 
  private:
-  std::vector<AddedToken> tokens_;  // Sorted by id.
+  std::vector<AddedToken> tokens_;    // Sorted by id.
+  std::vector<std::string> special_;  // Sorted.
   AddedTokenMatcher raw_;
   AddedTokenMatcher normalized_;
 };

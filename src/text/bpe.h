@@ -62,6 +62,7 @@ class Bpe final : public Model {
 
   void tokenize(std::string_view piece, std::vector<int32_t>& ids) const override;
   const Vocabulary& vocabulary() const override { return vocabulary_; }
+  bool keeps_spaces() const override { return true; }
   size_t bytes() const override { return vocabulary_.bytes() + merges_.bytes() + cache_.bytes(); }
 
  private:

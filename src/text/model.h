@@ -21,6 +21,8 @@ class Model {
   // Appends the ids of `piece`, which is valid UTF-8 and not empty.
   virtual void tokenize(std::string_view piece, std::vector<int32_t>& ids) const = 0;
   virtual const Vocabulary& vocabulary() const = 0;
+  // Whether decoded text has its spaces as the text had them, so that cleaning them up would spoil it.
+  virtual bool keeps_spaces() const { return false; }
   // Memory held, in bytes.
   virtual size_t bytes() const { return vocabulary().bytes(); }
 };

@@ -28,19 +28,6 @@ void parse_bert(const JsonValue& json, Parsed& steps) {
   steps.emplace_back(BertNormalizer(options));
 }
 
-void parse_replace(const JsonValue& json, Parsed& steps) {
-  const JsonValue pattern = json.at("pattern");
-  if (pattern.find("Regex")) {
-    fail(ErrorCode::kUnsupported,
-         "{}: expected {{\"String\": ...}}, found a regular expression, which remuda does not run", pattern.where());
-  }
-  Replace step{std::string(pattern.at("String").as_string()), std::string(json.at("content").as_string())};
-  if (step.pattern.empty() || step.pattern.size() > kMaxPatternBytes) {
-    pattern.at("String").fail_expected(fmt::format("a string of 1 to {} bytes", kMaxPatternBytes));
-  }
-  steps.emplace_back(std::move(step));
-}
-
 void parse_step(const JsonValue& json, Parsed& steps);
 
 void parse_sequence(const JsonValue& json, Parsed& steps) {
@@ -57,7 +44,7 @@ void parse_step(const JsonValue& json, Parsed& steps) {
       {"NFKD", [](const JsonValue&, Parsed& to) { to.emplace_back(UnicodeForm{true, false}); }},
       {"Prepend", [](const JsonValue& value,
                      Parsed& to) { to.emplace_back(Prepend{std::string(value.at("prepend").as_string())}); }},
-      {"Replace", parse_replace},
+      {"Replace", [](const JsonValue& value, Parsed& to) { to.emplace_back(parse_replace(value)); }},
       {"Sequence", parse_sequence},
       {"Strip",
        [](const JsonValue& value, Parsed& to) {
@@ -100,14 +87,73 @@ void Strip::normalize(std::string_view text, std::string& out) const {
   out.append(text, begin, end - begin);
 }
 
+// The end of the run of `pattern` that starts at `position`.
+size_t Replace::match_end(std::string_view text, size_t position) const {
+  size_t end = position + pattern.size();
+  while (min_run > 0 && text.substr(end).starts_with(pattern)) end += pattern.size();
+  return end;
+}
+
 void Replace::normalize(std::string_view text, std::string& out, size_t max_bytes) const {
+  size_t copied = 0;
   size_t position = 0;
-  for (size_t found; (found = text.find(pattern, position)) != std::string_view::npos;) {
-    out.append(text, position, found - position).append(content);
-    position = found + pattern.size();
-    if (out.size() > max_bytes) return;
+  while ((position = text.find(pattern, position)) != std::string_view::npos) {
+    const size_t end = match_end(text, position);
+    if (end - position >= min_run * pattern.size()) {
+      out.append(text, copied, position - copied).append(content);
+      copied = end;
+      if (out.size() > max_bytes) return;
+    }
+    position = end;
   }
-  out.append(text, position);
+  out.append(text, copied);
+}
+
+namespace {
+
+// Of a regular expression that is one character, which stands for itself, and "+" or "{n,}": the files that
+// transformers makes of SentencePiece models fold spaces so.
+std::optional<Replace> parse_run(std::string_view expression) {
+  constexpr std::string_view kSpecial = "\\^$.|?*+()[]{}";
+  size_t end = 0;
+  if (expression.empty() || kSpecial.find(expression.front()) != std::string_view::npos) return std::nullopt;
+  next_code_point(expression, end);
+  Replace replace;
+  replace.pattern = expression.substr(0, end);
+  const std::string_view quantifier = expression.substr(end);
+  if (quantifier == "+") {
+    replace.min_run = 1;
+  } else if (quantifier.size() == 4 && quantifier.starts_with('{') && quantifier.ends_with(",}") &&
+             quantifier[1] >= '1' && quantifier[1] <= '9') {
+    replace.min_run = static_cast<size_t>(quantifier[1] - '0');
+  } else {
+    return std::nullopt;
+  }
+  return replace;
+}
+
+}  // namespace
+
+Replace parse_replace(const JsonValue& json) {
+  const JsonValue pattern = json.at("pattern");
+  Replace replace;
+  if (const auto expression = pattern.find("Regex")) {
+    const auto run = parse_run(expression->as_string());
+    if (!run) {
+      fail(ErrorCode::kUnsupported,
+           "{}: expected {{\"String\": ...}}, or as a regular expression a character and \"+\" or \"{{2,}}\", found "
+           "\"{}\"",
+           pattern.where(), expression->as_string().substr(0, 60));
+    }
+    replace = *run;
+  } else {
+    replace.pattern = pattern.at("String").as_string();
+    if (replace.pattern.empty() || replace.pattern.size() > kMaxPatternBytes) {
+      pattern.at("String").fail_expected(fmt::format("a string of 1 to {} bytes", kMaxPatternBytes));
+    }
+  }
+  replace.content = json.at("content").as_string();
+  return replace;
 }
 
 void Prepend::normalize(std::string_view text, std::string& out) const {

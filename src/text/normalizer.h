@@ -65,13 +65,22 @@ struct Strip {
   void normalize(std::string_view text, std::string& out) const;
 };
 
-// Replaces a string, which is not empty; a pattern that is a regular expression is not supported. It stops once `out`
-// is longer than `max_bytes`, for the caller to refuse.
+// Replaces a string, which is not empty, or runs of it; of regular expressions only those that say as much are
+// supported. It stops once `out` is longer than `max_bytes`, for the caller to refuse.
 struct Replace {
   std::string pattern;
   std::string content;
+  // The least times that `pattern` follows itself in a match, which then is as long as it can be; 0: a match is
+  // `pattern` once.
+  size_t min_run = 0;
   void normalize(std::string_view text, std::string& out, size_t max_bytes) const;
+
+ private:
+  size_t match_end(std::string_view text, size_t position) const;
 };
+
+// From the fields of a Replace, which is a normalizer and a decoder.
+Replace parse_replace(const JsonValue& json);
 
 // Puts a string before a text that isn't empty.
 struct Prepend {

@@ -45,6 +45,7 @@ Tokenizer::Impl parse(const JsonValue& root) {
   impl.added_tokens =
       AddedTokens(parse_added_tokens(added, vocabulary), impl.normalizer, added ? added->where() : root.where());
   impl.special_tokens = parse_post_processor(root.find("post_processor"), vocabulary, impl.added_tokens);
+  impl.decoder = parse_decoder(root.find("decoder"));
   return impl;
 }
 
@@ -73,7 +74,10 @@ Tokenizer Tokenizer::load(const fs::path& model_directory) {
     fail(ErrorCode::kNotFound, "{}: expected tokenizer.json, vocab.txt, or vocab.json and merges.txt, found none",
          model_directory.string());
   }
-  if (config) impl.model_max_length = parse_model_max_length(*config);
+  if (config) {
+    impl.model_max_length = parse_model_max_length(*config);
+    impl.clean_up_tokenization_spaces = config->bool_or("clean_up_tokenization_spaces", false);
+  }
   return Tokenizer(std::make_unique<const Impl>(std::move(impl)));
 }
 

@@ -97,10 +97,16 @@ Tokenizer::Impl bert_from_files(const fs::path& path, const std::optional<JsonVa
   for (const std::string& content : {options.unknown_token, cls, sep, special_token(config, "pad_token", "[PAD]"),
                                      special_token(config, "mask_token", "[MASK]")}) {
     const auto same = [&](const AddedToken& token) { return token.content == content; };
-    if (std::none_of(added.begin(), added.end(), same)) added.push_back({content, id_of(content)});
+    if (std::any_of(added.begin(), added.end(), same)) continue;
+    AddedToken token;
+    token.content = content;
+    token.id = id_of(content);
+    token.special = true;
+    added.push_back(std::move(token));
   }
   impl.added_tokens = AddedTokens(std::move(added), impl.normalizer, path.string());
   impl.model = std::move(model);
+  impl.decoder = {WordPieceDecode{"##", /*clean_up=*/true}};
   return impl;
 }
 
@@ -199,6 +205,7 @@ Tokenizer::Impl byte_pairs_from_files(const fs::path& vocabulary_path, const fs:
     impl.special_tokens = {{id_of("cls_token", "<s>")}, {id_of("sep_token", "</s>")}};
   }
   impl.model = std::move(model);
+  impl.decoder = {ByteLevelDecode{}};
   return impl;
 }
 
