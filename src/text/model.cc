@@ -2,6 +2,7 @@
 
 #include "text/bpe.h"
 #include "text/components.h"
+#include "text/unigram.h"
 #include "text/word_piece.h"
 
 namespace remuda::text {
@@ -28,6 +29,7 @@ void parse_word_piece(const JsonValue& json, Parsed& parsed) {
 
 constexpr Component<Parsed> kKnown[] = {
     {"BPE", parse_byte_pairs},
+    {"Unigram", [](const JsonValue& json, Parsed& parsed) { parsed.model = parse_unigram(json); }},
     {"WordPiece", parse_word_piece},
 };
 

@@ -1,7 +1,6 @@
 #include "text/normalizer.h"
 
 #include <algorithm>
-#include <type_traits>
 
 #include "base/fail.h"
 #include "text/components.h"
@@ -42,6 +41,8 @@ void parse_step(const JsonValue& json, Parsed& steps) {
       {"NFD", [](const JsonValue&, Parsed& to) { to.emplace_back(UnicodeForm{false, false}); }},
       {"NFKC", [](const JsonValue&, Parsed& to) { to.emplace_back(UnicodeForm{true, true}); }},
       {"NFKD", [](const JsonValue&, Parsed& to) { to.emplace_back(UnicodeForm{true, false}); }},
+      {"Nmt", [](const JsonValue&, Parsed& to) { to.emplace_back(Nmt{}); }},
+      {"Precompiled", [](const JsonValue& value, Parsed& to) { to.emplace_back(parse_precompiled(value)); }},
       {"Prepend", [](const JsonValue& value,
                      Parsed& to) { to.emplace_back(Prepend{std::string(value.at("prepend").as_string())}); }},
       {"Replace", [](const JsonValue& value, Parsed& to) { to.emplace_back(parse_replace(value)); }},
@@ -156,6 +157,17 @@ Replace parse_replace(const JsonValue& json) {
   return replace;
 }
 
+void Nmt::normalize(std::string_view text, std::string& out) const {
+  const auto within = [](char32_t c, char32_t first, char32_t last) { return first <= c && c <= last; };
+  for (size_t position = 0; position < text.size();) {
+    const char32_t c = next_code_point(text, position);
+    const bool dropped = within(c, 0x1, 0x8) || c == 0xB || within(c, 0xE, 0x1F) || c == 0x7F || c == 0x8F || c == 0x9F;
+    const bool space = c == 0x9 || c == 0xA || c == 0xC || c == 0xD || c == 0x1680 || within(c, 0x200B, 0x200F) ||
+                       c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xFEFF || c == kReplacementCharacter;
+    if (!dropped) append_utf8(out, space ? U' ' : c);
+  }
+}
+
 void Prepend::normalize(std::string_view text, std::string& out) const {
   if (!text.empty()) out.append(prefix).append(text);
 }
@@ -175,7 +187,7 @@ void Normalizer::normalize(std::string_view text, std::string& out) const {
     }
     const std::string_view input = i == 0 ? text : std::string_view(previous);
     const auto apply = [&](const auto& step) {
-      if constexpr (std::is_same_v<decltype(step), const Replace&>) {
+      if constexpr (requires { step.normalize(input, out, max_bytes); }) {
         step.normalize(input, out, max_bytes);
       } else {
         step.normalize(input, out);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "text/precompiled.h"
 #include "text/unicode.h"
 
 namespace remuda::text {
@@ -82,13 +83,19 @@ struct Replace {
 // From the fields of a Replace, which is a normalizer and a decoder.
 Replace parse_replace(const JsonValue& json);
 
+// SentencePiece's "nmt": controls disappear, white space and what is invisible become spaces.
+struct Nmt {
+  void normalize(std::string_view text, std::string& out) const;
+};
+
 // Puts a string before a text that isn't empty.
 struct Prepend {
   std::string prefix;
   void normalize(std::string_view text, std::string& out) const;
 };
 
-using NormalizerStep = std::variant<BertNormalizer, UnicodeForm, Lowercase, StripAccents, Strip, Replace, Prepend>;
+using NormalizerStep =
+    std::variant<BertNormalizer, UnicodeForm, Lowercase, StripAccents, Strip, Replace, Prepend, Nmt, Precompiled>;
 
 // A sequence of steps, perhaps none. Immutable.
 class Normalizer {
