@@ -1,6 +1,8 @@
 #include "text/unigram.h"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
 #include <limits>
 
@@ -13,6 +15,44 @@ namespace {
 
 // Below the lowest score of the vocabulary: SentencePiece's kUnkPenalty.
 constexpr double kUnknownPenalty = 10.0;
+
+double power_of_ten(int exponent) {
+  const std::string text = fmt::format("1e{}", exponent);
+  double power = 1;
+  std::from_chars(text.data(), text.data() + text.size(), power);
+  return power;
+}
+
+// A number as Hugging Face reads it: its digits as an integer, times or divided by a power of ten, which now and then
+// is a unit in the last place off. Ways of equal score are told apart by just that.
+double as_hugging_face_reads(double value) {
+  constexpr int kMaxExponent = 308;
+  std::array<char, 32> shortest;
+  const auto written =
+      std::to_chars(shortest.data(), shortest.data() + shortest.size(), std::abs(value), std::chars_format::scientific);
+  uint64_t digits = 0;
+  int exponent = 0;
+  bool after_point = false;
+  for (const char* at = shortest.data(); at != written.ptr; ++at) {
+    if (*at == 'e') {
+      const char* number = at[1] == '+' ? at + 2 : at + 1;
+      int power = 0;
+      std::from_chars(number, written.ptr, power);
+      exponent += power;
+      break;
+    }
+    if (*at == '.') {
+      after_point = true;
+      continue;
+    }
+    digits = digits * 10 + static_cast<uint64_t>(*at - '0');
+    exponent -= after_point;
+  }
+  if (std::abs(exponent) > kMaxExponent) return value;
+  const auto read = static_cast<double>(digits);
+  const double power = power_of_ten(std::abs(exponent));
+  return std::copysign(exponent < 0 ? read / power : read * power, value);
+}
 
 [[noreturn]] void fail_without_unknown(const std::string& source) {
   fail(ErrorCode::kUnsupported, "{}: expected an unk_id, for the text has a character that is no token, found none",
@@ -116,7 +156,7 @@ std::unique_ptr<const Model> parse_unigram(const JsonValue& json) {
     const std::vector<JsonValue> pair = item.items();
     if (pair.size() != 2) item.fail_expected("a token and its score");
     vocabulary.add(pair[0].as_string(), std::ssize(scores));
-    scores.push_back(pair[1].as_double());
+    scores.push_back(as_hugging_face_reads(pair[1].as_double()));
   }
   Unigram::Options options;
   if (const auto unknown = json.find("unk_id")) {
