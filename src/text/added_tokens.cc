@@ -112,6 +112,7 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer& norma
     if (token.special) special_.push_back(token.content);
     std::string pattern = token.content;
     if (token.normalized) normalizer.normalize(token.content, pattern);
+    decoded_.push_back(pattern);
     pattern_bytes += pattern.size();
     if (pattern_bytes > kMaxPatternBytes) {
       fail(ErrorCode::kInvalidFile, "{}: expected at most {} bytes of tokens when normalized, found more", source,
@@ -131,11 +132,21 @@ std::optional<int32_t> AddedTokens::find(std::string_view content) const {
   return std::nullopt;
 }
 
-std::optional<std::string_view> AddedTokens::token(int32_t id) const {
+std::optional<size_t> AddedTokens::index_of(int32_t id) const {
   const auto found = std::lower_bound(tokens_.begin(), tokens_.end(), id,
                                       [](const AddedToken& token, int32_t wanted) { return token.id < wanted; });
   if (found == tokens_.end() || found->id != id) return std::nullopt;
-  return found->content;
+  return static_cast<size_t>(found - tokens_.begin());
+}
+
+std::optional<std::string_view> AddedTokens::token(int32_t id) const {
+  const auto index = index_of(id);
+  return index ? std::optional<std::string_view>(tokens_[*index].content) : std::nullopt;
+}
+
+std::optional<std::string_view> AddedTokens::decoded_token(int32_t id) const {
+  const auto index = index_of(id);
+  return index ? std::optional<std::string_view>(decoded_[*index]) : std::nullopt;
 }
 
 bool AddedTokens::is_special(std::string_view content) const {
@@ -146,7 +157,7 @@ int32_t AddedTokens::id_limit() const { return tokens_.empty() ? 0 : tokens_.bac
 
 size_t AddedTokens::bytes() const {
   size_t bytes = 0;
-  for (const AddedToken& token : tokens_) bytes += 2 * (sizeof(AddedToken) + token.content.capacity());
+  for (const AddedToken& token : tokens_) bytes += 3 * (sizeof(AddedToken) + token.content.capacity());
   return bytes;
 }
 

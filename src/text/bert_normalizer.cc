@@ -24,6 +24,13 @@ BertNormalizer::BertNormalizer(const Options& options) : options_(options), tabl
   }
 }
 
+bool BertNormalizer::drops_start(std::string_view text) const {
+  size_t position = 0;
+  const char32_t first = next_code_point(text, position);
+  return (options_.clean_text && table_->has(first, kRemovedByClean)) ||
+         (options_.strip_accents && table_->has(first, kNonspacingMark));
+}
+
 // ASCII is neither composed nor reordered, so a run of it is independent of what stands around it.
 void BertNormalizer::normalize_ascii(std::string_view text, std::string& out) const {
   const size_t start = out.size();

@@ -14,7 +14,7 @@ Tokens Tokenizer::Impl::tokens_of(std::span<const int32_t> ids, const DecodeOpti
   Tokens tokens;
   tokens.reserve(ids.size());
   for (const int32_t id : ids) {
-    auto token = added_tokens.token(id);
+    auto token = added_tokens.decoded_token(id);
     if (!token) token = model->vocabulary().token(id);
     if (!token || (options.skip_special_tokens && added_tokens.is_special(*token))) continue;
     tokens.emplace_back(*token);

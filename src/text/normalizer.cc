@@ -157,14 +157,41 @@ Replace parse_replace(const JsonValue& json) {
   return replace;
 }
 
+namespace {
+
+bool within(char32_t c, char32_t first, char32_t last) { return first <= c && c <= last; }
+
+bool dropped_by_nmt(char32_t c) {
+  return within(c, 0x1, 0x8) || c == 0xB || within(c, 0xE, 0x1F) || c == 0x7F || c == 0x8F || c == 0x9F;
+}
+
+char32_t first_code_point(std::string_view text) {
+  size_t position = 0;
+  return next_code_point(text, position);
+}
+
+}  // namespace
+
+bool StripAccents::drops_start(std::string_view text) const {
+  return UnicodeTable::get().has(first_code_point(text), kMark);
+}
+
+bool Strip::drops_start(std::string_view text) const {
+  return left && UnicodeTable::get().has(first_code_point(text), kWhiteSpace);
+}
+
+bool Replace::drops_start(std::string_view text) const {
+  return content.empty() && text.starts_with(pattern) && match_end(text, 0) >= min_run * pattern.size();
+}
+
+bool Nmt::drops_start(std::string_view text) const { return dropped_by_nmt(first_code_point(text)); }
+
 void Nmt::normalize(std::string_view text, std::string& out) const {
-  const auto within = [](char32_t c, char32_t first, char32_t last) { return first <= c && c <= last; };
   for (size_t position = 0; position < text.size();) {
     const char32_t c = next_code_point(text, position);
-    const bool dropped = within(c, 0x1, 0x8) || c == 0xB || within(c, 0xE, 0x1F) || c == 0x7F || c == 0x8F || c == 0x9F;
     const bool space = c == 0x9 || c == 0xA || c == 0xC || c == 0xD || c == 0x1680 || within(c, 0x200B, 0x200F) ||
                        c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xFEFF || c == kReplacementCharacter;
-    if (!dropped) append_utf8(out, space ? U' ' : c);
+    if (!dropped_by_nmt(c)) append_utf8(out, space ? U' ' : c);
   }
 }
 
@@ -172,12 +199,13 @@ void Prepend::normalize(std::string_view text, std::string& out) const {
   if (!text.empty()) out.append(prefix).append(text);
 }
 
-void Normalizer::normalize(std::string_view text, std::string& out) const {
+bool Normalizer::normalize(std::string_view text, std::string& out) const {
   out.clear();
   if (steps_.empty()) {
     out = text;
-    return;
+    return true;
   }
+  bool start_kept = true;
   const size_t max_bytes = kMaxGrowth * text.size() + kMaxExtra;
   std::string previous;
   for (size_t i = 0; i < steps_.size(); ++i) {
@@ -187,6 +215,7 @@ void Normalizer::normalize(std::string_view text, std::string& out) const {
     }
     const std::string_view input = i == 0 ? text : std::string_view(previous);
     const auto apply = [&](const auto& step) {
+      if constexpr (requires { step.drops_start(input); }) start_kept &= input.empty() || !step.drops_start(input);
       if constexpr (requires { step.normalize(input, out, max_bytes); }) {
         step.normalize(input, out, max_bytes);
       } else {
@@ -199,6 +228,7 @@ void Normalizer::normalize(std::string_view text, std::string& out) const {
            max_bytes, text.size());
     }
   }
+  return start_kept;
 }
 
 Normalizer parse_normalizer(const std::optional<JsonValue>& json) {

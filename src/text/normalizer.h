@@ -14,7 +14,8 @@
 
 namespace remuda::text {
 
-// Each step appends the normalized form of `text`, which is valid UTF-8, to `out`.
+// Each step appends the normalized form of `text`, which is valid UTF-8, to `out`. One that may drop characters has
+// `drops_start`, whether it does so with the first of a text that is not empty.
 
 // BERT's: https://github.com/google-research/bert, tokenization.py (clean text, spaces around CJK, strip accents
 // after NFD, lower case), with each part as a switch.
@@ -28,6 +29,7 @@ class BertNormalizer {
   };
 
   explicit BertNormalizer(const Options& options);
+  bool drops_start(std::string_view text) const;
   void normalize(std::string_view text, std::string& out) const;
 
  private:
@@ -56,6 +58,7 @@ struct Lowercase {
 
 // Drops marks, without decomposing first.
 struct StripAccents {
+  bool drops_start(std::string_view text) const;
   void normalize(std::string_view text, std::string& out) const;
 };
 
@@ -63,6 +66,7 @@ struct StripAccents {
 struct Strip {
   bool left;
   bool right;
+  bool drops_start(std::string_view text) const;
   void normalize(std::string_view text, std::string& out) const;
 };
 
@@ -74,6 +78,7 @@ struct Replace {
   // The least times that `pattern` follows itself in a match, which then is as long as it can be; 0: a match is
   // `pattern` once.
   size_t min_run = 0;
+  bool drops_start(std::string_view text) const;
   void normalize(std::string_view text, std::string& out, size_t max_bytes) const;
 
  private:
@@ -85,6 +90,7 @@ Replace parse_replace(const JsonValue& json);
 
 // SentencePiece's "nmt": controls disappear, white space and what is invisible become spaces.
 struct Nmt {
+  bool drops_start(std::string_view text) const;
   void normalize(std::string_view text, std::string& out) const;
 };
 
@@ -104,9 +110,10 @@ class Normalizer {
   explicit Normalizer(std::vector<NormalizerStep> steps) : steps_(std::move(steps)) {}
 
   bool empty() const { return steps_.empty(); }
-  // Replaces `out`, which must not be what `text` views. Throws Error(kUnsupported) when the result is absurdly
+  // Replaces `out`, which must not be what `text` views. Returns whether it begins with what the text's first character
+  // has become, and not because that is gone with a later one. Throws Error(kUnsupported) when the result is absurdly
   // longer than the text: a few lines of tokenizer.json could ask for more than any memory.
-  void normalize(std::string_view text, std::string& out) const;
+  bool normalize(std::string_view text, std::string& out) const;
 
  private:
   std::vector<NormalizerStep> steps_;

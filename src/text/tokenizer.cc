@@ -57,15 +57,14 @@ void Tokenizer::encode(std::string_view text, const EncodeOptions& options, Enco
 void Tokenizer::Impl::tokenize(std::string_view text, std::vector<int32_t>& ids) const {
   std::string normalized;
   Pieces pieces;
-  bool raw_start = true;
+  bool at_start = true;  // Whether `normalized` begins where the text does.
   const auto push_token = [&](int32_t id) { ids.push_back(id); };
   const auto tokenize_normalized = [&](std::string_view part) {
-    pre_tokenizer.split(part, raw_start && part.data() == normalized.data(), pieces);
+    pre_tokenizer.split(part, at_start && part.data() == normalized.data(), pieces);
     for (const Span span : pieces.spans) model->tokenize(pieces[span], ids);
   };
   const auto tokenize_raw = [&](std::string_view part) {
-    raw_start = part.data() == text.data();
-    normalizer.normalize(part, normalized);
+    at_start = normalizer.normalize(part, normalized) && part.data() == text.data();
     added_tokens.normalized().split(normalized, tokenize_normalized, push_token);
   };
   added_tokens.raw().split(text, tokenize_raw, push_token);

@@ -114,7 +114,7 @@ TEST(TokenizerJson, BadFieldsAreNamed) {
       {R"("version": 1)", kInvalid, "t.json: version: expected a string"},
       {R"("normalizer": {})", kInvalid, "t.json: normalizer: expected a field \"type\""},
       {R"("normalizer": 3)", kInvalid, "t.json: normalizer: expected an object"},
-      {R"("normalizer": {"type": "Nmt"})", kUnsupported, "t.json: normalizer.type: expected one of BertNormalizer"},
+      {R"("normalizer": {"type": "Odd"})", kUnsupported, "t.json: normalizer.type: expected one of BertNormalizer"},
       {R"("pre_tokenizer": {"type": "Odd"})", kUnsupported,
        "t.json: pre_tokenizer.type: expected one of BertPreTokenizer, ByteLevel, Digits, Metaspace, Punctuation, "
        "Sequence, Split, Whitespace, WhitespaceSplit, found \"Odd\""},
@@ -159,7 +159,7 @@ TEST(TokenizerJson, BadModelsAreNamed) {
   const BadField fields[] = {
       {R"("normalizer": null)", kInvalid, "t.json: expected a field \"model\""},
       {R"("model": {"type": "Odd"})", ErrorCode::kUnsupported,
-       "t.json: model.type: expected one of BPE, WordPiece, found \"Odd\""},
+       "t.json: model.type: expected one of BPE, Unigram, WordPiece, found \"Odd\""},
       {R"("model": {"vocab": {}})", kInvalid, "t.json: model: expected a field \"type\""},
       {R"("model": {"type": "WordPiece"})", kInvalid, "t.json: model: expected a field \"vocab\""},
       {R"("model": {"type": "WordPiece", "vocab": []})", kInvalid, "t.json: model.vocab: expected an object"},

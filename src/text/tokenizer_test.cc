@@ -42,7 +42,8 @@ std::vector<GoldenCase> read_cases() {
 
 std::map<std::string, Tokenizer> load_tokenizers() {
   std::map<std::string, Tokenizer> tokenizers;
-  for (const char* name : {"bare", "bert_cased", "bert_lower_accents", "bert_uncased", "composed", "forms"}) {
+  for (const char* name : {"bare", "bert_cased", "bert_lower_accents", "bert_uncased", "byte_fallback", "byte_level",
+                           "composed", "forms", "nmt", "roberta", "unigram", "word_ends"}) {
     tokenizers.emplace(name, load_golden_tokenizer(name));
   }
   tokenizers.emplace("minilm", Tokenizer::load(minilm_directory()));
