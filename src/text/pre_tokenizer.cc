@@ -60,7 +60,12 @@ class Splitter {
     }
     after_delimiter_ = delimiter;
   }
-  void finish(size_t end) { push(*out_, begin_, end); }
+  // Ends a piece, whatever the behavior.
+  void cut(size_t position) {
+    push(*out_, begin_, position);
+    begin_ = position;
+  }
+  void finish(size_t end) { cut(end); }
 
  private:
   size_t begin_;
@@ -219,8 +224,14 @@ void DigitSplit::split(std::string_view text, Span span, std::vector<Span>& out)
 
 void StringSplit::split(std::string_view text, Span span, std::vector<Span>& out) const {
   Splitter splitter(span.begin, behavior, out);
-  find_all(text, span, pattern,
-           [&](size_t start, size_t end, bool matches) { splitter.add(start, end, matches != invert); });
+  bool after_delimiter = true;
+  find_all(text, span, pattern, [&](size_t start, size_t end, bool matches) {
+    const bool delimiter = matches != invert;
+    // Occurrences that are no delimiters and follow each other are pieces of their own.
+    if (!delimiter && !after_delimiter && behavior != Delimiter::kContiguous) splitter.cut(start);
+    splitter.add(start, end, delimiter);
+    after_delimiter = delimiter;
+  });
   splitter.finish(span.end);
 }
 
