@@ -67,7 +67,9 @@ Bpe::Bpe(Vocabulary vocabulary, const std::vector<Pair>& merges, Options options
       }
       return *id;
     };
-    merges_.add(id_of(left), id_of(right), {rank, id_of(merged)});
+    const int32_t left_id = id_of(left);
+    const int32_t right_id = id_of(right);
+    merges_.add(left_id, right_id, {rank, id_of(merged)});
     ++rank;
   }
 }
