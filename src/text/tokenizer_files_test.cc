@@ -89,7 +89,8 @@ TEST_F(TokenizerFiles, VocabJsonAndMergesGiveTheSameIdsAsTokenizerJson) {
   const Tokenizer from_files = Tokenizer::load(directory_);
   const Tokenizer tokenizer = load_golden_tokenizer("byte_level");
   EXPECT_EQ(from_files.vocab_size(), tokenizer.vocab_size());
-  for (const JsonValue& item : read_golden("cases.json").root().at("cases").items()) {
+  const JsonDocument cases = read_golden("cases.json");
+  for (const JsonValue& item : cases.root().at("cases").items()) {
     const std::string_view text = item.at("text").as_string();
     const auto ids = tokenizer.encode(text).ids;
     EXPECT_EQ(from_files.encode(text).ids, ids) << text;
@@ -124,6 +125,7 @@ TEST_F(TokenizerFiles, BadMergesAreNamedWithTheirLine) {
   EXPECT_THAT(load_failure().message, HasSubstr("merges.txt: line 1: expected two tokens"));
   write("merges.txt", "\xFF b\n");
   EXPECT_THAT(load_failure().message, HasSubstr("merges.txt: expected UTF-8"));
+  write("merges.txt", "");
   write("vocab.json", "[]");
   EXPECT_THAT(load_failure().message, HasSubstr("vocab.json: expected an object"));
 }
