@@ -2,7 +2,7 @@
 """Makes tokenizers to compare remuda with Hugging Face on, a directory each with a tokenizer.json:
 
   gpt2, roberta   GPT-2's own vocabulary, the second with RoBERTa's special tokens around a text
-  gpt2_files      the same as vocab.json and merges.txt alone
+  gpt2_files, roberta_files  the same as vocab.json and merges.txt alone
   xlmr            a unigram model that SentencePiece trains here with nmt_nfkc, whose character map goes with it
   llama           byte-pair encoding of characters with byte fallback, trained by SentencePiece as well
 
@@ -116,11 +116,12 @@ def main():
     for name, tokenizer in made.items():
         (arguments.output / name).mkdir(parents=True, exist_ok=True)
         tokenizer.save(str(arguments.output / name / "tokenizer.json"))
-    files = arguments.output / "gpt2_files"
-    files.mkdir(exist_ok=True)
-    for name in ("vocab.json", "merges.txt"):
-        shutil.copy(arguments.gpt2 / name, files / name)
-    (files / "tokenizer_config.json").write_text('{"tokenizer_class": "GPT2Tokenizer", "model_max_length": 1024}\n')
+    for name, kind in (("gpt2_files", "GPT2Tokenizer"), ("roberta_files", "RobertaTokenizer")):
+        files = arguments.output / name
+        files.mkdir(exist_ok=True)
+        for file in ("vocab.json", "merges.txt"):
+            shutil.copy(arguments.gpt2 / file, files / file)
+        (files / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": kind, "model_max_length": 1024}))
 
 
 main()
