@@ -15,6 +15,8 @@ namespace {
 
 constexpr size_t kMaxMerges = size_t{1} << 22;
 constexpr size_t kMaxAffixBytes = 256;
+// Half full at most, a good hash leaves runs of some dozens.
+constexpr size_t kMaxProbes = 2048;
 // Looking at every pair for each merge is faster than a heap up to here.
 constexpr size_t kFew = 48;
 
@@ -26,16 +28,23 @@ MergeTable::MergeTable(size_t expected) {
   shift_ = 64 - std::countr_zero(slots);
 }
 
-size_t MergeTable::slot_of(uint64_t pair) const {
+size_t MergeTable::first_slot(uint64_t pair) const {
   const uint64_t mixed = (pair ^ pair >> 32) * 0x9E3779B97F4A7C15u;
-  size_t slot = (mixed ^ mixed >> 29) * 0xBF58476D1CE4E5B9u >> shift_;
+  return (mixed ^ mixed >> 29) * 0xBF58476D1CE4E5B9u >> shift_;
+}
+
+size_t MergeTable::slot_of(uint64_t pair) const {
+  size_t slot = first_slot(pair);
   while (slots_[slot].pair != kEmpty && slots_[slot].pair != pair) slot = (slot + 1) & (slots_.size() - 1);
   return slot;
 }
 
-void MergeTable::add(int32_t left, int32_t right, Merge merge) {
+bool MergeTable::add(int32_t left, int32_t right, Merge merge) {
   const uint64_t pair = pair_of(left, right);
-  slots_[slot_of(pair)] = {pair, merge};
+  const size_t slot = slot_of(pair);
+  if (((slot - first_slot(pair)) & (slots_.size() - 1)) > kMaxProbes) return false;
+  slots_[slot] = {pair, merge};
+  return true;
 }
 
 MergeTable::Merge MergeTable::find(int32_t left, int32_t right) const {
@@ -69,7 +78,10 @@ Bpe::Bpe(Vocabulary vocabulary, const std::vector<Pair>& merges, Options options
     };
     const int32_t left_id = id_of(left);
     const int32_t right_id = id_of(right);
-    merges_.add(left_id, right_id, {rank, id_of(merged)});
+    if (!merges_.add(left_id, right_id, {rank, id_of(merged)})) {
+      fail(ErrorCode::kInvalidFile, "{}: expected merges like a vocabulary's, found more than {} that share a hash",
+           source, kMaxProbes);
+    }
     ++rank;
   }
 }

@@ -20,8 +20,9 @@ class MergeTable {
   };
 
   explicit MergeTable(size_t expected);
-  // Of a pair that is there twice the last one counts.
-  void add(int32_t left, int32_t right, Merge merge);
+  // Of a pair that is there twice the last one counts. False when so many pairs share a hash that the list was made for
+  // that: looking them up would take forever.
+  bool add(int32_t left, int32_t right, Merge merge);
   // A rank of kNone when there is no such merge.
   Merge find(int32_t left, int32_t right) const;
   size_t bytes() const { return slots_.capacity() * sizeof(Slot); }
@@ -36,6 +37,7 @@ class MergeTable {
   static uint64_t pair_of(int32_t left, int32_t right) {
     return uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right);
   }
+  size_t first_slot(uint64_t pair) const;
   size_t slot_of(uint64_t pair) const;
 
   std::vector<Slot> slots_;

@@ -32,7 +32,7 @@ std::string stream(const Tokenizer& tokenizer, const Ids& ids, const DecodeOptio
 void expect_text(const Tokenizer& tokenizer, const JsonValue& item) {
   const Ids ids = to_ids(item.at("ids"));
   const DecodeOptions options{.skip_special_tokens = item.at("skip_special_tokens").as_bool(),
-                              .clean_up_tokenization_spaces = {}};
+                              .clean_up_tokenization_spaces = item.bool_or("clean_up_tokenization_spaces", false)};
   const std::string_view expected = item.at("text").as_string();
   EXPECT_EQ(tokenizer.decode(ids, options), expected) << item.where();
   EXPECT_EQ(stream(tokenizer, ids, options), expected) << item.where();

@@ -3,7 +3,7 @@
 pre-tokenizer, model, post-processor and flag of an added token that remuda knows, in random combinations, on nasty
 texts. With --decode also what the ids, and random ones, decode to, through random decoders.
 
-    pip install tokenizers; tests/parity/tokenizer_components_parity.py [--count 500] [--seed 1] [--decode CASES]
+    pip install tokenizers transformers; tests/parity/tokenizer_components_parity.py [--count 500] [--seed 1] [--decode CASES]
     REMUDA_DECODE_CASES=CASES build/release/remuda_text_test --gtest_filter='Decoding.*'
 
 Files and texts at which the library itself panics are passed over. Exits with 1 when ids differ, and prints the file.
@@ -33,7 +33,8 @@ ALPHABET = [
 ]
 ADDED = ["[X]", "[x]", "<m>", "a", "ab", "X", " ", "  ", "é", "中", "b b", "\u3000", "[UNK]", "[X", "Σ", "-"]
 PIECES = ["a", "b", "B", "é", "中", "ᄒ", "ᅡ", "ᆫ", "한", ".", "!", "-", "_", "1", "i", "s", "ß", "σ", "Å", "å", " ", "f", "fi",
-          "ﬁ", "\u0301", "\u0327", "x", "[", "]", "\u302f", "<", ">", "m", "A"]
+          "ﬁ", "\u0301", "\u0327", "x", "[", "]", "\u302f", "<", ">", "m", "A",
+          "'", "n't", "'s", "'m", "'re", ",", "?", "do", "not"]
 
 BYTE_CHARACTERS = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
 GPT2_EXPRESSION = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -249,18 +250,21 @@ def remuda_ids(binary, spec, texts):
     return [json.loads(line)["ids"] for line in output.stdout.splitlines()]
 
 
-def decode_cases(spec, sequences):
-    """What the library decodes, for the id sequences that it survives."""
-    tokenizer = tokenizers.Tokenizer.from_str(json.dumps(spec))
+def decode_cases(spec, sequences, rng):
+    """What transformers decodes, for the id sequences that the library survives."""
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizers.Tokenizer.from_str(json.dumps(spec)))
     cases = []
-    for number, ids in enumerate(sequences):
+    for ids in sequences:
+        options = {name: rng.random() < 0.5 for name in ("skip_special_tokens", "clean_up_tokenization_spaces")}
         try:
-            text = tokenizer.decode(ids, skip_special_tokens=number % 2 == 1)
+            cases.append({"ids": ids, "text": tokenizer.decode(ids, **options)} | options)
         except KeyboardInterrupt:
             raise
         except BaseException:
             continue
-        cases.append({"ids": ids, "skip_special_tokens": number % 2 == 1, "text": text})
     return {"tokenizer_json": json.dumps(spec), "cases": cases}
 
 
@@ -285,7 +289,7 @@ def main():
             limit = len(spec["model"]["vocab"]) + 3
             sequences = [ids for _, ids in pairs if len(ids) > 0]
             sequences += [[generator.rng.randrange(limit) for _ in range(generator.rng.randint(1, 9))] for _ in range(20)]
-            groups.append(decode_cases(spec, sequences))
+            groups.append(decode_cases(spec, sequences, generator.rng))
         texts_compared += len(pairs)
         for (text, expected), found in zip(pairs, remuda_ids(arguments.binary, spec, [text for text, _ in pairs]), strict=True):
             if expected != found:
