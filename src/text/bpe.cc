@@ -213,13 +213,10 @@ void Bpe::merge_many(std::vector<int32_t>& ids, size_t begin) const {
   ids.resize(end);
 }
 
-Bpe::Pair parse_merge(std::string_view line, const std::string& where) {
+std::optional<Bpe::Pair> split_merge(std::string_view line) {
   const size_t space = line.find(' ');
-  if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos) {
-    fail(ErrorCode::kInvalidFile, "{}: expected two tokens with a space between them, found \"{}\"", where,
-         line.substr(0, 60));
-  }
-  return {line.substr(0, space), line.substr(space + 1)};
+  if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos) return std::nullopt;
+  return Bpe::Pair{line.substr(0, space), line.substr(space + 1)};
 }
 
 namespace {
@@ -235,8 +232,9 @@ std::vector<Bpe::Pair> parse_merges(const JsonValue& json) {
       if (pair.size() != 2) item.fail_expected("two tokens");
       merges.emplace_back(pair[0].as_string(), pair[1].as_string());
     } else if (!item.as_string().starts_with("#version")) {
-      if (std::ranges::count(item.as_string(), ' ') != 1) item.fail_expected("two tokens with a space between them");
-      merges.push_back(parse_merge(item.as_string(), ""));
+      const auto merge = split_merge(item.as_string());
+      if (!merge) item.fail_expected("two tokens with a space between them");
+      merges.push_back(*merge);
     }
   }
   return merges;

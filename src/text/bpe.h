@@ -83,7 +83,7 @@ class Bpe final : public Model {
 // From tokenizer.json's "model". `map_bytes`: the pieces that it will be given are bytes.
 std::unique_ptr<const Model> parse_bpe(const JsonValue& json, bool map_bytes);
 
-// Of a line "left right". Throws Error(kInvalidFile), naming `where`.
-Bpe::Pair parse_merge(std::string_view line, const std::string& where);
+// Of "left right"; nullopt when that isn't two tokens with a space between them.
+std::optional<Bpe::Pair> split_merge(std::string_view line);
 
 }  // namespace remuda::text

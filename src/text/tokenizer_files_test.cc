@@ -110,6 +110,8 @@ TEST_F(TokenizerFiles, RobertasSpecialTokensAreFound) {
                                      "mask_token": {"content": "<mask>", "lstrip": true}})");
   const Tokenizer configured = Tokenizer::load(directory_);
   EXPECT_EQ(configured.encode("a <mask>").ids, (std::vector<int32_t>{0, 6, 7, 3}));
+  write("tokenizer_config.json", R"({"tokenizer_class": "RobertaTokenizer", "cls_token": ""})");
+  EXPECT_THAT(load_failure().message, HasSubstr("tokenizer_config.json: cls_token: expected a token"));
   write("tokenizer_config.json", R"({"tokenizer_class": "GPT2Tokenizer"})");
   EXPECT_EQ(Tokenizer::load(directory_).encode("a").ids, std::vector<int32_t>{4});
 }

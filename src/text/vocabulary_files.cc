@@ -112,11 +112,11 @@ Tokenizer::Impl bert_from_files(const fs::path& path, const std::optional<JsonVa
 
 namespace {
 
-// RoBERTa's special tokens, and which of them it wants in the vocabulary.
+// A special token of the config, and what it is when the config doesn't say; empty: there is none.
 struct SpecialField {
   std::string_view field;
-  std::string_view roberta;  // What it is when the config doesn't say.
-  std::string_view gpt2;     // Empty: none.
+  std::string_view roberta;
+  std::string_view gpt2;
 };
 
 constexpr SpecialField kSpecialFields[] = {
@@ -144,7 +144,7 @@ bool is_roberta(const Vocabulary& vocabulary, const std::optional<JsonValue>& co
 std::vector<AddedToken> byte_pair_special_tokens(const Vocabulary& vocabulary, const std::optional<JsonValue>& config,
                                                  bool roberta) {
   std::vector<AddedToken> added;
-  int32_t next_id = vocabulary.id_limit();
+  auto next_id = static_cast<int32_t>(vocabulary.size());
   for (const SpecialField& known : kSpecialFields) {
     const std::string content = special_token(config, known.field, roberta ? known.roberta : known.gpt2);
     const auto same = [&](const AddedToken& token) { return token.content == content; };
@@ -176,7 +176,12 @@ std::vector<Bpe::Pair> parse_merge_lines(std::string_view text, const std::strin
     begin = end + 1;
     ++number;
     if (line.empty() || line.starts_with("#version")) continue;
-    merges.push_back(parse_merge(line, fmt::format("{}: line {}", path, number)));
+    const auto merge = split_merge(line);
+    if (!merge) {
+      fail(ErrorCode::kInvalidFile, "{}: line {}: expected two tokens with a space between them, found \"{}\"", path,
+           number, line.substr(0, 60));
+    }
+    merges.push_back(*merge);
   }
   return merges;
 }
@@ -200,7 +205,9 @@ Tokenizer::Impl byte_pairs_from_files(const fs::path& vocabulary_path, const fs:
       AddedTokens(byte_pair_special_tokens(vocabulary, config, roberta), impl.normalizer, vocabulary_path.string());
   if (roberta) {
     const auto id_of = [&](std::string_view field, std::string_view fallback) {
-      return *impl.added_tokens.find(special_token(config, field, fallback));
+      const auto id = impl.added_tokens.find(special_token(config, field, fallback));
+      if (!id) config->at(field).fail_expected("a token");
+      return *id;
     };
     impl.special_tokens = {{id_of("cls_token", "<s>")}, {id_of("sep_token", "</s>")}};
   }
