@@ -37,9 +37,15 @@ constexpr Component<Parsed> kKnown[] = {
 
 std::unique_ptr<const Model> parse_model(const JsonValue& json, PreTokenizer& pre_tokenizer) {
   Parsed parsed{&pre_tokenizer, nullptr};
-  // Files of before tokenizers 0.9 don't say the type; this field is WordPiece's alone.
-  if (!json.find("type") && json.find("max_input_chars_per_word")) {
+  // Old files, those of GPT-2, RoBERTa and BART among them, don't say the type: the fields tell.
+  const bool typed = json.find("type").has_value();
+  const auto vocabulary = json.find("vocab");
+  if (!typed && json.find("merges")) {
+    parse_byte_pairs(json, parsed);
+  } else if (!typed && json.find("max_input_chars_per_word")) {
     parse_word_piece(json, parsed);
+  } else if (!typed && vocabulary && vocabulary->is_array()) {
+    parsed.model = parse_unigram(json);
   } else {
     parse_component<Parsed>(json, kKnown, parsed);
   }

@@ -283,10 +283,16 @@ TEST(TokenizerJson, BadBytePairsAndUnigramsAreNamed) {
   }
 }
 
-TEST(TokenizerJson, ATypeIsNotNeededForAnOldWordPiece) {
-  const auto document =
-      JsonDocument::parse(R"({"model": {"max_input_chars_per_word": 9, "vocab": {"[UNK]": 0, "a": 1}}})", "t.json");
-  EXPECT_EQ(Tokenizer::from_json(document).encode("a").ids, std::vector<int32_t>{1});
+TEST(TokenizerJson, OldModelsNeedNoType) {
+  const auto ids = [](std::string_view model) {
+    const auto document = JsonDocument::parse(fmt::format(R"({{"model": {}}})", model), "t.json");
+    return Tokenizer::from_json(document).encode("ab").ids;
+  };
+  EXPECT_EQ(ids(R"({"max_input_chars_per_word": 9, "vocab": {"[UNK]": 0, "ab": 1}})"), std::vector<int32_t>{1});
+  EXPECT_EQ(ids(R"({"dropout": null, "unk_token": null, "continuing_subword_prefix": "", "end_of_word_suffix": "",
+                    "fuse_unk": false, "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["#version: 0.2", "a b"]})"),
+            std::vector<int32_t>{2});
+  EXPECT_EQ(ids(R"({"unk_id": 0, "vocab": [["<unk>", 0], ["ab", -1], ["a", -3]]})"), std::vector<int32_t>{1});
 }
 
 TEST(TokenizerJson, AnAddedTokenGetsTheIdThatHuggingFaceGivesIt) {
