@@ -1,5 +1,6 @@
 """Small tokenizers of the kinds that BART, RoBERTa and XLM-R have, trained on the texts they are given; for
 make_tokenizer_golden.py."""
+import collections
 import io
 import json
 import os
@@ -13,7 +14,18 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 ROBERTA_TOKENS = ["<s>", "<pad>", "</s>", "<unk>"]
 
 
-def trained(tokenizer, texts, **options):
+def commonest(tokenizer, texts, count):
+    """The characters to keep. The trainer's own choice among equals changes from run to run."""
+    normalized = [tokenizer.normalizer.normalize_str(text) if tokenizer.normalizer else text for text in texts]
+    pieces = [piece for text in normalized for piece, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text)] \
+        if tokenizer.pre_tokenizer else normalized
+    counts = collections.Counter(sorted("".join(pieces)))
+    return sorted(counts, key=lambda c: (-counts[c], c))[:count]
+
+
+def trained(tokenizer, texts, characters=None, **options):
+    if characters:
+        options |= {"initial_alphabet": commonest(tokenizer, texts, characters), "limit_alphabet": characters}
     trainer = trainers.BpeTrainer(vocab_size=700, show_progress=False, **options)
     tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
@@ -32,7 +44,7 @@ def roberta(texts):
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer = trained(tokenizer, texts, special_tokens=ROBERTA_TOKENS, limit_alphabet=60)
+    tokenizer = trained(tokenizer, texts, special_tokens=ROBERTA_TOKENS, characters=60)
     tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True)])
     tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
     return tokenizer
@@ -46,7 +58,12 @@ def word_ends(texts):
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Digits(individual_digits=True),
          pre_tokenizers.Split("e-", "merged_with_next")])
     tokenizer.decoder = decoders.BPEDecoder("</w>")
-    return trained(tokenizer, texts, special_tokens=["<unk>"], end_of_word_suffix="</w>", limit_alphabet=80)
+    # Named as special tokens for the training alone: the trainer numbers what it meets in an order of its own.
+    ends = [c + "</w>" for c in commonest(tokenizer, texts, 80)]
+    spec = json.loads(trained(tokenizer, texts, special_tokens=["<unk>", *ends], end_of_word_suffix="</w>",
+                              characters=80).to_str())
+    spec["added_tokens"] = spec["added_tokens"][:1]
+    return Tokenizer.from_str(json.dumps(spec))
 
 
 def byte_fallback(texts):
@@ -55,7 +72,7 @@ def byte_fallback(texts):
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     tokenizer = trained(tokenizer, [" ".join(text.split()[:3]) for text in texts],
-                        special_tokens=["<unk>", "<s>", "</s>"], limit_alphabet=50)
+                        special_tokens=["<unk>", "<s>", "</s>"], characters=50)
     spec = json.loads(tokenizer.to_str())
     for token in bytes_:
         spec["model"]["vocab"].setdefault(token, len(spec["model"]["vocab"]))
