@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
-"""Tokenizes the same real texts with Hugging Face `tokenizers` and with remuda, one thread each, and prints the ratio.
+"""Tokenizes the same real texts with Hugging Face `tokenizers` and with remuda, one thread each, decodes the ids, and
+prints the ratios.
 
     pip install tokenizers; cmake --build --preset release --target remuda_text_bench
-    bench/tokenizer.py [--model DIR] [--texts FILE]
+    bench/tokenizer.py [--model DIR]... [--texts FILE]
+
+tests/parity/make_tokenizers.py makes tokenizers of other kinds than the model's, GPT-2's among them.
 
 Without --texts, the texts are the long descriptions of Debian's packages, where apt has them
 (apt-get -o Acquire::Languages=en update), else the paragraphs under /usr/share/doc.
@@ -68,16 +71,19 @@ def run_hugging_face(model, texts, seconds):
     tokenizer = tokenizers.Tokenizer.from_file(str(model / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.no_truncation()
+    encoded = [encoding.ids for encoding in tokenizer.encode_batch_fast(texts)]
     ways = {
         "encode": lambda some: [tokenizer.encode(text) for text in some],
         "encode_batch": tokenizer.encode_batch,
         "encode_batch_fast": tokenizer.encode_batch_fast,
+        "decode": lambda some: [tokenizer.decode(ids) for ids in some],
+        "decode_batch": tokenizer.decode_batch,
     }
     rates = {}
     for name, way in ways.items():
         done, start = 0, time.perf_counter()
         while time.perf_counter() - start < seconds:
-            chunk = texts[done % len(texts):][:256]
+            chunk = (encoded if name.startswith("decode") else texts)[done % len(texts):][:256]
             way(chunk)
             done += len(chunk)
         rates[name] = done / (time.perf_counter() - start)
@@ -93,9 +99,23 @@ def run_remuda(binary, model, texts):
     return {run["name"]: run for run in json.loads(output.stdout)["benchmarks"]}
 
 
+def compare(arguments, model, texts):
+    print(f"\n{model.name}")
+    rates = run_hugging_face(model, texts, arguments.seconds)
+    for name, rate in rates.items():
+        print(f"  tokenizers {tokenizers.__version__} {name:18} {rate:12,.0f} texts/s")
+    runs = run_remuda(arguments.binary, model, texts)
+    for way in ("encode", "decode"):
+        ours = runs[f"{way}_lines"]
+        fastest = max(rate for name, rate in rates.items() if name.startswith(way))
+        print(f"  remuda            {way:18} {ours['items_per_second']:12,.0f} texts/s, "
+              f"{ours['bytes_per_second'] / 1e6:.0f} MB/s; ratio to the fastest {ours['items_per_second'] / fastest:.1f}")
+    print(f"  remuda loads the tokenizer in {runs['load']['real_time']:.1f} ms")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=pathlib.Path, default=MODELS / "all-MiniLM-L6-v2")
+    parser.add_argument("--model", type=pathlib.Path, action="append", help="all-MiniLM-L6-v2; repeatable")
     parser.add_argument("--texts", help="a file with a text a line")
     parser.add_argument("--count", type=int, default=20000, help="texts to use (%(default)s)")
     parser.add_argument("--seconds", type=float, default=3.0, help="for each way to call the peer (%(default)s)")
@@ -105,15 +125,8 @@ def main():
     texts = collect_texts(arguments.texts, arguments.count)
     size = sum(len(text.encode()) for text in texts)
     print(f"{len(texts)} texts, {size / len(texts):.0f} bytes on average; one thread")
-    rates = run_hugging_face(arguments.model, texts, arguments.seconds)
-    for name, rate in rates.items():
-        print(f"tokenizers {tokenizers.__version__} {name:18} {rate:12,.0f} texts/s")
-    runs = run_remuda(arguments.binary, arguments.model, texts)
-    ours = runs["encode_lines"]
-    print(f"remuda                           {ours['items_per_second']:12,.0f} texts/s "
-          f"({ours['bytes_per_second'] / 1e6:.0f} MB/s, {ours['tokens_per_second'] / 1e6:.1f} M tokens/s)")
-    print(f"ratio to the fastest             {ours['items_per_second'] / max(rates.values()):12.1f}")
-    print(f"remuda loads the tokenizer in    {runs['load']['real_time']:12.1f} ms")
+    for model in arguments.model or [MODELS / "all-MiniLM-L6-v2"]:
+        compare(arguments, model, texts)
 
 
 main()

@@ -1,8 +1,11 @@
 // Any bytes as a tokenizer.json: it is refused with an Error, or makes a tokenizer that works.
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <numeric>
 #include <string_view>
+#include <vector>
 
 #include "remuda/error.h"
 #include "text/tokenizer.h"
@@ -20,7 +23,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         std::fprintf(stderr, "id %d has no token\n", id);
         std::abort();
       }
+      tokenizer.decode(encoding.ids, {.skip_special_tokens = true, .clean_up_tokenization_spaces = true});
     }
+    std::vector<int32_t> all(static_cast<size_t>(std::min(tokenizer.vocab_size(), 1000)));
+    std::iota(all.begin(), all.end(), 0);
+    tokenizer.decode(all);
   } catch (const Error& error) {
     if (error.code() == ErrorCode::kInternal) throw;
   }

@@ -109,8 +109,10 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer& norma
   std::vector<AddedTokenMatcher::Pattern> normalized;
   size_t pattern_bytes = 0;
   for (const AddedToken& token : tokens_) {
+    if (token.special) special_.push_back(token.content);
     std::string pattern = token.content;
     if (token.normalized) normalizer.normalize(token.content, pattern);
+    decoded_.push_back(pattern);
     pattern_bytes += pattern.size();
     if (pattern_bytes > kMaxPatternBytes) {
       fail(ErrorCode::kInvalidFile, "{}: expected at most {} bytes of tokens when normalized, found more", source,
@@ -118,6 +120,7 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer& norma
     }
     (token.normalized ? normalized : raw).push_back({std::move(pattern), token});
   }
+  std::sort(special_.begin(), special_.end());
   raw_ = AddedTokenMatcher(std::move(raw), source);
   normalized_ = AddedTokenMatcher(std::move(normalized), source);
 }
@@ -129,18 +132,32 @@ std::optional<int32_t> AddedTokens::find(std::string_view content) const {
   return std::nullopt;
 }
 
-std::optional<std::string_view> AddedTokens::token(int32_t id) const {
+std::optional<size_t> AddedTokens::index_of(int32_t id) const {
   const auto found = std::lower_bound(tokens_.begin(), tokens_.end(), id,
                                       [](const AddedToken& token, int32_t wanted) { return token.id < wanted; });
   if (found == tokens_.end() || found->id != id) return std::nullopt;
-  return found->content;
+  return static_cast<size_t>(found - tokens_.begin());
+}
+
+std::optional<std::string_view> AddedTokens::token(int32_t id) const {
+  const auto index = index_of(id);
+  return index ? std::optional<std::string_view>(tokens_[*index].content) : std::nullopt;
+}
+
+std::optional<std::string_view> AddedTokens::decoded_token(int32_t id) const {
+  const auto index = index_of(id);
+  return index ? std::optional<std::string_view>(decoded_[*index]) : std::nullopt;
+}
+
+bool AddedTokens::is_special(std::string_view content) const {
+  return std::binary_search(special_.begin(), special_.end(), content, std::less<std::string_view>());
 }
 
 int32_t AddedTokens::id_limit() const { return tokens_.empty() ? 0 : tokens_.back().id + 1; }
 
 size_t AddedTokens::bytes() const {
   size_t bytes = 0;
-  for (const AddedToken& token : tokens_) bytes += 2 * (sizeof(AddedToken) + token.content.capacity());
+  for (const AddedToken& token : tokens_) bytes += 3 * (sizeof(AddedToken) + token.content.capacity());
   return bytes;
 }
 
@@ -158,6 +175,7 @@ AddedToken parse_added_token(const JsonValue& json) {
   token.lstrip = json.at("lstrip").as_bool();
   token.rstrip = json.at("rstrip").as_bool();
   token.normalized = json.at("normalized").as_bool();
+  token.special = json.bool_or("special", false);
   return token;
 }
 

@@ -23,6 +23,7 @@ struct AddedToken {
   bool lstrip = false;       // With the white space on its left.
   bool rstrip = false;
   bool normalized = false;  // Sought, in its normalized form, in the normalized text.
+  bool special = false;     // Left out of decoded text when that is asked for.
 };
 
 // One of the added tokens' two sets, ready for search. Immutable.
@@ -82,12 +83,20 @@ class AddedTokens {
   const AddedTokenMatcher& normalized() const { return normalized_; }
   std::optional<int32_t> find(std::string_view content) const;
   std::optional<std::string_view> token(int32_t id) const;
+  // What stands for the token in decoded text: its normalized form, where that is what is sought.
+  std::optional<std::string_view> decoded_token(int32_t id) const;
+  // Whether a special token has this content.
+  bool is_special(std::string_view content) const;
   // One more than the largest id, 0 for none.
   int32_t id_limit() const;
   size_t bytes() const;
 
  private:
-  std::vector<AddedToken> tokens_;  // Sorted by id.
+  std::optional<size_t> index_of(int32_t id) const;
+
+  std::vector<AddedToken> tokens_;    // Sorted by id.
+  std::vector<std::string> decoded_;  // For each of them.
+  std::vector<std::string> special_;  // Sorted.
   AddedTokenMatcher raw_;
   AddedTokenMatcher normalized_;
 };

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "text/normalizer.h"
 #include "text/utf8.h"
 
@@ -22,6 +24,17 @@ BertNormalizer::BertNormalizer(const Options& options) : options_(options), tabl
     }
     ascii_[c] = mapped;
   }
+}
+
+bool BertNormalizer::drops_start(std::string_view text) const {
+  size_t position = 0;
+  const char32_t first = next_code_point(text, position);
+  const uint16_t properties = (*table_)[first];
+  if (options_.clean_text && (properties & kRemovedByClean)) return true;
+  if (!options_.strip_accents) return false;
+  std::u32string parts;
+  append_decomposition(parts, first, properties, /*compatibility=*/false);
+  return std::all_of(parts.begin(), parts.end(), [&](char32_t part) { return table_->has(part, kNonspacingMark); });
 }
 
 // ASCII is neither composed nor reordered, so a run of it is independent of what stands around it.

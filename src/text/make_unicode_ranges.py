@@ -2,9 +2,9 @@
 """Writes unicode_ranges.inc: the Unicode properties that the Hugging Face `tokenizers` library works with.
 
 That library carries tables of several Unicode versions at once: general categories of one (crate
-unicode_categories), normalization of another (unicode-normalization-alignments), case and white space of a third
-(the Rust standard library), \\w of a fourth (crate regex). Token ids can only be the same with the same tables,
-so they are read off the library itself, one code point after the other. Mappings (decompositions, combining
+unicode_categories), normalization of another (unicode-normalization-alignments), case, white space and numbers of a
+third (the Rust standard library), \\w of a fourth (crate regex), \\p{L} and \\p{N} of a fifth (Oniguruma). Token ids can
+only be the same with the same tables, so they are read off the library itself, one code point after the other. Mappings (decompositions, combining
 classes, lower case) come from utf8proc at run time: Unicode never changes those of a character once it is
 assigned, so only *which* characters have one is listed here, and the few lower-case letters that are younger
 than utf8proc's Unicode version.
@@ -29,6 +29,8 @@ lowercase = normalizers.Lowercase()
 space_split = pre_tokenizers.WhitespaceSplit()
 bert_split = pre_tokenizers.BertPreTokenizer()
 word_split = pre_tokenizers.Whitespace()
+gpt2_split = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+digit_split = pre_tokenizers.Digits(individual_digits=True)
 
 HANGUL = range(0xAC00, 0xD7A4)
 LOWEST_CLASS, HIGHEST_CLASS = "\u0334", "\u0345"  # Combining classes 1 and 240.
@@ -62,6 +64,9 @@ PROPERTIES = {
     "kComposite": lambda c: decomposes(c) and ord(c) not in HANGUL and nfc.normalize_str(c) == c,
     "kHasLowercase": lambda c: lowercase.normalize_str(c) != c,
     "kWord": is_word,
+    "kLetter": lambda c: len(gpt2_split.pre_tokenize_str("a" + c)) == 1,
+    "kNumber": lambda c: len(gpt2_split.pre_tokenize_str("1" + c)) == 1,
+    "kNumeric": lambda c: len(digit_split.pre_tokenize_str("a" + c + "a")) == 3,
 }
 
 

@@ -1,7 +1,6 @@
 #include "text/normalizer.h"
 
 #include <algorithm>
-#include <type_traits>
 
 #include "base/fail.h"
 #include "text/components.h"
@@ -28,19 +27,6 @@ void parse_bert(const JsonValue& json, Parsed& steps) {
   steps.emplace_back(BertNormalizer(options));
 }
 
-void parse_replace(const JsonValue& json, Parsed& steps) {
-  const JsonValue pattern = json.at("pattern");
-  if (pattern.find("Regex")) {
-    fail(ErrorCode::kUnsupported,
-         "{}: expected {{\"String\": ...}}, found a regular expression, which remuda does not run", pattern.where());
-  }
-  Replace step{std::string(pattern.at("String").as_string()), std::string(json.at("content").as_string())};
-  if (step.pattern.empty() || step.pattern.size() > kMaxPatternBytes) {
-    pattern.at("String").fail_expected(fmt::format("a string of 1 to {} bytes", kMaxPatternBytes));
-  }
-  steps.emplace_back(std::move(step));
-}
-
 void parse_step(const JsonValue& json, Parsed& steps);
 
 void parse_sequence(const JsonValue& json, Parsed& steps) {
@@ -55,9 +41,11 @@ void parse_step(const JsonValue& json, Parsed& steps) {
       {"NFD", [](const JsonValue&, Parsed& to) { to.emplace_back(UnicodeForm{false, false}); }},
       {"NFKC", [](const JsonValue&, Parsed& to) { to.emplace_back(UnicodeForm{true, true}); }},
       {"NFKD", [](const JsonValue&, Parsed& to) { to.emplace_back(UnicodeForm{true, false}); }},
+      {"Nmt", [](const JsonValue&, Parsed& to) { to.emplace_back(Nmt{}); }},
+      {"Precompiled", [](const JsonValue& value, Parsed& to) { to.emplace_back(parse_precompiled(value)); }},
       {"Prepend", [](const JsonValue& value,
                      Parsed& to) { to.emplace_back(Prepend{std::string(value.at("prepend").as_string())}); }},
-      {"Replace", parse_replace},
+      {"Replace", [](const JsonValue& value, Parsed& to) { to.emplace_back(parse_replace(value)); }},
       {"Sequence", parse_sequence},
       {"Strip",
        [](const JsonValue& value, Parsed& to) {
@@ -100,26 +88,124 @@ void Strip::normalize(std::string_view text, std::string& out) const {
   out.append(text, begin, end - begin);
 }
 
+// The end of the run of `pattern` that starts at `position`.
+size_t Replace::match_end(std::string_view text, size_t position) const {
+  size_t end = position + pattern.size();
+  while (min_run > 0 && text.substr(end).starts_with(pattern)) end += pattern.size();
+  return end;
+}
+
 void Replace::normalize(std::string_view text, std::string& out, size_t max_bytes) const {
+  size_t copied = 0;
   size_t position = 0;
-  for (size_t found; (found = text.find(pattern, position)) != std::string_view::npos;) {
-    out.append(text, position, found - position).append(content);
-    position = found + pattern.size();
-    if (out.size() > max_bytes) return;
+  while ((position = text.find(pattern, position)) != std::string_view::npos) {
+    const size_t end = match_end(text, position);
+    if (end - position >= min_run * pattern.size()) {
+      out.append(text, copied, position - copied).append(content);
+      copied = end;
+      if (out.size() > max_bytes) return;
+    }
+    position = end;
   }
-  out.append(text, position);
+  out.append(text, copied);
+}
+
+namespace {
+
+// Of a regular expression that is one character, which stands for itself, and "+" or "{n,}": the files that
+// transformers makes of SentencePiece models fold spaces so.
+std::optional<Replace> parse_run(std::string_view expression) {
+  constexpr std::string_view kSpecial = "\\^$.|?*+()[]{}";
+  size_t end = 0;
+  if (expression.empty() || kSpecial.find(expression.front()) != std::string_view::npos) return std::nullopt;
+  next_code_point(expression, end);
+  Replace replace;
+  replace.pattern = expression.substr(0, end);
+  const std::string_view quantifier = expression.substr(end);
+  if (quantifier == "+") {
+    replace.min_run = 1;
+  } else if (quantifier.size() == 4 && quantifier.starts_with('{') && quantifier.ends_with(",}") &&
+             quantifier[1] >= '1' && quantifier[1] <= '9') {
+    replace.min_run = static_cast<size_t>(quantifier[1] - '0');
+  } else {
+    return std::nullopt;
+  }
+  return replace;
+}
+
+}  // namespace
+
+Replace parse_replace(const JsonValue& json) {
+  const JsonValue pattern = json.at("pattern");
+  Replace replace;
+  if (const auto expression = pattern.find("Regex")) {
+    const auto run = parse_run(expression->as_string());
+    if (!run) {
+      fail(ErrorCode::kUnsupported,
+           "{}: expected {{\"String\": ...}}, or as a regular expression a character and \"+\" or \"{{2,}}\", found "
+           "\"{}\"",
+           pattern.where(), expression->as_string().substr(0, 60));
+    }
+    replace = *run;
+  } else {
+    replace.pattern = pattern.at("String").as_string();
+    if (replace.pattern.empty() || replace.pattern.size() > kMaxPatternBytes) {
+      pattern.at("String").fail_expected(fmt::format("a string of 1 to {} bytes", kMaxPatternBytes));
+    }
+  }
+  replace.content = json.at("content").as_string();
+  return replace;
+}
+
+namespace {
+
+bool within(char32_t c, char32_t first, char32_t last) { return first <= c && c <= last; }
+
+bool dropped_by_nmt(char32_t c) {
+  return within(c, 0x1, 0x8) || c == 0xB || within(c, 0xE, 0x1F) || c == 0x7F || c == 0x8F || c == 0x9F;
+}
+
+char32_t first_code_point(std::string_view text) {
+  size_t position = 0;
+  return next_code_point(text, position);
+}
+
+}  // namespace
+
+bool StripAccents::drops_start(std::string_view text) const {
+  return UnicodeTable::get().has(first_code_point(text), kMark);
+}
+
+bool Strip::drops_start(std::string_view text) const {
+  return left && UnicodeTable::get().has(first_code_point(text), kWhiteSpace);
+}
+
+bool Replace::drops_start(std::string_view text) const {
+  return content.empty() && text.starts_with(pattern) && match_end(text, 0) >= min_run * pattern.size();
+}
+
+bool Nmt::drops_start(std::string_view text) const { return dropped_by_nmt(first_code_point(text)); }
+
+void Nmt::normalize(std::string_view text, std::string& out) const {
+  for (size_t position = 0; position < text.size();) {
+    const char32_t c = next_code_point(text, position);
+    const bool space = c == 0x9 || c == 0xA || c == 0xC || c == 0xD || c == 0x1680 || within(c, 0x200B, 0x200F) ||
+                       c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xFEFF || c == kReplacementCharacter;
+    if (!dropped_by_nmt(c)) append_utf8(out, space ? U' ' : c);
+  }
 }
 
 void Prepend::normalize(std::string_view text, std::string& out) const {
   if (!text.empty()) out.append(prefix).append(text);
 }
 
-void Normalizer::normalize(std::string_view text, std::string& out) const {
+bool Normalizer::normalize(std::string_view text, std::string& out) const {
   out.clear();
   if (steps_.empty()) {
     out = text;
-    return;
+    return true;
   }
+  bool start_kept = true;
   const size_t max_bytes = kMaxGrowth * text.size() + kMaxExtra;
   std::string previous;
   for (size_t i = 0; i < steps_.size(); ++i) {
@@ -129,7 +215,8 @@ void Normalizer::normalize(std::string_view text, std::string& out) const {
     }
     const std::string_view input = i == 0 ? text : std::string_view(previous);
     const auto apply = [&](const auto& step) {
-      if constexpr (std::is_same_v<decltype(step), const Replace&>) {
+      if constexpr (requires { step.drops_start(input); }) start_kept &= input.empty() || !step.drops_start(input);
+      if constexpr (requires { step.normalize(input, out, max_bytes); }) {
         step.normalize(input, out, max_bytes);
       } else {
         step.normalize(input, out);
@@ -141,6 +228,7 @@ void Normalizer::normalize(std::string_view text, std::string& out) const {
            max_bytes, text.size());
     }
   }
+  return start_kept;
 }
 
 Normalizer parse_normalizer(const std::optional<JsonValue>& json) {

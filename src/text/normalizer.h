@@ -9,11 +9,13 @@
 #include <vector>
 
 #include "base/json.h"
+#include "text/precompiled.h"
 #include "text/unicode.h"
 
 namespace remuda::text {
 
-// Each step appends the normalized form of `text`, which is valid UTF-8, to `out`.
+// Each step appends the normalized form of `text`, which is valid UTF-8, to `out`. One that may drop characters has
+// `drops_start`, whether it does so with the first of a text that is not empty.
 
 // BERT's: https://github.com/google-research/bert, tokenization.py (clean text, spaces around CJK, strip accents
 // after NFD, lower case), with each part as a switch.
@@ -27,6 +29,7 @@ class BertNormalizer {
   };
 
   explicit BertNormalizer(const Options& options);
+  bool drops_start(std::string_view text) const;
   void normalize(std::string_view text, std::string& out) const;
 
  private:
@@ -55,6 +58,7 @@ struct Lowercase {
 
 // Drops marks, without decomposing first.
 struct StripAccents {
+  bool drops_start(std::string_view text) const;
   void normalize(std::string_view text, std::string& out) const;
 };
 
@@ -62,15 +66,32 @@ struct StripAccents {
 struct Strip {
   bool left;
   bool right;
+  bool drops_start(std::string_view text) const;
   void normalize(std::string_view text, std::string& out) const;
 };
 
-// Replaces a string, which is not empty; a pattern that is a regular expression is not supported. It stops once `out`
-// is longer than `max_bytes`, for the caller to refuse.
+// Replaces a string, which is not empty, or runs of it; of regular expressions only those that say as much are
+// supported. It stops once `out` is longer than `max_bytes`, for the caller to refuse.
 struct Replace {
   std::string pattern;
   std::string content;
+  // The least times that `pattern` follows itself in a match, which then is as long as it can be; 0: a match is
+  // `pattern` once.
+  size_t min_run = 0;
+  bool drops_start(std::string_view text) const;
   void normalize(std::string_view text, std::string& out, size_t max_bytes) const;
+
+ private:
+  size_t match_end(std::string_view text, size_t position) const;
+};
+
+// From the fields of a Replace, which is a normalizer and a decoder.
+Replace parse_replace(const JsonValue& json);
+
+// SentencePiece's "nmt": controls disappear, white space and what is invisible become spaces.
+struct Nmt {
+  bool drops_start(std::string_view text) const;
+  void normalize(std::string_view text, std::string& out) const;
 };
 
 // Puts a string before a text that isn't empty.
@@ -79,7 +100,8 @@ struct Prepend {
   void normalize(std::string_view text, std::string& out) const;
 };
 
-using NormalizerStep = std::variant<BertNormalizer, UnicodeForm, Lowercase, StripAccents, Strip, Replace, Prepend>;
+using NormalizerStep =
+    std::variant<BertNormalizer, UnicodeForm, Lowercase, StripAccents, Strip, Replace, Prepend, Nmt, Precompiled>;
 
 // A sequence of steps, perhaps none. Immutable.
 class Normalizer {
@@ -88,9 +110,10 @@ class Normalizer {
   explicit Normalizer(std::vector<NormalizerStep> steps) : steps_(std::move(steps)) {}
 
   bool empty() const { return steps_.empty(); }
-  // Replaces `out`, which must not be what `text` views. Throws Error(kUnsupported) when the result is absurdly
+  // Replaces `out`, which must not be what `text` views. Returns whether it begins with what the text's first character
+  // has become, and not because that is gone with a later one. Throws Error(kUnsupported) when the result is absurdly
   // longer than the text: a few lines of tokenizer.json could ask for more than any memory.
-  void normalize(std::string_view text, std::string& out) const;
+  bool normalize(std::string_view text, std::string& out) const;
 
  private:
   std::vector<NormalizerStep> steps_;

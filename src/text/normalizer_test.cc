@@ -96,13 +96,14 @@ TEST(Normalizer, RefusesToGrowWithoutBound) {
 }
 
 TEST(Normalizer, UnknownKindsAreNamed) {
-  const Failure unknown = failure_of([] { parse(R"({"type": "Precompiled", "precompiled_charsmap": ""})"); });
+  const Failure unknown = failure_of([] { parse(R"({"type": "Odd"})"); });
   EXPECT_EQ(unknown.code, ErrorCode::kUnsupported);
   EXPECT_THAT(unknown.message, HasSubstr("t.json: type: expected one of BertNormalizer, Lowercase, NFC"));
-  EXPECT_THAT(unknown.message, HasSubstr("found \"Precompiled\""));
-  const Failure regex = failure_of([] { parse(R"({"type": "Replace", "pattern": {"Regex": " +"}, "content": " "})"); });
+  EXPECT_THAT(unknown.message, HasSubstr("found \"Odd\""));
+  const Failure regex =
+      failure_of([] { parse(R"({"type": "Replace", "pattern": {"Regex": "a|b"}, "content": " "})"); });
   EXPECT_EQ(regex.code, ErrorCode::kUnsupported);
-  EXPECT_THAT(regex.message, HasSubstr("t.json: pattern: expected {\"String\": ...}"));
+  EXPECT_THAT(regex.message, HasSubstr("t.json: pattern: expected {\"String\": ...}, or"));
   EXPECT_EQ(failure_of([] { parse(R"({"type": "Replace", "pattern": {"String": ""}, "content": " "})"); }).code,
             ErrorCode::kInvalidFile);
   EXPECT_EQ(failure_of([] { parse(R"({"type": "BertNormalizer"})"); }).code, ErrorCode::kInvalidFile);

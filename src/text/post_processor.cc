@@ -28,11 +28,20 @@ int32_t parse_pair(const JsonValue& json, const Parsed& parsed) {
   return parse_id(items[1], parsed);
 }
 
+void set_tokens(const JsonValue& json, SpecialTokens tokens, Parsed& parsed) {
+  // Hugging Face gives each of the special tokens that the first one added a sequence's special tokens of its own.
+  if (parsed.tokens) {
+    fail(ErrorCode::kUnsupported, "{}: expected one post-processor that adds special tokens, found another",
+         json.where());
+  }
+  parsed.tokens = std::move(tokens);
+}
+
 // BertProcessing and RobertaProcessing: <cls> sequence <sep>.
 void parse_cls_sep(const JsonValue& json, Parsed& parsed) {
   const int32_t cls = parse_pair(json.at("cls"), parsed);
   const int32_t sep = parse_pair(json.at("sep"), parsed);
-  parsed.tokens = {{cls}, {sep}};
+  set_tokens(json, {{cls}, {sep}}, parsed);
 }
 
 void parse_template(const JsonValue& json, Parsed& parsed) {
@@ -56,17 +65,13 @@ void parse_template(const JsonValue& json, Parsed& parsed) {
     }
   }
   if (!sequence_seen) single.fail_expected("a Sequence");
-  parsed.tokens = std::move(tokens);
+  set_tokens(json, std::move(tokens), parsed);
 }
 
 void parse_step(const JsonValue& json, Parsed& parsed) {
-  // Hugging Face gives each of the special tokens that the first one added a sequence's special tokens of its own.
-  if (parsed.tokens) {
-    fail(ErrorCode::kUnsupported, "{}: expected one post-processor that adds special tokens, found another",
-         json.where());
-  }
   static const Component<Parsed> kKnown[] = {
       {"BertProcessing", parse_cls_sep},
+      {"ByteLevel", [](const JsonValue&, Parsed&) {}},  // It concerns offsets alone.
       {"RobertaProcessing", parse_cls_sep},
       {"Sequence",
        [](const JsonValue& value, Parsed& to) {

@@ -56,14 +56,15 @@ void Tokenizer::encode(std::string_view text, const EncodeOptions& options, Enco
 
 void Tokenizer::Impl::tokenize(std::string_view text, std::vector<int32_t>& ids) const {
   std::string normalized;
-  std::vector<Span> pieces;
+  Pieces pieces;
+  bool at_start = true;  // Whether `normalized` begins where the text does.
   const auto push_token = [&](int32_t id) { ids.push_back(id); };
   const auto tokenize_normalized = [&](std::string_view part) {
-    pre_tokenizer.split(part, pieces);
-    for (const auto [begin, end] : pieces) model->tokenize(part.substr(begin, end - begin), ids);
+    pre_tokenizer.split(part, at_start && part.data() == normalized.data(), pieces);
+    for (const Span span : pieces.spans) model->tokenize(pieces[span], ids);
   };
   const auto tokenize_raw = [&](std::string_view part) {
-    normalizer.normalize(part, normalized);
+    at_start = normalizer.normalize(part, normalized) && part.data() == text.data();
     added_tokens.normalized().split(normalized, tokenize_normalized, push_token);
   };
   added_tokens.raw().split(text, tokenize_raw, push_token);
@@ -85,8 +86,6 @@ std::optional<int32_t> Tokenizer::token_to_id(std::string_view token) const {
 
 std::optional<int64_t> Tokenizer::model_max_length() const { return impl_->model_max_length; }
 
-size_t Tokenizer::bytes() const {
-  return sizeof(Impl) + impl_->model->vocabulary().bytes() + impl_->added_tokens.bytes();
-}
+size_t Tokenizer::bytes() const { return sizeof(Impl) + impl_->model->bytes() + impl_->added_tokens.bytes(); }
 
 }  // namespace remuda::text

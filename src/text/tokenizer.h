@@ -1,10 +1,11 @@
-// Text to token ids, exactly as the Hugging Face `tokenizers` library does it from the same tokenizer.json.
+// Text to token ids and back, exactly as the Hugging Face `tokenizers` library does it from the same tokenizer.json.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,13 +30,20 @@ struct Encoding {
   int64_t invalid_sequences = 0;
 };
 
+struct DecodeOptions {
+  bool skip_special_tokens = false;
+  // Whether spaces before punctuation and contractions go, as transformers' clean_up_tokenization has it; none: as
+  // tokenizer_config.json says, else not. Like transformers 5, never for a BPE model, whose spaces are the text's own.
+  std::optional<bool> clean_up_tokenization_spaces;
+};
+
 // Immutable after loading: any number of threads may use one at once.
 class Tokenizer {
  public:
   struct Impl;
 
-  // From tokenizer.json or, where there is none, from vocab.txt and tokenizer_config.json. Throws Error: kNotFound,
-  // kInvalidFile, kUnsupported, each naming file and field.
+  // From tokenizer.json or, where there is none, from vocab.json and merges.txt or from vocab.txt; and from
+  // tokenizer_config.json. Throws Error: kNotFound, kInvalidFile, kUnsupported, each naming file and field.
   static Tokenizer load(const std::filesystem::path& model_directory);
   // From the text of a tokenizer.json.
   static Tokenizer from_json(const JsonDocument& document);
@@ -48,6 +56,10 @@ class Tokenizer {
   // The same into an encoding whose memory is used again.
   void encode(std::string_view text, const EncodeOptions& options, Encoding& out) const;
 
+  // The text of some ids, equal to transformers' `decode` (but for what the options say, to that of `tokenizers`). An
+  // id that has no token gives nothing. Throws Error(kUnsupported) when tokenizer.json asks for absurdly long text.
+  std::string decode(std::span<const int32_t> ids, const DecodeOptions& options = {}) const;
+
   // One more than the largest id, added tokens included.
   int32_t vocab_size() const;
   // nullopt for an id that has no token, or a token that is not there.
@@ -59,8 +71,30 @@ class Tokenizer {
   size_t bytes() const;
 
  private:
+  friend class TextStream;
   explicit Tokenizer(std::unique_ptr<const Impl> impl);
   std::unique_ptr<const Impl> impl_;
+};
+
+// Decodes ids as they come: what `add` and at last `finish` return is together what `decode` makes of all ids. Text is
+// given away once no later id can change it, and never a part of a character. Not thread-safe.
+class TextStream {
+ public:
+  // The tokenizer must outlive it.
+  explicit TextStream(const Tokenizer& tokenizer, const DecodeOptions& options = {});
+  TextStream(TextStream&&) noexcept;
+  TextStream& operator=(TextStream&&) noexcept;
+  ~TextStream();
+
+  // The text that is settled now, perhaps none. Throws as `decode` does.
+  std::string add(int32_t id);
+  std::string add(std::span<const int32_t> ids);
+  // The rest. The next id begins another text.
+  std::string finish();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
 }  // namespace remuda::text

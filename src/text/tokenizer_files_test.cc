@@ -69,9 +69,73 @@ TEST_F(TokenizerFiles, VocabTxtIsReadWithItsConfig) {
   EXPECT_EQ(tokenizer.model_max_length(), std::nullopt);
 }
 
+TEST_F(TokenizerFiles, VocabJsonAndMergesGiveTheSameIdsAsTokenizerJson) {
+  const JsonDocument golden = read_golden("byte_level.tokenizer.json");
+  const JsonValue model = golden.root().at("model");
+  std::string vocabulary;
+  for (const auto& [token, id] : model.at("vocab").members()) {
+    std::string escaped;
+    for (const char c : token) escaped += c == '"' || c == '\\' ? std::string("\\") + c : std::string(1, c);
+    vocabulary += fmt::format("{}\"{}\": {}", vocabulary.empty() ? "" : ", ", escaped, id.as_int());
+  }
+  std::string merges = "#version: 0.2\n";
+  for (const JsonValue& merge : model.at("merges").items()) {
+    merges += fmt::format("{} {}\r\n", merge.items()[0].as_string(), merge.items()[1].as_string());
+  }
+  write("vocab.json", "{" + vocabulary + "}");
+  write("merges.txt", merges);
+  write("tokenizer_config.json", R"({"tokenizer_class": "GPT2Tokenizer", "eos_token": "<|end|>",
+                                     "bos_token": "<|end|>", "unk_token": "<|end|>"})");
+  const Tokenizer from_files = Tokenizer::load(directory_);
+  const Tokenizer tokenizer = load_golden_tokenizer("byte_level");
+  EXPECT_EQ(from_files.vocab_size(), tokenizer.vocab_size());
+  const JsonDocument cases = read_golden("cases.json");
+  for (const JsonValue& item : cases.root().at("cases").items()) {
+    const std::string_view text = item.at("text").as_string();
+    const auto ids = tokenizer.encode(text).ids;
+    EXPECT_EQ(from_files.encode(text).ids, ids) << text;
+    EXPECT_EQ(from_files.decode(ids), tokenizer.decode(ids)) << text;
+  }
+}
+
+TEST_F(TokenizerFiles, RobertasSpecialTokensAreFound) {
+  write("vocab.json", R"({"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "a": 4, "Ġ": 5, "Ġa": 6})");
+  write("merges.txt", "Ġ a\n");
+  const Tokenizer plain = Tokenizer::load(directory_);
+  EXPECT_EQ(plain.encode("a a<mask>a").ids, (std::vector<int32_t>{0, 4, 6, 7, 4, 2}));
+  EXPECT_EQ(
+      plain.decode(std::vector<int32_t>{0, 4, 6, 2}, {.skip_special_tokens = true, .clean_up_tokenization_spaces = {}}),
+      "a a");
+  write("tokenizer_config.json", R"({"tokenizer_class": "BartTokenizer", "add_prefix_space": true, "sep_token": "<unk>",
+                                     "mask_token": {"content": "<mask>", "lstrip": true}})");
+  const Tokenizer configured = Tokenizer::load(directory_);
+  EXPECT_EQ(configured.encode("a <mask>").ids, (std::vector<int32_t>{0, 6, 7, 3}));
+  write("tokenizer_config.json", R"({"tokenizer_class": "RobertaTokenizer", "cls_token": ""})");
+  EXPECT_THAT(load_failure().message, HasSubstr("tokenizer_config.json: cls_token: expected a token"));
+  write("tokenizer_config.json", R"({"tokenizer_class": "GPT2Tokenizer"})");
+  EXPECT_EQ(Tokenizer::load(directory_).encode("a").ids, std::vector<int32_t>{4});
+}
+
+TEST_F(TokenizerFiles, BadMergesAreNamedWithTheirLine) {
+  write("vocab.json", R"({"a": 0, "b": 1})");
+  write("merges.txt", "#version: 0.2\na b\n");
+  EXPECT_EQ(load_failure().code, ErrorCode::kInvalidFile);
+  EXPECT_THAT(load_failure().message, HasSubstr("merges.txt: merge 0 (\"a\" and \"b\"): expected the token \"ab\""));
+  write("merges.txt", "#version: 0.2\n\na b c\n");
+  EXPECT_THAT(load_failure().message, HasSubstr("merges.txt: line 3: expected two tokens with a space between them"));
+  write("merges.txt", "ab\n");
+  EXPECT_THAT(load_failure().message, HasSubstr("merges.txt: line 1: expected two tokens"));
+  write("merges.txt", "\xFF b\n");
+  EXPECT_THAT(load_failure().message, HasSubstr("merges.txt: expected UTF-8"));
+  write("merges.txt", "");
+  write("vocab.json", "[]");
+  EXPECT_THAT(load_failure().message, HasSubstr("vocab.json: expected an object"));
+}
+
 TEST_F(TokenizerFiles, WhatIsMissingIsNamed) {
   EXPECT_EQ(load_failure().code, ErrorCode::kNotFound);
-  EXPECT_THAT(load_failure().message, HasSubstr(directory_.string() + ": expected tokenizer.json or vocab.txt"));
+  EXPECT_THAT(load_failure().message,
+              HasSubstr(directory_.string() + ": expected tokenizer.json, vocab.txt, or vocab.json and"));
   write("vocab.txt", "[UNK]\n[CLS]\n[PAD]\n[MASK]\n");
   EXPECT_EQ(load_failure().code, ErrorCode::kInvalidFile);
   EXPECT_THAT(load_failure().message, HasSubstr("vocab.txt: expected a line \"[SEP]\", found none"));
@@ -113,13 +177,23 @@ TEST(TokenizerJson, BadFieldsAreNamed) {
       {R"("version": 1)", kInvalid, "t.json: version: expected a string"},
       {R"("normalizer": {})", kInvalid, "t.json: normalizer: expected a field \"type\""},
       {R"("normalizer": 3)", kInvalid, "t.json: normalizer: expected an object"},
-      {R"("normalizer": {"type": "Nmt"})", kUnsupported, "t.json: normalizer.type: expected one of BertNormalizer"},
-      {R"("pre_tokenizer": {"type": "ByteLevel"})", kUnsupported,
-       "t.json: pre_tokenizer.type: expected one of BertPreTokenizer, Punctuation, Sequence, Whitespace, "
-       "WhitespaceSplit, "
-       "found \"ByteLevel\""},
+      {R"("normalizer": {"type": "Odd"})", kUnsupported, "t.json: normalizer.type: expected one of BertNormalizer"},
+      {R"("pre_tokenizer": {"type": "Odd"})", kUnsupported,
+       "t.json: pre_tokenizer.type: expected one of BertPreTokenizer, ByteLevel, Digits, Metaspace, Punctuation, "
+       "Sequence, Split, Whitespace, WhitespaceSplit, found \"Odd\""},
       {R"("pre_tokenizer": {"type": "Punctuation", "behavior": "Odd"})", kInvalid,
        "pre_tokenizer.behavior: expected Removed"},
+      {R"("pre_tokenizer": {"type": "ByteLevel"})", kInvalid, "pre_tokenizer: expected a field \"add_prefix_space\""},
+      {R"("pre_tokenizer": {"type": "Metaspace", "replacement": "ab"})", kInvalid,
+       "pre_tokenizer.replacement: expected one character"},
+      {R"("pre_tokenizer": {"type": "Metaspace", "replacement": "a", "prepend_scheme": "odd"})", kInvalid,
+       "pre_tokenizer.prepend_scheme: expected always, first or never"},
+      {R"("pre_tokenizer": {"type": "Metaspace", "replacement": "a", "add_prefix_space": false})", kInvalid,
+       "pre_tokenizer.add_prefix_space: expected true"},
+      {R"("pre_tokenizer": {"type": "Split", "pattern": {"Regex": "a|b"}, "behavior": "Isolated", "invert": false})",
+       kUnsupported, "pre_tokenizer.pattern: expected {\"String\": ...} or GPT-2's regular expression"},
+      {R"("pre_tokenizer": {"type": "Split", "pattern": {"String": ""}, "behavior": "Isolated", "invert": false})",
+       kInvalid, "pre_tokenizer.pattern.String: expected a string of 1"},
       {R"("pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Odd"}]})", kUnsupported,
        "t.json: pre_tokenizer.pretokenizers[0].type: expected one of"},
       {R"("post_processor": {"type": "Odd"})", kUnsupported,
@@ -158,8 +232,8 @@ TEST(TokenizerJson, BadModelsAreNamed) {
   constexpr ErrorCode kInvalid = ErrorCode::kInvalidFile;
   const BadField fields[] = {
       {R"("normalizer": null)", kInvalid, "t.json: expected a field \"model\""},
-      {R"("model": {"type": "BPE"})", ErrorCode::kUnsupported,
-       "t.json: model.type: expected one of WordPiece, found \"BPE\""},
+      {R"("model": {"type": "Odd"})", ErrorCode::kUnsupported,
+       "t.json: model.type: expected one of BPE, Unigram, WordPiece, found \"Odd\""},
       {R"("model": {"vocab": {}})", kInvalid, "t.json: model: expected a field \"type\""},
       {R"("model": {"type": "WordPiece"})", kInvalid, "t.json: model: expected a field \"vocab\""},
       {R"("model": {"type": "WordPiece", "vocab": []})", kInvalid, "t.json: model.vocab: expected an object"},
@@ -179,10 +253,46 @@ TEST(TokenizerJson, BadModelsAreNamed) {
   }
 }
 
-TEST(TokenizerJson, ATypeIsNotNeededForAnOldWordPiece) {
-  const auto document =
-      JsonDocument::parse(R"({"model": {"max_input_chars_per_word": 9, "vocab": {"[UNK]": 0, "a": 1}}})", "t.json");
-  EXPECT_EQ(Tokenizer::from_json(document).encode("a").ids, std::vector<int32_t>{1});
+TEST(TokenizerJson, BadBytePairsAndUnigramsAreNamed) {
+  constexpr ErrorCode kInvalid = ErrorCode::kInvalidFile;
+  const BadField fields[] = {
+      {R"("model": {"type": "BPE", "vocab": {}})", kInvalid, "t.json: model: expected a field \"merges\""},
+      {R"("model": {"type": "BPE", "vocab": {}, "merges": {}})", kInvalid, "t.json: model.merges: expected an array"},
+      {R"("model": {"type": "BPE", "vocab": {}, "merges": ["a"]})", kInvalid,
+       "t.json: model.merges[0]: expected two tokens with a space"},
+      {R"("model": {"type": "BPE", "vocab": {}, "merges": [["a"]]})", kInvalid, "model.merges[0]: expected two tokens"},
+      {R"("model": {"type": "BPE", "vocab": {"a": 0}, "merges": ["a a"]})", kInvalid,
+       "t.json: model: merge 0 (\"a\" and \"a\"): expected the token \"aa\" in the vocabulary"},
+      {R"("model": {"type": "BPE", "vocab": {"a": 0}, "merges": [], "dropout": 0.1})", ErrorCode::kUnsupported,
+       "t.json: model.dropout: expected null or 0, found 0.1"},
+      {R"("model": {"type": "BPE", "vocab": {"a": 0}, "merges": [], "unk_token": "u"})", kInvalid,
+       "t.json: model: expected the unknown token \"u\""},
+      {R"("model": {"type": "Unigram", "vocab": {}})", kInvalid, "t.json: model.vocab: expected an array"},
+      {R"("model": {"type": "Unigram", "vocab": [["a"]]})", kInvalid, "model.vocab[0]: expected a token and its score"},
+      {R"("model": {"type": "Unigram", "vocab": [["a", "b"]]})", kInvalid, "model.vocab[0][1]: expected a number"},
+      {R"("model": {"type": "Unigram", "vocab": [["a", NaN]]})", kInvalid, "t.json: expected JSON"},
+      {R"("model": {"type": "Unigram", "vocab": [["a", 0], ["a", 1]]})", kInvalid, "expected each token once"},
+      {R"("model": {"type": "Unigram", "vocab": [["a", 0]], "unk_id": 1})", kInvalid,
+       "t.json: model: unk_id: expected the id of a token, found 1"},
+      {R"("model": {"type": "Unigram", "vocab": [], "unk_id": 0})", kInvalid, "unk_id: expected the id of a token"},
+  };
+  for (const auto& [field, code, message] : fields) {
+    const Failure failure = parse_failure(field);
+    EXPECT_EQ(failure.code, code) << failure.message;
+    EXPECT_THAT(failure.message, HasSubstr(message));
+  }
+}
+
+TEST(TokenizerJson, OldModelsNeedNoType) {
+  const auto ids = [](std::string_view model) {
+    const auto document = JsonDocument::parse(fmt::format(R"({{"model": {}}})", model), "t.json");
+    return Tokenizer::from_json(document).encode("ab").ids;
+  };
+  EXPECT_EQ(ids(R"({"max_input_chars_per_word": 9, "vocab": {"[UNK]": 0, "ab": 1}})"), std::vector<int32_t>{1});
+  EXPECT_EQ(ids(R"({"dropout": null, "unk_token": null, "continuing_subword_prefix": "", "end_of_word_suffix": "",
+                    "fuse_unk": false, "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["#version: 0.2", "a b"]})"),
+            std::vector<int32_t>{2});
+  EXPECT_EQ(ids(R"({"unk_id": 0, "vocab": [["<unk>", 0], ["ab", -1], ["a", -3]]})"), std::vector<int32_t>{1});
 }
 
 TEST(TokenizerJson, AnAddedTokenGetsTheIdThatHuggingFaceGivesIt) {

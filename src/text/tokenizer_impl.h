@@ -3,10 +3,12 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
 #include "text/added_tokens.h"
+#include "text/decoder.h"
 #include "text/model.h"
 #include "text/normalizer.h"
 #include "text/post_processor.h"
@@ -22,10 +24,15 @@ struct Tokenizer::Impl {
   std::unique_ptr<const Model> model;
   AddedTokens added_tokens;
   SpecialTokens special_tokens;
+  std::vector<DecoderStep> decoder = {JoinWithSpaces{}};
+  bool clean_up_tokenization_spaces = false;
   std::optional<int64_t> model_max_length;
 
   // Appends the ids of a text, which is valid UTF-8; no special tokens but those that it has itself.
   void tokenize(std::string_view text, std::vector<int32_t>& ids) const;
+
+  Decoding start_decoding(const DecodeOptions& options) const;
+  Tokens tokens_of(std::span<const int32_t> ids, const DecodeOptions& options) const;
 };
 
 }  // namespace remuda::text

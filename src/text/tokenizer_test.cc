@@ -42,7 +42,8 @@ std::vector<GoldenCase> read_cases() {
 
 std::map<std::string, Tokenizer> load_tokenizers() {
   std::map<std::string, Tokenizer> tokenizers;
-  for (const char* name : {"bare", "bert_cased", "bert_lower_accents", "bert_uncased", "composed", "forms"}) {
+  for (const char* name : {"bare", "bert_cased", "bert_lower_accents", "bert_uncased", "byte_fallback", "byte_level",
+                           "composed", "forms", "nmt", "roberta", "unigram", "word_ends"}) {
     tokenizers.emplace(name, load_golden_tokenizer(name));
   }
   tokenizers.emplace("minilm", Tokenizer::load(minilm_directory()));
@@ -138,19 +139,30 @@ TEST(Tokenizer, TokensAndIdsBelongTogether) {
   EXPECT_EQ(tokenizer.token_to_id("no such token"), std::nullopt);
 }
 
+double encoding_seconds(const Tokenizer& tokenizer, std::string_view unit, size_t bytes) {
+  std::string text;
+  while (text.size() < bytes) text += unit;
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(tokenizer.encode(text).invalid_sequences, 0);
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
 // Times are judged against each other: a quadratic step would make the second sixteen times the first.
 TEST(Tokenizer, ALineOfTenMegabytesTakesLinearTime) {
   const Tokenizer tokenizer = Tokenizer::load(minilm_directory());
-  const auto seconds = [&](std::string_view unit, size_t bytes) {
-    std::string text;
-    while (text.size() < bytes) text += unit;
-    const auto start = std::chrono::steady_clock::now();
-    EXPECT_GE(tokenizer.encode(text).total_tokens, 2);
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  };
   for (const char* unit : {"x", "lorem ipsum ", "[SEP] ", "é", "中", "\u0301", "[[[SEP", "  \u302F\u0334"}) {
-    const double small = seconds(unit, 2'500'000);
-    EXPECT_LT(seconds(unit, 10'000'000), 9 * small + 0.5) << unit;
+    const double small = encoding_seconds(tokenizer, unit, 2'500'000);
+    EXPECT_LT(encoding_seconds(tokenizer, unit, 10'000'000), 9 * small + 0.5) << unit;
+  }
+}
+
+TEST(Tokenizer, LongPiecesTakeNearlyLinearTime) {
+  for (const char* name : {"byte_level", "byte_fallback", "word_ends", "unigram", "nmt"}) {
+    const Tokenizer tokenizer = load_golden_tokenizer(name);
+    for (const char* unit : {"e", "lorem ipsum ", " ", "中", "\u0301", "<s>", "'", "\U0010FFFF"}) {
+      const double small = encoding_seconds(tokenizer, unit, 60'000);
+      EXPECT_LT(encoding_seconds(tokenizer, unit, 240'000), 9 * small + 0.3) << name << ": " << unit;
+    }
   }
 }
 

@@ -41,6 +41,9 @@ const PropertyRanges kProperties[] = {
     {kComposite, kCompositeRanges},
     {kHasLowercase, kHasLowercaseRanges},
     {kWord, kWordRanges},
+    {kLetter, kLetterRanges},
+    {kNumber, kNumberRanges},
+    {kNumeric, kNumericRanges},
 };
 
 constexpr char32_t kCapitalIWithDot = 0x130;

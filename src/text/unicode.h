@@ -23,7 +23,10 @@ enum Property : uint16_t {
   kCompatibilityDecomposes = 1 << 8,
   kComposite = 1 << 9,  // NFC makes it of its decomposition; Hangul syllables aside.
   kHasLowercase = 1 << 10,
-  kWord = 1 << 11,  // \w of a regular expression.
+  kWord = 1 << 11,     // \w of a regular expression.
+  kLetter = 1 << 12,   // \p{L}, as GPT-2's regular expression has it.
+  kNumber = 1 << 13,   // \p{N}, there as well.
+  kNumeric = 1 << 14,  // What the Digits pre-tokenizer splits at: \p{N} of another version of Unicode.
 };
 
 // The properties of all code points. Made at first use, immutable then.

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Writes tokenizer/: what the Hugging Face `tokenizers` library makes of many texts, for the tests of src/text.
 
-    pip install tokenizers==0.23.3; ./make_tokenizer_golden.py --model DIR-OF-all-MiniLM-L6-v2
+    pip install tokenizers==0.23.3 sentencepiece==0.2.3 protobuf; ./make_tokenizer_golden.py --model DIR-OF-all-MiniLM-L6-v2
 
   <name>.tokenizer.json  small tokenizers, each with other components
+  decode.json            ids with their texts, for these and for random decoders
   cases.json             texts with their ids by these and by the model's own tokenizer ("minilm")
   code_points.json       for each normalizer and pre-tokenizer, checksums over all code points
   malformed.json         bytes that are not UTF-8, and the text they are read as
@@ -17,6 +18,8 @@ import zlib
 
 import tokenizers
 from tokenizers import Tokenizer
+
+import subword_tokenizers
 
 OUTPUT = pathlib.Path(__file__).resolve().parent / "tokenizer"
 
@@ -180,9 +183,12 @@ NORMALIZERS = {
     "bert_accents": bert_normalizer(False, False, True, False),
     "bert_lowercase": bert_normalizer(False, False, False, True),
     "nfc": {"type": "NFC"}, "nfd": {"type": "NFD"}, "nfkc": {"type": "NFKC"}, "nfkd": {"type": "NFKD"},
-    "lowercase": {"type": "Lowercase"}, "strip_accents": {"type": "StripAccents"},
+    "lowercase": {"type": "Lowercase"}, "strip_accents": {"type": "StripAccents"}, "nmt": {"type": "Nmt"},
 }
-PRE_TOKENIZERS = {"bert": {"type": "BertPreTokenizer"}, "whitespace": {"type": "Whitespace"},
+PRE_TOKENIZERS = {"bert": {"type": "BertPreTokenizer"}, "digits": {"type": "Digits", "individual_digits": False},
+                  "byte_level": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+                  "metaspace": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
+                  "whitespace": {"type": "Whitespace"},
                   "whitespace_split": {"type": "WhitespaceSplit"}} | {
     f"punctuation_{behavior}": {"type": "Punctuation", "behavior": behavior}
     for behavior in ("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous")}
@@ -193,6 +199,21 @@ def block_text(first):
     """Every code point of a block alone, between letters, and among marks that have to be sorted and composed."""
     points = (chr(c) for c in range(first, first + BLOCK) if not 0xD800 <= c < 0xE000)
     return "".join(f"|{c}|a{c}b|e{c}\u0327\u0301{c}|\u1100{c}\u11a8" for c in points)
+
+
+def make_decode_cases(loaded):
+    """What real texts' ids, parts of them, and random ids decode to."""
+    rng = random.Random(4)
+    cases = []
+    for name, tokenizer in loaded.items():
+        sequences = [tokenizer.encode(text).ids for text in REAL[::3] + NASTY[::2]]
+        sequences += [ids[rng.randrange(len(ids)):] for ids in sequences[:8] if ids]
+        sequences += [[rng.randrange(tokenizer.get_vocab_size() + 3) for _ in range(rng.randint(0, 12))] for _ in range(30)]
+        for number, ids in enumerate(sequences):
+            skip = number % 2 == 1
+            text = tokenizer.decode(ids, skip_special_tokens=skip)
+            cases.append({"tokenizer": name, "ids": ids, "skip_special_tokens": skip, "text": text})
+    return cases
 
 
 def make_code_points():
@@ -252,6 +273,10 @@ def main():
         tokenizer = make_tokenizer(*parts)
         write(f"{name}.tokenizer.json", tokenizer)
         loaded[name] = Tokenizer.from_str(json.dumps(tokenizer))
+    for name, text in subword_tokenizers.make(REAL * 4).items():
+        (OUTPUT / f"{name}.tokenizer.json").write_text(json.dumps(json.loads(text)) + "\n")
+        loaded[name] = Tokenizer.from_str(text)
+    write("decode.json", {"cases": make_decode_cases(loaded)}, "cases")
     loaded["minilm"] = Tokenizer.from_file(str(arguments.model / "tokenizer.json"))
     loaded["minilm"].no_padding()
     write("cases.json", {"cases": make_cases(loaded)}, "cases")

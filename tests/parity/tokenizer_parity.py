@@ -3,6 +3,7 @@
 
     pip install tokenizers; tests/parity/tokenizer_parity.py [--model DIR] [--binary build/release/remuda]
 
+make_tokenizers.py makes more tokenizers to compare on than that of the model.
 The texts: every code point alone, between letters and among combining marks; random strings; and files of real text, a
 line each (--texts, repeatable; by default the documentation of the packages installed here). Exits with 1 and the first
 differences when there are any.
@@ -38,7 +39,7 @@ def every_code_point(step):
         yield from (c, f"a{c}b", f"e{c}\u0327\u0301{c}")
 
 
-SPECIAL = ["[SEP]", "[CLS]", "[MASK]", "[PAD]", "[UNK]", "[sep]", " [MASK] ", "[SEP", "##ing", "embedding", "a" * 99, "a" * 100,
+SPECIAL = ["<s>", "</s>", " <mask> ", "<|endoftext|>", "▁", "Ġ", "I'll 'so''s", "<0x0A>", "   ", "[SEP]", "[CLS]", "[MASK]", "[PAD]", "[UNK]", "[sep]", " [MASK] ", "[SEP", "##ing", "embedding", "a" * 99, "a" * 100,
            "a" * 101, "é" * 100, "e\u0301" * 101, "中" * 7, "한국어", "\0", "\t", "\r\n", "\u00a0", "\u3000", "\u200b", "\ufffd",
            "\u0130", "\u017f", "ΑΣ", "ß", "ﬁ", "\u302e", "\u302f", "\U0001d165", "👨‍👩‍👧", "don't", "...", "$1,000.00"]
 RANGES = [(0x20, 0x7F), (0, 0x100), (0x100, 0x250), (0x300, 0x370), (0x370, 0x600), (0x600, 0x900), (0x900, 0x1100),
@@ -98,6 +99,15 @@ def remuda_ids(binary, model, texts):
         sys.exit(f"{binary} failed with {process.returncode}")
 
 
+def load(model):
+    """As transformers does it where there is no tokenizer.json."""
+    if (model / "tokenizer.json").exists():
+        return tokenizers.Tokenizer.from_file(str(model / "tokenizer.json"))
+    import transformers
+
+    return transformers.AutoTokenizer.from_pretrained(str(model)).backend_tokenizer
+
+
 def compare(name, tokenizer, pairs):
     count = differences = 0
     pairs = iter(pairs)
@@ -123,7 +133,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
 
-    tokenizer = tokenizers.Tokenizer.from_file(str(arguments.model / "tokenizer.json"))
+    tokenizer = load(arguments.model)
     tokenizer.no_padding()
     tokenizer.no_truncation()
     paths = arguments.texts or sorted(glob.glob("/usr/share/doc/*/*"))
