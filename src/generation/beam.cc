@@ -29,6 +29,12 @@ class BeamSearch final : public Search {
   std::span<const int32_t> settled() const override { return settled_; }
 
  private:
+  // A place for a result. Where it is not finished, it is empty or holds what was best of what can't win.
+  struct Place {
+    TokenIds ids;
+    float score = kLosing;
+    bool finished = false;
+  };
   struct Continuation {
     Extension extension;
     float score = 0;        // The sum of log-probabilities.
@@ -38,8 +44,10 @@ class BeamSearch final : public Search {
   void step(MatrixView<const float> logits) override;
   void score_rows(MatrixView<const float> logits);
   void take_best_continuations();
+  bool order_is_arbitrary(std::span<const Candidate> best) const;
   void draw_continuations();
   void add_continuation(int64_t flat_index, float score);
+  void add_candidate(float score);
   void finish_sequences();
   void choose_running();
   bool must_stop();
@@ -54,15 +62,16 @@ class BeamSearch final : public Search {
   LogitsRules rules_;
   RunningSequences running_;
   std::vector<float> running_scores_;
-  std::vector<Hypothesis> finished_;  // At most num_beams, best first.
-  bool improvable_ = true;            // Once false, nothing is added to finished_ any more.
+  std::vector<Place> places_;  // num_beams, best first.
+  bool improvable_ = true;     // Once false, nothing gets a place any more.
   std::vector<int32_t> settled_;
 
   // Of one step.
   std::vector<float> scores_;  // [rows, vocabulary]
   TopCandidates top_;
   std::vector<Continuation> continuations_;
-  TopCandidates next_;
+  std::vector<Candidate> candidates_;
+  std::vector<Place> next_places_;
   std::vector<Extension> extensions_;
 };
 
@@ -73,7 +82,10 @@ BeamSearch::BeamSearch(std::shared_ptr<const GenerationPlan> plan, std::span<con
       rules_(plan, encoder_ids),
       running_(plan->num_beams, plan->max_length, plan->decoder_start_token_id),
       running_scores_(static_cast<size_t>(plan->num_beams), kLosing),
-      settled_{plan->decoder_start_token_id} {
+      places_(static_cast<size_t>(plan->num_beams)),
+      settled_{plan->decoder_start_token_id},
+      next_places_(places_.size()) {
+  for (Place& place : places_) place.ids = {plan->decoder_start_token_id};
   // All beams are the same at first; only the first one's continuations shall be taken.
   running_scores_[0] = 0.0f;
 }
@@ -103,7 +115,7 @@ void BeamSearch::step(MatrixView<const float> logits) {
   if (stop) {
     extensions_.clear();
     running_.extend(extensions_);
-    if (!finished_.empty()) settled_ = finished_.front().ids;
+    settled_ = places_.front().ids;
   }
 }
 
@@ -128,11 +140,38 @@ void BeamSearch::add_continuation(int64_t flat_index, float score) {
 }
 
 void BeamSearch::take_best_continuations() {
-  top_.reset(num_continuations_);
+  const auto num_wanted = static_cast<size_t>(num_continuations_);
+  top_.reset(num_continuations_ + 1);  // One more, to see whether the last one has equals.
   for (int64_t beam = 0; beam < running_.count(); ++beam) {
     top_.scan(row_scores(running_.row_of(beam)), running_scores_[static_cast<size_t>(beam)], beam * plan().vocabulary);
   }
-  for (const Candidate& candidate : top_.best()) add_continuation(candidate.index, candidate.score);
+  const auto best = top_.best();
+  if (order_is_arbitrary(best)) {
+    candidates_.clear();
+    for (int64_t beam = 0; beam < running_.count(); ++beam) {
+      for (const float score : row_scores(running_.row_of(beam))) {
+        candidates_.push_back({.score = score + running_scores_[static_cast<size_t>(beam)],
+                               .index = static_cast<int64_t>(candidates_.size())});
+      }
+    }
+    select_as_torch_topk(candidates_, num_continuations_);
+  } else {
+    candidates_.assign(best.begin(), best.end());
+  }
+  for (size_t i = 0; i < num_wanted; ++i) add_continuation(candidates_[i].index, candidates_[i].score);
+}
+
+// Whether there are equals that are not the same sequence; those at -infinity have no future.
+bool BeamSearch::order_is_arbitrary(std::span<const Candidate> best) const {
+  const int64_t vocabulary = plan().vocabulary;
+  for (size_t i = 1; i < best.size(); ++i) {
+    const Candidate &a = best[i - 1], &b = best[i];
+    if (a.score != b.score || a.score == -INFINITY) continue;
+    const bool same = a.index % vocabulary == b.index % vocabulary &&
+                      running_.row_of(a.index / vocabulary) == running_.row_of(b.index / vocabulary);
+    if (!same) return true;
+  }
+  return false;
 }
 
 // Without replacement, each in proportion to its probability among those left: the greatest of log p + g, where the g
@@ -160,55 +199,71 @@ void BeamSearch::draw_continuations() {
   }
 }
 
-// Of the continuations that are complete, the first num_beams count: the others are only there to go on with.
+// Of the continuations that are complete, the first num_beams compete with those that have a place: the others are only
+// there to go on with.
 void BeamSearch::finish_sequences() {
-  const auto num_beams = static_cast<size_t>(plan().num_beams);
-  const bool full = finished_.size() == num_beams && plan().early_stopping == EarlyStopping::kTrue;
-  if (full || !improvable_) return;
+  const size_t num_beams = places_.size();
+  const bool satisfied =
+      plan().early_stopping == EarlyStopping::kTrue && std::ranges::all_of(places_, &Place::finished);
   const int64_t generated = running_.length() + 1 - kPromptLength;
-  for (size_t i = 0; i < num_beams; ++i) {
-    const Continuation& continuation = continuations_[i];
-    if (!continuation.complete) continue;
-    const float score = penalised(continuation.score, generated);
-    const float worst = finished_.size() == num_beams ? static_cast<float>(finished_.back().score) : kLosing;
-    if (!(score > worst)) continue;
-    Hypothesis hypothesis{.ids = {}, .score = static_cast<double>(score), .complete = true};
-    const auto ids = running_.ids(continuation.extension.parent);
-    hypothesis.ids.reserve(ids.size() + 1);
-    hypothesis.ids.assign(ids.begin(), ids.end());
-    hypothesis.ids.push_back(continuation.extension.token);
-    const auto place = std::upper_bound(finished_.begin(), finished_.end(), hypothesis.score,
-                                        [](double s, const Hypothesis& other) { return s > other.score; });
-    finished_.insert(place, std::move(hypothesis));
-    if (finished_.size() > num_beams) finished_.pop_back();
+  candidates_.clear();
+  for (const Place& place : places_) add_candidate(place.score);
+  for (size_t i = 0; i < continuations_.size(); ++i) {
+    float score = penalised(continuations_[i].score, generated);
+    if (satisfied) score += kLosing;
+    if (!improvable_) score += kLosing;
+    if (!continuations_[i].complete || i >= num_beams) score += kLosing;
+    add_candidate(score);
   }
+  select_as_torch_topk(candidates_, static_cast<int64_t>(num_beams));
+  for (size_t i = 0; i < num_beams; ++i) {
+    const auto chosen = static_cast<size_t>(candidates_[i].index);
+    Place& place = next_places_[i];
+    if (chosen < num_beams) {
+      std::swap(place, places_[chosen]);
+      continue;
+    }
+    const Continuation& continuation = continuations_[chosen - num_beams];
+    const auto ids = running_.ids(continuation.extension.parent);
+    place.ids.assign(ids.begin(), ids.end());
+    place.ids.push_back(continuation.extension.token);
+    place.score = candidates_[i].score;
+    place.finished = continuation.complete && chosen - num_beams < num_beams;
+  }
+  places_.swap(next_places_);
 }
 
 // The best continuations that can go on. Where all are complete, which ends the search, it does not matter which.
 void BeamSearch::choose_running() {
-  next_.reset(plan().num_beams);
-  for (size_t i = 0; i < continuations_.size(); ++i) {
-    const float score = continuations_[i].score + (continuations_[i].complete ? kLosing : 0.0f);
-    next_.add({.score = score, .index = static_cast<int64_t>(i)});
+  candidates_.clear();
+  for (const Continuation& continuation : continuations_) {
+    add_candidate(continuation.score + (continuation.complete ? kLosing : 0.0f));
   }
+  select_as_torch_topk(candidates_, plan().num_beams);
   extensions_.clear();
   running_scores_.clear();
-  for (const Candidate& chosen : next_.best()) {
+  for (const Candidate& chosen : std::span(candidates_).first(places_.size())) {
     extensions_.push_back(continuations_[static_cast<size_t>(chosen.index)].extension);
     running_scores_.push_back(chosen.score);
   }
 }
 
+void BeamSearch::add_candidate(float score) {
+  candidates_.push_back({.score = score, .index = static_cast<int64_t>(candidates_.size())});
+}
+
 // transformers' _check_early_stop_heuristic and _beam_search_has_unfinished_sequences.
 bool BeamSearch::must_stop() {
-  const bool full = static_cast<int64_t>(finished_.size()) == plan().num_beams;
   const bool by_longest = plan().early_stopping == EarlyStopping::kNever && plan().length_penalty > 0;
   const int64_t length = by_longest ? plan().max_length : running_.length();
   const float best_possible = penalised(running_scores_[0], length - kPromptLength);
-  const float worst_finished = full ? static_cast<float>(finished_.back().score) : kLosing;
-  improvable_ = improvable_ && best_possible > worst_finished;
+  const float worst = places_.back().score;
+  improvable_ = improvable_ && std::ranges::any_of(places_, [&](const Place& place) {
+                  return best_possible > (place.finished ? worst : kLosing);
+                });
 
-  const bool satisfied = full && plan().early_stopping == EarlyStopping::kTrue;
+  const bool satisfied =
+      plan().early_stopping == EarlyStopping::kTrue && std::ranges::all_of(places_, &Place::finished);
   const bool stuck = std::ranges::all_of(continuations_, &Continuation::complete);
   return !improvable_ || satisfied || stuck;
 }
@@ -224,7 +279,7 @@ void BeamSearch::settle() {
       common = common.first(static_cast<size_t>(differ - common.begin()));
     }
   };
-  if (!finished_.empty()) meet(finished_.front().ids);
+  if (places_.front().finished) meet(places_.front().ids);
   for (int64_t beam = 0; beam < running_.count(); ++beam) {
     if (running_scores_[static_cast<size_t>(beam)] > -INFINITY) meet(running_.ids(beam));
   }
@@ -232,16 +287,18 @@ void BeamSearch::settle() {
 }
 
 std::vector<Hypothesis> BeamSearch::results() const {
-  std::vector<Hypothesis> results = finished_;
   const auto wanted = static_cast<size_t>(plan().num_return_sequences);
+  std::vector<Hypothesis> results;
+  for (const Place& place : std::span(places_).first(wanted)) {
+    if (!place.finished && !finished()) continue;
+    results.push_back({.ids = place.ids, .score = static_cast<double>(place.score), .complete = place.finished});
+  }
   for (int64_t beam = 0; beam < running_.count() && results.size() < wanted; ++beam) {
     const auto ids = running_.ids(beam);
     const int64_t generated = std::max<int64_t>(1, running_.length() - kPromptLength);
     const float score = penalised(running_scores_[static_cast<size_t>(beam)], generated);
     results.push_back({.ids = {ids.begin(), ids.end()}, .score = static_cast<double>(score), .complete = false});
   }
-  const Hypothesis none{.ids = {plan().decoder_start_token_id}, .score = kLosing, .complete = false};
-  results.resize(wanted, none);
   return results;
 }
 

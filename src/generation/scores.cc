@@ -80,4 +80,16 @@ void TopCandidates::add(Candidate candidate) {
   best_.insert(best_.begin() + place, candidate);
 }
 
+// ATen/native/TopKImpl.h. The order of equals is that of libstdc++'s algorithms, which PyTorch is built with.
+void select_as_torch_topk(std::vector<Candidate>& candidates, int64_t k) {
+  const auto greater = [](const Candidate& a, const Candidate& b) { return a.score > b.score; };
+  const auto begin = candidates.begin();
+  if (k * 64 <= static_cast<int64_t>(candidates.size())) {
+    std::partial_sort(begin, begin + k, candidates.end(), greater);
+  } else {
+    std::nth_element(begin, begin + k - 1, candidates.end(), greater);
+    std::sort(begin, begin + k - 1, greater);
+  }
+}
+
 }  // namespace remuda

@@ -66,4 +66,9 @@ class TopCandidates {
   std::vector<Candidate> best_;
 };
 
+// Moves the k greatest to the front, greatest first, as torch.topk on the CPU does: which of several equals it takes is
+// not documented, but transformers' beam search meets equals (what must not win has the same score as a place that is
+// empty; forced tokens score the same) and its results depend on it. 0 < k <= candidates.size().
+void select_as_torch_topk(std::vector<Candidate>& candidates, int64_t k);
+
 }  // namespace remuda

@@ -55,7 +55,7 @@ class Search {
 
   // num_return_sequences of them, best first (drawn ones in the order of their numbers). Before the search has
   // finished, what there is: complete ones first, then those that are growing. Where the rules leave beam search fewer
-  // continuations than that, the rest is the start token alone with a score of -1e9, as in transformers.
+  // continuations than that, the rest has scores about -1e9 and means nothing, as in transformers.
   virtual std::vector<Hypothesis> results() const = 0;
 
   // The tokens that the first result will begin with, whatever comes: what a stream may show. Start token included. It

@@ -3,7 +3,8 @@
 
     pip install torch==2.13.0 transformers==5.23.0; ./make_generation_golden.py
 
-  cases.json   documents, each with results of `generate` for many option sets; configurations and what is made of them
+  cases.json   documents, each with results of `generate` for many option sets; configurations and what is made of them;
+               numbers with equals among them and what torch.topk makes of them
   logits.bin   for each document the logits that `generate` asked for, as a tree of prefixes. A node is, little endian:
                int32 parent (its number within the document, -1 for the root), int32 token, float32 [vocabulary]
 
@@ -73,13 +74,13 @@ DRAWN_SETS = {
 }
 
 MODELS = [
-    dict(vocab_size=40, d_model=16, layers=2, heads=2, spread=0.9, documents=5, eos=1.0),
-    dict(vocab_size=53, d_model=24, layers=1, heads=3, spread=0.55, documents=4, eos=3.5),
-    dict(vocab_size=280, d_model=32, layers=2, heads=4, spread=0.5, documents=1, eos=2.0),
+    dict(vocab_size=40, d_model=16, layers=2, heads=2, spread=0.9, scale=1.6, documents=7, eos=2.6),
+    dict(vocab_size=53, d_model=24, layers=1, heads=3, spread=0.55, scale=2.2, documents=7, eos=4.4),
+    dict(vocab_size=280, d_model=32, layers=2, heads=4, spread=0.5, scale=2.5, documents=2, eos=4.0),
 ]
 
 
-def make_model(seed, vocab_size, d_model, layers, heads, spread, eos):
+def make_model(seed, vocab_size, d_model, layers, heads, spread, scale, eos):
     torch.manual_seed(seed)
     config = BartConfig(
         vocab_size=vocab_size, d_model=d_model, encoder_layers=layers, decoder_layers=layers,
@@ -87,7 +88,9 @@ def make_model(seed, vocab_size, d_model, layers, heads, spread, eos):
         decoder_ffn_dim=2 * d_model, max_position_embeddings=64, init_std=spread)
     model = BartForConditionalGeneration(config).eval()
     with torch.no_grad():
-        # Positions alone keep a random decoder from repeating itself; the bias makes ends come at all lengths.
+        # Rows of equal length, or a few tokens would win everywhere; the bias makes ends come at all lengths.
+        embedding = model.get_input_embeddings().weight
+        embedding.copy_(scale * embedding / embedding.norm(dim=1, keepdim=True).clamp_min(1e-6))
         model.final_logits_bias[0, 2] = eos
     return model
 
@@ -169,7 +172,7 @@ def make_documents():
                 continue
             for i, ids in enumerate(inputs):
                 cases[i][name] = run(model, [ids], [trees[i]], options)[0]
-        if count > 1:
+        if "beams_never" in cases[0]:
             # Two together must give what each gives alone: `generate` goes on with one when the other has finished.
             together = run(model, inputs[:2], [LogitsTree(vocab_size) for _ in range(2)], OPTION_SETS["beams_never"])
             for i in range(2):
@@ -183,7 +186,7 @@ def make_documents():
 
 def make_configurations():
     """What `from_pretrained` makes of configuration files."""
-    tiny = make_model(1, vocab_size=8, d_model=8, layers=1, heads=1, spread=0.1, eos=0.0)
+    tiny = make_model(1, vocab_size=8, d_model=8, layers=1, heads=1, spread=0.1, scale=1.0, eos=0.0)
     legacy = {"num_beams": 4, "early_stopping": True, "no_repeat_ngram_size": 3, "max_length": 30, "min_length": 5,
               "length_penalty": 2.0, "forced_bos_token_id": 0, "temperature": 0.7, "bad_words_ids": [[3], [4, 5]]}
     found = []
@@ -213,6 +216,17 @@ def make_configurations():
     return found
 
 
+def make_ties():
+    """torch.topk on the CPU among equals: what beam search meets where it marks losers with one and the same score."""
+    generator = torch.Generator().manual_seed(5)
+    ties = []
+    for n, k in [(6, 2), (9, 3), (12, 4), (24, 8), (63, 1), (64, 1), (200, 3), (300, 4), (300, 8), (520, 8), (1000, 15)]:
+        for distinct in (1, 2, 5, n // 2):
+            values = torch.randint(distinct, (n,), generator=generator).float()
+            ties.append({"values": [int(v) for v in values], "top": torch.topk(values, k)[1].tolist()})
+    return ties
+
+
 def main():
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
@@ -228,7 +242,8 @@ def main():
     OUTPUT.mkdir(exist_ok=True)
     (OUTPUT / "logits.bin").write_bytes(logits)
     cases = {"made_with": {"transformers": transformers.__version__, "torch": torch.__version__},
-             "options": options, "documents": documents, "configurations": make_configurations()}
+             "options": options, "documents": documents, "configurations": make_configurations(),
+             "ties": make_ties()}
     (OUTPUT / "cases.json").write_text(json.dumps(cases, separators=(",", ":")) + "\n")
     lengths = sorted(len(r["ids"]) for d in documents for rs in d["results"].values() for r in rs)
     print(f"{len(documents)} documents, {sum(len(d['results']) for d in documents)} cases, "
