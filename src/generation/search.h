@@ -33,6 +33,8 @@ struct Hypothesis {
   double score = 0;
   // It ends by an end token or at max_length. False: it was still growing when it was asked for.
   bool complete = false;
+
+  friend bool operator==(const Hypothesis&, const Hypothesis&) = default;
 };
 
 // Sequences that are equal need one row between them: the first step has one, and so has the second where the first

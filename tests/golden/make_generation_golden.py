@@ -4,7 +4,7 @@
     pip install torch==2.13.0 transformers==5.23.0; ./make_generation_golden.py
 
   cases.json   documents, each with results of `generate` for many option sets; configurations and what is made of them;
-               numbers with equals among them and what torch.topk makes of them
+               numbers with equals among them and what torch.topk makes of them; what sampling's warpers leave
   logits.bin   for each document the logits that `generate` asked for, as a tree of prefixes. A node is, little endian:
                int32 parent (its number within the document, -1 for the root), int32 token, float32 [vocabulary]
 
@@ -19,7 +19,8 @@ import warnings
 
 import torch
 import transformers
-from transformers import BartConfig, BartForConditionalGeneration, LogitsProcessor, LogitsProcessorList
+from transformers import (BartConfig, BartForConditionalGeneration, LogitsProcessor, LogitsProcessorList,
+                          TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper)
 
 OUTPUT = pathlib.Path(__file__).resolve().parent / "generation"
 
@@ -227,6 +228,31 @@ def make_ties():
     return ties
 
 
+def make_warped():
+    """Rows of scores and what sampling's warpers leave of them: the probabilities of the tokens that remain."""
+    generator = torch.Generator().manual_seed(6)
+    warped = []
+    for temperature, top_k, top_p, keep in [(1.0, 5, 1.0, 1), (0.7, 0, 0.9, 1), (1.5, 0, 0.5, 1), (2.0, 8, 0.8, 1),
+                                            (0.3, 50, 0.95, 1), (1.0, 1, 1.0, 3), (1.0, 0, 0.01, 2), (1.0, 0, 0.0, 1),
+                                            (0.9, 1000, 0.99, 4), (1.2, 3, 0.6, 1)]:
+        for size in (12, 60):
+            scores = (2 * torch.randn(1, size, generator=generator)).round(decimals=3)
+            scores[0, 3] = scores[0, 4] = scores[0].max()  # The best three are equal.
+            scores[0, 7] = -torch.inf
+            warpers = LogitsProcessorList()
+            if temperature != 1.0:
+                warpers.append(TemperatureLogitsWarper(temperature))
+            if top_k > 0:
+                warpers.append(TopKLogitsWarper(top_k, min_tokens_to_keep=keep))
+            if top_p < 1.0:
+                warpers.append(TopPLogitsWarper(top_p, min_tokens_to_keep=keep))
+            left = warpers(None, scores)
+            warped.append({"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_tokens": keep,
+                           "scores": [None if s == -torch.inf else s for s in scores[0].tolist()],
+                           "probabilities": left.softmax(-1)[0].tolist()})
+    return warped
+
+
 def main():
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
@@ -243,7 +269,7 @@ def main():
     (OUTPUT / "logits.bin").write_bytes(logits)
     cases = {"made_with": {"transformers": transformers.__version__, "torch": torch.__version__},
              "options": options, "documents": documents, "configurations": make_configurations(),
-             "ties": make_ties()}
+             "ties": make_ties(), "warped": make_warped()}
     (OUTPUT / "cases.json").write_text(json.dumps(cases, separators=(",", ":")) + "\n")
     lengths = sorted(len(r["ids"]) for d in documents for rs in d["results"].values() for r in rs)
     print(f"{len(documents)} documents, {sum(len(d['results']) for d in documents)} cases, "
