@@ -1,0 +1,20 @@
+# The passes over a row of the vocabulary: one source for each instruction set, compiled with its flags.
+target_sources(${target} PRIVATE src/generation/cpu/vocabulary_row_generic.cc)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  target_sources(${target} PRIVATE src/generation/cpu/vocabulary_row_avx2.cc
+                                   src/generation/cpu/vocabulary_row_avx512.cc)
+  set_source_files_properties(src/generation/cpu/vocabulary_row_avx2.cc PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c")
+  # GCC 12 takes the deliberately undefined operands inside its own AVX-512 header for mistakes (GCC bug 105593).
+  set_source_files_properties(src/generation/cpu/vocabulary_row_avx512.cc PROPERTIES COMPILE_OPTIONS
+    "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mfma;-mf16c;$<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized>;$<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>")
+else()
+  target_sources(${target} PRIVATE src/generation/cpu/vocabulary_row_no_x86.cc)
+endif()
+
+# Sanitizers add symbols of their own, so this is a test of ordinary builds.
+if(REMUDA_BUILD_TESTS AND NOT REMUDA_SANITIZE)
+  add_test(NAME generation/isolation_of_instruction_sets
+           COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM}
+                   "-DOBJECTS=$<JOIN:$<FILTER:$<TARGET_OBJECTS:${target}>,INCLUDE,_avx[0-9a-z_]*\\.cc\\.o$>,$<COMMA>>"
+                   -P "${CMAKE_CURRENT_SOURCE_DIR}/src/kernels/check_isolation.cmake")
+endif()
