@@ -8,8 +8,9 @@ machine does meanwhile hits all of them. A round of an engine measures
   - long texts (descriptions of Debian's packages, cut at 256 tokens), from strings to vectors, in bulk;
   - short texts (their one-line synopses), in bulk;
   - the same short texts one at a time, from string to vector.
-The peers sort texts by length, and each uses the batch size at which it is quickest here. "start" is the time from
-starting the process to its first vector, "memory" the most that the process had resident, "cosine" the smallest to
+The peers sort texts by length, and each uses the batch size at which it is quickest here; in bulk, those that can
+compute a batch on each thread, which is quicker, and one text on all of them. "start" is the time from starting the
+process to its first vector, "memory" the most that the process had resident, "cosine" the smallest to
 sentence-transformers fp32 over all texts. A ratio is the median of the ratios of each round.
 
 The first run installs the peers (scripts/peers_env.sh) and exports the model for them. Without peers,
@@ -28,6 +29,7 @@ import tempfile
 import time
 
 import common
+import contenders
 import npy
 import texts
 
@@ -35,7 +37,6 @@ BENCH = pathlib.Path(__file__).resolve().parent
 REFERENCE = "sentence-transformers-fp32"
 KINDS = ("remuda-fp32", "remuda-bf16", "remuda-int8", REFERENCE, "sentence-transformers-bf16", "onnxruntime-fp32",
          "onnxruntime-int8", "openvino-fp32", "openvino-bf16", "ctranslate2-fp32", "ctranslate2-int8")
-MAX_TOKENS = 256
 
 
 def kind_list(text):
@@ -47,89 +48,6 @@ def kind_list(text):
             raise argparse.ArgumentTypeError(f'expected some of {", ".join(KINDS)}, found "{name}"')
         chosen |= matching
     return [kind for kind in KINDS if kind in chosen]
-
-
-class Remuda:
-    """The program, started anew for each measurement."""
-
-    def __init__(self, precision, arguments, work):
-        self._program = arguments.binary
-        self._flags = ["-m", arguments.model, "--precision", precision, "--threads", arguments.threads]
-        self._work = work
-
-    def start(self):
-        one = self._work / "one.txt"
-        return common.wall_seconds([self._program, "embed", *self._flags, one])
-
-    def tune(self):
-        return {}
-
-    def round(self, seconds):
-        def bench(name):
-            command = [self._program, "bench", "embed", "--json", "--seconds", seconds, "--max-length", MAX_TOKENS]
-            return json.loads(common.run([*command, *self._flags, self._work / name]).stdout)
-
-        long, short = bench("long.txt"), bench("short.txt")
-        return {"docs_per_s": long["docs_per_s"], "tokens_per_s": long["tokens_per_s"],
-                "short_per_s": short["docs_per_s"], "p50_ms": short["single_p50_ms"],
-                "p99_ms": short["single_p99_ms"],
-                "peak_rss_bytes": max(long["peak_rss_bytes"], short["peak_rss_bytes"])}
-
-    def vectors(self, path):
-        common.run([self._program, "embed", *self._flags, "--max-length", MAX_TOKENS, "--output", path,
-                    self._work / "long.txt", self._work / "short.txt"])
-
-    def close(self):
-        pass
-
-
-class Peer:
-    """A worker process that stays, idle while others are measured."""
-
-    def __init__(self, engine, precision, arguments, work, exported):
-        self._command = [str(part) for part in (
-            arguments.python, BENCH / "peers/worker.py", engine, precision, arguments.model, exported,
-            work / "texts.json", "--threads", arguments.threads)]
-        self._log = work / f"{engine}-{precision}.log"
-        self._process = None
-
-    def start(self):
-        begin = time.perf_counter()
-        threads = self._command[-1]
-        # The tokenizer's threads, PyTorch's and CTranslate2's; the other engines are told by the worker.
-        settings = {"RAYON_NUM_THREADS": threads, "OMP_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "true",
-                    "HF_HUB_OFFLINE": "1"}
-        with open(self._log, "w") as log:
-            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-                                             text=True, env=common.environment() | settings)
-        self._answer()
-        return time.perf_counter() - begin
-
-    def _answer(self):
-        line = self._process.stdout.readline()
-        if not line:
-            self._process.wait()
-            raise SystemExit(f"error: {' '.join(self._command)} failed ({self._process.returncode}):\n"
-                             + self._log.read_text()[-2000:])
-        return json.loads(line)
-
-    def _ask(self, **request):
-        print(json.dumps(request), file=self._process.stdin, flush=True)
-        return self._answer()
-
-    def tune(self):
-        return self._ask(do="tune")
-
-    def round(self, seconds):
-        return self._ask(do="round", seconds=seconds)
-
-    def vectors(self, path):
-        self._ask(do="vectors", path=str(path))
-
-    def close(self):
-        if self._process:
-            self._process.kill()
-            self._process.communicate()
 
 
 def export(arguments):
@@ -157,8 +75,8 @@ def write_texts(count, work):
 def make_engine(kind, arguments, work, exported):
     engine, _, precision = kind.rpartition("-")
     if engine == "remuda":
-        return Remuda(precision, arguments, work)
-    return Peer(engine, precision, arguments, work, exported)
+        return contenders.Remuda(precision, arguments, work)
+    return contenders.Peer(engine, precision, arguments, work, exported)
 
 
 def measure(arguments, work, exported):
@@ -245,7 +163,7 @@ def parse_arguments():
     parser.add_argument("--only", type=kind_list, default=list(KINDS), metavar="KIND,...",
                         help=f"some of {', '.join(KINDS)}; \"remuda\" stands for all of remuda's")
     parser.add_argument("--rounds", type=int, default=5, help="(%(default)s)")
-    parser.add_argument("--texts", type=int, default=400, help="long ones, and as many short ones (%(default)s)")
+    parser.add_argument("--texts", type=int, default=300, help="long ones, and as many short ones (%(default)s)")
     parser.add_argument("--seconds", type=float, default=1.0,
                         help="for each kind of texts in a round; one pass over them at least (%(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="of each engine (%(default)s)")
@@ -287,7 +205,7 @@ def main():
 
 def token_count(arguments, work):
     """Tokens of the long texts, as all engines use them."""
-    command = [arguments.binary, "tokenize", "-m", arguments.model, "--max-length", MAX_TOKENS, work / "long.txt"]
+    command = [arguments.binary, "tokenize", "-m", arguments.model, "--max-length", contenders.MAX_TOKENS, work / "long.txt"]
     return sum(len(json.loads(line)["ids"]) for line in common.run(command).stdout.splitlines())
 
 

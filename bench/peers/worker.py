@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """One peer in a process of its own, told by embed.py what to do. It answers each line of JSON by one.
 
-It loads, embeds one text and says so; then "tune" chooses the batch size, "round" measures, "vectors" writes the
-vectors of all texts, and the end of the input ends it.
+It loads, embeds one text and says so; then "tune" chooses the batch size, "bulk" and "single" measure, "vectors" writes
+the vectors of all texts, and the end of the input ends it.
 """
 import argparse
 import json
@@ -70,14 +70,18 @@ class Worker:
         self._batch_size = max(rates, key=rates.get)
         return {"batch_size": self._batch_size}
 
-    def round(self, seconds):
+    def bulk(self, seconds):
         self._encode(self._longs[:TUNING_TEXTS])
         long_rate = texts_a_second(self._encode, self._longs, seconds)
         self._encode(self._shorts[:TUNING_TEXTS])
         short_rate = texts_a_second(self._encode, self._shorts, seconds)
-        times = call_milliseconds(self._encode, self._shorts, seconds / 2)
-        return {"docs_per_s": long_rate, "short_per_s": short_rate, "p50_ms": times[int(0.5 * (len(times) - 1))],
-                "p99_ms": times[int(0.99 * (len(times) - 1))], "peak_rss_bytes": peak_rss_bytes()}
+        return {"docs_per_s": long_rate, "short_per_s": short_rate, "peak_rss_bytes": peak_rss_bytes()}
+
+    def single(self, seconds):
+        self._encode(self._shorts[:TUNING_TEXTS])
+        times = call_milliseconds(self._encode, self._shorts, seconds)
+        return {"p50_ms": times[int(0.5 * (len(times) - 1))], "p99_ms": times[int(0.99 * (len(times) - 1))],
+                "peak_rss_bytes": peak_rss_bytes()}
 
     def vectors(self, path):
         np.save(path, np.ascontiguousarray(self._encode(self._longs + self._shorts), dtype="<f4"))
@@ -91,13 +95,15 @@ def main():
     parser.add_argument("model", type=pathlib.Path)
     parser.add_argument("exported", type=pathlib.Path, help="what export.py wrote")
     parser.add_argument("texts", type=pathlib.Path, help='JSON: {"long": [...], "short": [...]}')
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, required=True, help="of all calls together")
+    parser.add_argument("--calls", type=int, required=True, help="batches computed at the same time")
     arguments = parser.parse_args()
 
     answers = take_over_stdout()
     texts = json.loads(arguments.texts.read_text())
     make = engines.ENGINES[arguments.engine]
-    engine = make(arguments.model, arguments.exported, arguments.precision, arguments.threads)
+    engine = make(arguments.model, arguments.exported, arguments.precision,
+                  engines.Parallelism(arguments.calls, arguments.threads // arguments.calls))
     engine.encode(texts["short"][:1], 1)
     worker = Worker(engine, texts)
     print(json.dumps({"ready": True}), file=answers, flush=True)
