@@ -112,10 +112,12 @@ class Check:
 
 
 def report(checks):
+    """Prints each and how many are met; whether all are."""
     for check in checks:
         print(check)
     missed = sum(not check.met for check in checks)
-    print(f"{len(checks) - missed} of {len(checks)} targets met")
+    if checks:
+        print(f"{len(checks) - missed} of {len(checks)} targets met")
     return missed == 0
 
 

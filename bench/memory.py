@@ -101,16 +101,20 @@ def stream_lines(arguments, checks):
     if stats["texts"] != arguments.lines or written.lines != arguments.lines:
         raise SystemExit(f"error: expected {arguments.lines} lines to be embedded, found {stats['texts']}, and "
                          f"{written.lines} written")
-    tenth = [sample["rss"] for sample in samples if sample["lines"] <= arguments.lines / 10]
-    rest = [sample["rss"] for sample in samples if sample["lines"] > arguments.lines / 10]
+    most = max(sample["rss"] for sample in samples)
+    print(f"{precision:5} {arguments.lines:,} short lines at {stats['texts_per_s']:,.0f} a second: "
+          f"RSS up to {most / MIB:.1f} MiB, at the end {samples[-1]['rss'] / MIB:.1f} MiB")
+    checks.append(growth_check(samples, arguments.lines))
+    return samples
+
+
+def growth_check(samples, lines):
+    tenth = [sample["rss"] for sample in samples if sample["lines"] <= lines / 10]
+    rest = [sample["rss"] for sample in samples if sample["lines"] > lines / 10]
     if not tenth or not rest:
         raise SystemExit("error: too few samples; use more --lines")
-    print(f"{precision:5} {arguments.lines:,} short lines at {stats['texts_per_s']:,.0f} a second: RSS in the first "
-          f"tenth up to {max(tenth) / MIB:.1f} MiB, after it up to {max(rest) / MIB:.1f} MiB, "
-          f"at the end {rest[-1] / MIB:.1f} MiB")
-    checks.append(common.Check("RSS after the first tenth of the lines by that within it", max(rest) / max(tenth),
-                               TARGET_GROWTH, at_most=True, digits=3))
-    return samples
+    return common.Check("RSS after the first tenth of the lines by that within it", max(rest) / max(tenth),
+                        TARGET_GROWTH, at_most=True, digits=3)
 
 
 class Counter(threading.Thread):

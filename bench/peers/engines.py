@@ -59,8 +59,8 @@ class TokenEngine:
                 vectors[i] = mean / np.linalg.norm(mean)
 
         starts = range(0, len(order), batch_size)
-        for _ in map(compute, starts) if len(starts) == 1 else self._calls.map(compute, starts):
-            pass
+        run = map if len(starts) == 1 else self._calls.map  # One batch stays on this thread.
+        list(run(compute, starts))
         return np.stack(vectors)
 
     def token_vectors(self, rows):
