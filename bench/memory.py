@@ -3,9 +3,10 @@
 
     bench/memory.py [--lines 100000]
 
-First the same long texts are embedded with pools of 1, 2 and 4 instances that all compute at the same time; printed
-are the most memory that the process had resident (RSS) and its share of it (PSS). Then --lines short lines are streamed
-through one process, whose RSS is sampled: after the first tenth it must not grow.
+First the same long texts are embedded with pools of 1, 2 and 4 instances that compute at the same time; printed are the
+most memory that the process had resident (RSS) and its share of it (PSS, smaller where other processes have the same
+files mapped). Then --lines short lines are streamed through one process, whose RSS is sampled: after the first tenth it
+must not grow.
 """
 import argparse
 import itertools
@@ -41,7 +42,7 @@ def statistics_of(process):
 
 
 def measure_pool(arguments, precision, pool, file):
-    """The most RSS and PSS while `pool` instances compute."""
+    """The most RSS and PSS while up to `pool` instances compute, and how many did."""
     with start(arguments, precision, pool, file, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         peak = 0
         while process.poll() is None:
@@ -49,10 +50,10 @@ def measure_pool(arguments, precision, pool, file):
                 peak = max(peak, memory["Pss"])
             time.sleep(POOL_SAMPLE_SECONDS)
         stats = statistics_of(process)
-    if stats["pool"]["created"] != pool:
-        raise SystemExit(f"error: expected {pool} instances to compute, the pool made {stats['pool']['created']}; "
-                         "use more --texts")
-    return {"rss": stats["peak_rss_bytes"], "pss": peak}
+    created = stats["pool"]["created"]
+    if created < min(pool, 2):  # A third and a fourth may find that there is one free, with few processors.
+        raise SystemExit(f"error: expected {pool} instances to compute, the pool made {created}; use more --texts")
+    return {"instances": created, "rss": stats["peak_rss_bytes"], "pss": peak}
 
 
 def compare_pools(arguments, checks):
@@ -64,7 +65,7 @@ def compare_pools(arguments, checks):
             figures[precision] = {pool: measure_pool(arguments, precision, pool, file.name) for pool in POOLS}
     for precision, pools in figures.items():
         for pool, memory in pools.items():
-            print(f"{precision:5} {pool} instance{'s' if pool > 1 else ' '} compute: "
+            print(f"{precision:5} pool of {pool}, instances that computed: {memory['instances']}   "
                   f"RSS {memory['rss'] / MIB:7.1f} MiB   PSS {memory['pss'] / MIB:7.1f} MiB")
         for kind in ("rss", "pss"):
             checks.append(common.Check(f"{kind.upper()} of two instances by that of one, {precision}",
@@ -73,8 +74,12 @@ def compare_pools(arguments, checks):
 
 
 def feed(stream, count):
-    """Writes `count` short lines; the pipe makes it wait for the reader."""
-    shorts = [f"{short}\n".encode() for short in texts.long_and_short(min(count, 20000))[1]]
+    """Writes `count` short lines; the pipe makes it wait for the reader. Yields how many lines each part has.
+
+    After a tenth the lines repeat: by then the rows of the mapped word embeddings that they need are resident, so that
+    what grows from there on is memory that was taken and not given back.
+    """
+    shorts = [f"{short}\n".encode() for short in texts.long_and_short(max(1, count // 10))[1]]
     with stream:
         lines = itertools.islice(itertools.cycle(shorts), count)
         while block := b"".join(itertools.islice(lines, 100)):
