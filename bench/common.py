@@ -1,4 +1,4 @@
-"""What the measurements share: the program and the model, texts as files, processes' memory, figures against targets."""
+"""What the measurements share: program and model, texts as files, the memory of processes, figures against targets."""
 import argparse
 import dataclasses
 import json

@@ -22,11 +22,9 @@ import hashlib
 import json
 import math
 import operator
-import os
 import pathlib
 import subprocess
 import tempfile
-import time
 
 import common
 import contenders
@@ -58,9 +56,11 @@ def export(arguments):
     directory = arguments.cache / f"{arguments.model.name}-{digest.hexdigest()[:12]}"
     if not directory.is_dir():
         common.progress(f"Exporting {arguments.model.name} for the peers to {directory}")
-        partial = directory.with_name(f"{directory.name}.{os.getpid()}.tmp")
-        common.run([arguments.python, BENCH / "peers/export.py", arguments.model, partial])
-        partial.rename(directory)
+        arguments.cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=arguments.cache) as partial:
+            made = pathlib.Path(partial) / "model"
+            common.run([arguments.python, BENCH / "peers/export.py", arguments.model, made])
+            made.rename(directory)
     return directory
 
 
@@ -104,7 +104,9 @@ def smallest_cosine(vectors, reference):
     def dot(a, b):
         return math.fsum(map(operator.mul, a, b))
 
-    return min(dot(a, b) / math.sqrt(dot(a, a) * dot(b, b)) for a, b in zip(vectors, reference, strict=True))
+    if len(vectors) != len(reference):
+        raise ValueError(f"expected {len(reference)} vectors, found {len(vectors)}")
+    return min(dot(a, b) / math.sqrt(dot(a, a) * dot(b, b)) for a, b in zip(vectors, reference))
 
 
 def summarize(results, work, tokens_per_doc):
@@ -152,7 +154,8 @@ def target_checks(results):
                      ratio(results, "p50_ms", "remuda-int8", ["onnxruntime-int8"]), 0.6, at_most=True),
         common.Check("p50 of one short text, remuda-fp32 by the best fp32 peer",
                      ratio(results, "p50_ms", "remuda-fp32", fp32_peers, min), 0.6, at_most=True)]
-    candidates += [common.Check(f"smallest cosine, {kind}", results[kind]["min_cosine"], target, at_most=False, digits=5)
+    candidates += [common.Check(f"smallest cosine, {kind}", results[kind]["min_cosine"], target, at_most=False,
+                                digits=5)
                    for kind, target in (("remuda-bf16", 0.9999), ("remuda-int8", 0.995)) if kind in results]
     return [check for check in candidates if check.measured is not None]
 
@@ -205,7 +208,8 @@ def main():
 
 def token_count(arguments, work):
     """Tokens of the long texts, as all engines use them."""
-    command = [arguments.binary, "tokenize", "-m", arguments.model, "--max-length", contenders.MAX_TOKENS, work / "long.txt"]
+    command = [arguments.binary, "tokenize", "-m", arguments.model, "--max-length", contenders.MAX_TOKENS,
+               work / "long.txt"]
     return sum(len(json.loads(line)["ids"]) for line in common.run(command).stdout.splitlines())
 
 

@@ -30,8 +30,8 @@ class Measurements(unittest.TestCase):
         """Runs a script of bench/; what it printed, and the figures that it wrote."""
         with tempfile.TemporaryDirectory() as directory:
             file = pathlib.Path(directory) / "figures.json"
-            done = subprocess.run([sys.executable, "-B", ROOT / "bench" / script, "--json", file, *arguments], text=True,
-                                  capture_output=True, env=ENVIRONMENT, timeout=240)
+            command = [sys.executable, "-B", ROOT / "bench" / script, "--json", file, *arguments]
+            done = subprocess.run(command, text=True, capture_output=True, env=ENVIRONMENT, timeout=240)
             self.assertEqual(done.returncode, code, done.stdout + done.stderr)
             return done, json.loads(file.read_text()) if file.exists() else None
 
@@ -52,7 +52,8 @@ class Measurements(unittest.TestCase):
 
     def test_cold_start(self):
         done, figures = self.measure("cold_start.py", "--runs", "3", "--precisions", "int8,fp32")
-        self.assertEqual({name: len(values) for name, values in figures["milliseconds"].items()}, {"int8": 3, "fp32": 3})
+        runs = {name: len(values) for name, values in figures["milliseconds"].items()}
+        self.assertEqual(runs, {"int8": 3, "fp32": 3})
         for check in figures["checks"]:
             self.assertEqual(check["target"], 80)
             self.assertEqual(check["met"], check["measured"] <= 80)
@@ -119,7 +120,8 @@ class Arithmetic(unittest.TestCase):
             def write(descr):
                 text = header % descr
                 values = array.array("f", range(6)).tobytes()
-                pathlib.Path(file.name).write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + values)
+                start = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little")
+                pathlib.Path(file.name).write_bytes(start + text + values)
 
             write(b"<f4")
             self.assertEqual([list(row) for row in npy.rows(file.name)], [[0, 1, 2], [3, 4, 5]])
