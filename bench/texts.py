@@ -62,6 +62,12 @@ def descriptions(count, seed=1):
     return [pairs[i % len(pairs)] for i in range(count)]
 
 
+def long_and_short(count):
+    """`count` descriptions without their synopses, a paragraph or two each, and the synopses, a few words each."""
+    pairs = descriptions(count)
+    return [long[len(short):].strip() or short for short, long in pairs], [short for short, _ in pairs]
+
+
 def licence_paragraphs():
     """Prose: the paragraphs of the licences that Debian ships."""
     paragraphs = set()
