@@ -1,15 +1,26 @@
 #!/usr/bin/env bash
-# Compares remuda's answers with the reference implementations, live, on the same texts:  parity.sh [--short]
-# Token ids with Hugging Face tokenizers, embeddings with sentence-transformers.
+# Compares remuda's answers with the reference implementations, live:  parity.sh [--short]
+# Tokenizers with Hugging Face's: real vocabularies, trained ones, and random combinations of all components, encoding
+# and decoding. Embeddings with sentence-transformers, on MiniLM and on random models.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/tools.sh
-ids=() components=()
-[ "${1:-}" = --short ] && ids=(--random 20000 --real 10000 --code-point-step 7) components=(--count 100)
-bash scripts/fetch_model.sh
-bash scripts/build.sh release remuda_cli
+texts=() count=500
+if [ "${1:-}" = --short ]; then
+  texts=(--random 10000 --real 5000 --code-point-step 11)
+  count=100
+fi
 bash scripts/peers_env.sh tests/parity/requirements.txt
+bash scripts/fetch_model.sh
+bash scripts/fetch_gpt2_vocabulary.sh
+bash scripts/build.sh release remuda_cli remuda_text_test
 python=.venv-peers/bin/python
-$python tests/parity/tokenizer_parity.py "${ids[@]}"
-$python tests/parity/tokenizer_components_parity.py "${components[@]}"
+$python tests/parity/make_tokenizers.py
+for model in "${REMUDA_MODELS_DIR:-models}/all-MiniLM-L6-v2" build/tokenizers/*/; do
+  $python tests/parity/tokenizer_parity.py --model "$model" "${texts[@]}"
+done
+cases=build/decode_cases.json
+$python tests/parity/tokenizer_components_parity.py --count "$count" --decode "$cases" 2>build/tokenizer_components_parity.log ||
+  { tail -40 build/tokenizer_components_parity.log; fail "a tokenizer differs; see build/tokenizer_components_parity.log"; }
+REMUDA_DECODE_CASES=$cases build/release/remuda_text_test --gtest_filter='Decoding.*'
 $python tests/parity/embedding_parity.py

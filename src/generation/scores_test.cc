@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <random>
+#include <utility>
 
 #include "remuda/error.h"
 
@@ -95,7 +96,7 @@ TEST_P(EveryIsa, TopCandidatesAreThoseOfASort) {
       top.scan(scores, offset, base);
       for (size_t i = 0; i < n; ++i) all.push_back({scores[i] + offset, base + static_cast<int64_t>(i)});
     }
-    std::ranges::stable_sort(all, [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
+    std::ranges::sort(all, {}, [](const Candidate& c) { return std::pair(-c.score, c.index); });
     all.resize(std::min(all.size(), static_cast<size_t>(k)));
     ASSERT_EQ(top.best().size(), all.size());
     for (size_t i = 0; i < all.size(); ++i) {

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <future>
 #include <numeric>
+#include <utility>
 
 #include "base/fail.h"
 
@@ -19,7 +20,7 @@ std::vector<int64_t> by_falling_length(const std::vector<std::vector<int32_t>>& 
   std::vector<int64_t> order(ids.size());
   std::iota(order.begin(), order.end(), int64_t{0});
   std::erase_if(order, [&ids](int64_t i) { return ids[i].empty(); });  // Their vectors stay 0.
-  std::ranges::stable_sort(order, std::ranges::greater{}, [&ids](int64_t i) { return ids[i].size(); });
+  std::ranges::sort(order, {}, [&ids](int64_t i) { return std::pair(-static_cast<int64_t>(ids[i].size()), i); });
   return order;
 }
 
