@@ -38,7 +38,7 @@ void quantize(const float* x, int64_t n, Quantization quantization, Input* out) 
   for (int64_t i = 0; i < n; i += V::kWidth) {
     const int count = n - i < V::kWidth ? static_cast<int>(n - i) : V::kWidth;
     const V value = count == V::kWidth ? V::load(x + i) : V::load(x + i, count);
-    max(V::zero() - most, min(most, round(value * inverse))).store(rounded);
+    max(min(round(value * inverse), most), V::zero() - most).store(rounded);  // min(NaN, most) is most.
     for (int j = 0; j < count; ++j) out[i + j] = static_cast<Input>(static_cast<int32_t>(rounded[j]) + kOffset);
   }
 }
