@@ -78,7 +78,7 @@ class Measurements(unittest.TestCase):
                 with self.subTest(script=script, flag=flag):
                     done, _ = self.measure(script, flag, "/nowhere", codes=(1,))
                     self.assertIn("/nowhere", done.stderr)
-        done, _ = self.measure("embed.py", "--only", "remuda-fp32,tensorflow", code=2)
+        done, _ = self.measure("embed.py", "--only", "remuda-fp32,tensorflow", codes=(2,))
         self.assertIn("tensorflow", done.stderr)
         self.assertIn("openvino-bf16", done.stderr)
 
