@@ -14,9 +14,10 @@ from transformers import GenerationConfig
 
 import data
 import evaluate
-from model import BOS, EOS, PAD
+from model import BOS, EOS, PAD, POSITION_OFFSET
 
 MAX_BYTES = 60_000_000
+POSITIONS = 256  # As many tokens as all-MiniLM-L6-v2 was made for; BERT's other 256 positions were hardly trained.
 
 CARD = """---
 language: en
@@ -60,6 +61,21 @@ def card(outputs, pairs, step):
                        ours=figures([o["given"] for o in outputs]))
 
 
+@torch.no_grad()
+def shorten(model, positions):
+    """Keeps the first `positions` positions of encoder and decoder."""
+    for part in (model.model.encoder, model.model.decoder):
+        table = part.embed_positions
+        table.weight = torch.nn.Parameter(table.weight[:positions + POSITION_OFFSET].clone())
+        table.num_embeddings = positions + POSITION_OFFSET
+    model.config.max_position_embeddings = positions
+
+
+def compact(file):
+    """Rewrites a JSON file without white space."""
+    file.write_text(json.dumps(json.loads(file.read_text()), ensure_ascii=False, separators=(",", ":")))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("build/training"))
@@ -75,10 +91,12 @@ def main():
     outputs = [json.loads(line) for line in outputs_file.read_text().splitlines()]
     args.to.mkdir(parents=True)
     model = evaluate.load(path).to(torch.bfloat16)
+    shorten(model, POSITIONS)
     model.generation_config = GenerationConfig(**evaluate.BEAMS, decoder_start_token_id=BOS, bos_token_id=BOS,
                                                eos_token_id=EOS, pad_token_id=PAD)
     model.save_pretrained(args.to)
     evaluate.tokenizer_from(args.encoder / "tokenizer.json", args.max_source).save_pretrained(args.to)
+    compact(args.to / "tokenizer.json")
     step = torch.load(path, weights_only=True)["step"]
     (args.to / "README.md").write_text(card(outputs, data.read(args.work)["heldout"], step))
     size = sum(file.stat().st_size for file in args.to.iterdir())
