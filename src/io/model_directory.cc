@@ -144,17 +144,6 @@ std::vector<Module> read_modules(const std::filesystem::path& path) {
   fail(ErrorCode::kUnsupported, "{}: expected {}, found {}", module.where, expected, module.kind);
 }
 
-// sentence_bert_config.json, which older models call after their architecture.
-void read_transformer_options(const std::filesystem::path& directory, EmbeddingPipeline& pipeline) {
-  for (const char* name : {"sentence_bert_config.json", "sentence_distilbert_config.json"}) {
-    if (!std::filesystem::exists(directory / name)) continue;
-    const JsonDocument document = JsonDocument::parse_file(directory / name);
-    pipeline.max_seq_length = document.root().int_or("max_seq_length", 0, 1, kMaxLength);
-    pipeline.do_lower_case = document.root().bool_or("do_lower_case", false);
-    return;
-  }
-}
-
 // Without a limit of the model's own it is the tokenizer's, and never more than there are positions.
 void settle_max_seq_length(const ModelDirectory& model, EmbeddingPipeline& pipeline) {
   const auto tokenizer_config = model.transformer / "tokenizer_config.json";
@@ -210,6 +199,16 @@ void read_chain(ModelDirectory& model) {
 
 }  // namespace
 
+TransformerOptions read_transformer_options(const std::filesystem::path& directory) {
+  for (const char* name : {"sentence_bert_config.json", "sentence_distilbert_config.json"}) {
+    if (!std::filesystem::exists(directory / name)) continue;
+    const JsonDocument document = JsonDocument::parse_file(directory / name);
+    const JsonValue root = document.root();
+    return {root.int_or("max_seq_length", 0, 1, kMaxLength), root.bool_or("do_lower_case", false)};
+  }
+  return {};
+}
+
 ModelDirectory read_model_directory(const std::filesystem::path& path) {
   if (!std::filesystem::is_directory(path)) {
     fail(ErrorCode::kNotFound, "{}: expected a model directory, found {}", path.string(),
@@ -225,7 +224,9 @@ ModelDirectory read_model_directory(const std::filesystem::path& path) {
     model.encoder = read_encoder_config(path / "config.json");
     model.pipeline.pooling.modes = {PoolingMode::kMean};
   }
-  read_transformer_options(model.transformer, model.pipeline);
+  const TransformerOptions options = read_transformer_options(model.transformer);
+  model.pipeline.max_seq_length = options.max_seq_length;
+  model.pipeline.do_lower_case = options.do_lower_case;
   settle_max_seq_length(model, model.pipeline);
   read_prompts(model.path, model.pipeline);
   return model;

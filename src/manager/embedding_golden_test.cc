@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "manager/model_tokenizer.h"
 #include "remuda/embedding_model_manager.h"
 
 namespace remuda {
@@ -137,6 +138,19 @@ TEST_P(EmbeddingGolden, Int8IsNear) { expect_cosines(Precision::kInt8, kMinCosin
 
 INSTANTIATE_TEST_SUITE_P(Models, EmbeddingGolden, ::testing::ValuesIn(kModels),
                          [](const auto& tested) { return std::string(tested.param); });
+
+TEST(ModelTokenizerGolden, LettersAreSmallWhereTheEmbeddingsAre) {
+  const std::vector<std::string> texts = {"ALLE Menschen", "alle menschen"};
+  const auto ids = [&](const char* model) {
+    const auto found = ModelTokenizer((kGolden / model).string()).tokenize(texts, std::nullopt);
+    return std::pair(found[0].ids, found[1].ids);
+  };
+  const auto [large, small] = ids("bert_sharded_lower");  // do_lower_case, with the tokenizer of the other.
+  const auto [large_kept, small_kept] = ids("bert_cased_plain");
+  EXPECT_EQ(large, small);
+  EXPECT_EQ(small, small_kept);
+  EXPECT_NE(large_kept, small_kept);
+}
 
 // A model that the generator wrote and no test reads, or one that is gone, is a mistake.
 TEST(EmbeddingGoldenFiles, AreThoseThatTheTestsRead) {

@@ -75,7 +75,8 @@ void check_vocabulary(const EmbeddingModel& model, const io::ModelDirectory& dir
 }
 
 std::shared_ptr<const text::Tokenizer> load_tokenizer(const io::ModelDirectory& directory) {
-  return std::make_shared<const text::Tokenizer>(text::Tokenizer::load(directory.transformer));
+  return std::make_shared<const text::Tokenizer>(
+      text::Tokenizer::load(directory.transformer, {.lower_case = directory.pipeline.do_lower_case}));
 }
 
 }  // namespace
@@ -98,7 +99,8 @@ TokenizedTexts tokenize_texts(const text::Tokenizer& tokenizer, std::span<const 
   result.total_tokens.resize(texts.size());
   if (!prompt.empty()) {
     // All but the closing special token: what stands before the text's own first token.
-    result.prompt_tokens = static_cast<int64_t>(tokenizer.encode(prompt).ids.size()) - 1;
+    // A prompt that is cut leaves the text's closing token alone.
+    result.prompt_tokens = std::ssize(tokenizer.encode(prompt, {.max_length = max_length}).ids) - 1;
   }
   std::atomic<int64_t> invalid = 0;
   pool.parallel_for(static_cast<int64_t>(texts.size()), kTextsPerTask, [&](int64_t begin, int64_t end) {

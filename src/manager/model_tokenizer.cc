@@ -22,6 +22,12 @@ std::filesystem::path tokenizer_directory(const std::filesystem::path& model) {
   return io::read_model_directory(model).transformer;
 }
 
+// That of the embeddings, in lower case where the model wants it.
+text::Tokenizer load_tokenizer(const std::filesystem::path& model) {
+  const std::filesystem::path directory = tokenizer_directory(model);
+  return text::Tokenizer::load(directory, {.lower_case = io::read_transformer_options(directory).do_lower_case});
+}
+
 }  // namespace
 
 struct ModelTokenizer::Impl {
@@ -29,7 +35,7 @@ struct ModelTokenizer::Impl {
 };
 
 ModelTokenizer::ModelTokenizer(const std::string& model_name, int64_t compute_threads)
-    : impl_(new Impl{text::Tokenizer::load(tokenizer_directory(hub::resolve_model(model_name)))}) {
+    : impl_(new Impl{load_tokenizer(hub::resolve_model(model_name))}) {
   if (compute_threads > 0) ComputePool::configure_global(static_cast<int>(compute_threads));
 }
 

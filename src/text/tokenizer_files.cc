@@ -32,12 +32,12 @@ std::optional<int64_t> parse_model_max_length(const JsonValue& config) {
   return value->as_int(1, static_cast<int64_t>(kNoMaxLength));
 }
 
-Tokenizer::Impl parse(const JsonValue& root) {
+Tokenizer::Impl parse(const JsonValue& root, const LoadOptions& options) {
   if (const auto version = root.find("version"); version && version->as_string() != "1.0") {
     fail(ErrorCode::kUnsupported, "{}: expected \"1.0\", found \"{}\"", version->where(), version->as_string());
   }
   Tokenizer::Impl impl;
-  impl.normalizer = parse_normalizer(root.find("normalizer"));
+  impl.normalizer = parse_normalizer(root.find("normalizer"), options.lower_case);
   impl.pre_tokenizer = parse_pre_tokenizer(root.find("pre_tokenizer"));
   impl.model = parse_model(root.at("model"), impl.pre_tokenizer);
   const Vocabulary& vocabulary = impl.model->vocabulary();
@@ -51,11 +51,11 @@ Tokenizer::Impl parse(const JsonValue& root) {
 
 }  // namespace
 
-Tokenizer Tokenizer::from_json(const JsonDocument& document) {
-  return Tokenizer(std::make_unique<const Impl>(parse(document.root())));
+Tokenizer Tokenizer::from_json(const JsonDocument& document, const LoadOptions& options) {
+  return Tokenizer(std::make_unique<const Impl>(parse(document.root(), options)));
 }
 
-Tokenizer Tokenizer::load(const fs::path& model_directory) {
+Tokenizer Tokenizer::load(const fs::path& model_directory, const LoadOptions& options) {
   const auto config_document = parse_config(model_directory);
   const auto config = config_document ? std::optional(config_document->root()) : std::nullopt;
   const fs::path json = model_directory / "tokenizer.json";
@@ -65,11 +65,11 @@ Tokenizer Tokenizer::load(const fs::path& model_directory) {
   Impl impl;
   if (is_there(json)) {
     const JsonDocument document = JsonDocument::parse_file(json, kMaxTokenizerFileBytes);
-    impl = parse(document.root());
+    impl = parse(document.root(), options);
   } else if (is_there(vocabulary) && is_there(merges)) {
-    impl = byte_pairs_from_files(vocabulary, merges, config);
+    impl = byte_pairs_from_files(vocabulary, merges, config, options);
   } else if (is_there(lines)) {
-    impl = bert_from_files(lines, config);
+    impl = bert_from_files(lines, config, options);
   } else {
     fail(ErrorCode::kNotFound, "{}: expected tokenizer.json, vocab.txt, or vocab.json and merges.txt, found none",
          model_directory.string());
