@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/fail.h"
+#include "base/files.h"
 #include "base/json.h"
 
 namespace remuda::io {
@@ -147,7 +148,7 @@ std::vector<Module> read_modules(const std::filesystem::path& path) {
 // Without a limit of the model's own it is the tokenizer's, and never more than there are positions.
 void settle_max_seq_length(const ModelDirectory& model, EmbeddingPipeline& pipeline) {
   const auto tokenizer_config = model.transformer / "tokenizer_config.json";
-  if (pipeline.max_seq_length == 0 && std::filesystem::exists(tokenizer_config)) {
+  if (pipeline.max_seq_length == 0 && file_exists(tokenizer_config)) {
     const JsonDocument document = JsonDocument::parse_file(tokenizer_config);
     // "No limit" is written as 10^30.
     const double length = document.root().double_or("model_max_length", 0.0);
@@ -161,7 +162,7 @@ void settle_max_seq_length(const ModelDirectory& model, EmbeddingPipeline& pipel
 
 void read_prompts(const std::filesystem::path& directory, EmbeddingPipeline& pipeline) {
   const auto path = directory / "config_sentence_transformers.json";
-  if (!std::filesystem::exists(path)) return;
+  if (!file_exists(path)) return;
   const JsonDocument document = JsonDocument::parse_file(path);
   const JsonValue root = document.root();
   if (const auto prompts = root.find("prompts")) {
@@ -201,7 +202,7 @@ void read_chain(ModelDirectory& model) {
 
 TransformerOptions read_transformer_options(const std::filesystem::path& directory) {
   for (const char* name : {"sentence_bert_config.json", "sentence_distilbert_config.json"}) {
-    if (!std::filesystem::exists(directory / name)) continue;
+    if (!file_exists(directory / name)) continue;
     const JsonDocument document = JsonDocument::parse_file(directory / name);
     const JsonValue root = document.root();
     return {root.int_or("max_seq_length", 0, 1, kMaxLength), root.bool_or("do_lower_case", false)};
@@ -210,13 +211,13 @@ TransformerOptions read_transformer_options(const std::filesystem::path& directo
 }
 
 ModelDirectory read_model_directory(const std::filesystem::path& path) {
+  if (!file_exists(path)) fail(ErrorCode::kNotFound, "{}: expected a model directory, found nothing", path.string());
   if (!std::filesystem::is_directory(path)) {
-    fail(ErrorCode::kNotFound, "{}: expected a model directory, found {}", path.string(),
-         std::filesystem::exists(path) ? "a file" : "nothing");
+    fail(ErrorCode::kNotFound, "{}: expected a model directory, found a file", path.string());
   }
   ModelDirectory model;
   model.path = path;
-  if (std::filesystem::exists(path / "modules.json")) {
+  if (file_exists(path / "modules.json")) {
     read_chain(model);
   } else {
     // A plain encoder: sentence-transformers puts mean pooling behind it.

@@ -68,10 +68,19 @@ class BatchRunner {
   std::vector<float> vectors_;
 };
 
-void check_vocabulary(const EmbeddingModel& model, const io::ModelDirectory& directory) {
-  if (model.tokenizer->vocab_size() <= model.encoder.vocab_size()) return;
-  fail(ErrorCode::kInvalidFile, "{}: the tokenizer has {} tokens, but config.json says vocab_size {}",
-       directory.path.string(), model.tokenizer->vocab_size(), model.encoder.vocab_size());
+// That the encoder has a row for each of the tokenizer's ids, and that texts have room beside the special tokens.
+void check_fit(const EmbeddingModel& model, const io::ModelDirectory& directory) {
+  if (model.tokenizer->vocab_size() > model.encoder.vocab_size()) {
+    fail(ErrorCode::kInvalidFile,
+         "{}: vocab_size: expected at least {} for the ids of the tokenizer beside it, found {}",
+         (directory.transformer / "config.json").string(), model.tokenizer->vocab_size(), model.encoder.vocab_size());
+  }
+  const int64_t special = model.tokenizer->encode("").total_tokens;
+  if (directory.pipeline.max_seq_length < special) {
+    fail(ErrorCode::kInvalidFile,
+         "{}: max_seq_length: expected at least {}, the special tokens of every text, found {}",
+         directory.transformer.string(), special, directory.pipeline.max_seq_length);
+  }
 }
 
 std::shared_ptr<const text::Tokenizer> load_tokenizer(const io::ModelDirectory& directory) {
@@ -89,7 +98,7 @@ EmbeddingModel::EmbeddingModel(const io::ModelDirectory& directory, Precision pr
                                std::future<std::shared_ptr<const text::Tokenizer>> loading)
     : encoder(directory, precision, pool) {
   tokenizer = loading.get();
-  check_vocabulary(*this, directory);
+  check_fit(*this, directory);
 }
 
 TokenizedTexts tokenize_texts(const text::Tokenizer& tokenizer, std::span<const std::string> texts,

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "base/files.h"
 #include "device/compute_pool.h"
 #include "hub/resolve.h"
 #include "io/model_directory.h"
@@ -17,7 +18,7 @@ constexpr int64_t kTextsPerTask = 32;
 // first works even for models that remuda cannot compute.
 std::filesystem::path tokenizer_directory(const std::filesystem::path& model) {
   for (const char* name : {"tokenizer.json", "vocab.json", "vocab.txt"}) {
-    if (std::filesystem::exists(model / name)) return model;
+    if (file_exists(model / name)) return model;
   }
   return io::read_model_directory(model).transformer;
 }

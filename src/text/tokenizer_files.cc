@@ -1,7 +1,6 @@
 // A model directory's tokenizer files: tokenizer.json, or those of before it; and tokenizer_config.json.
-#include <system_error>
-
 #include "base/fail.h"
+#include "base/files.h"
 #include "text/tokenizer_impl.h"
 #include "text/vocabulary_files.h"
 
@@ -13,14 +12,9 @@ namespace fs = std::filesystem;
 // Hugging Face writes 10^30 for "none".
 constexpr double kNoMaxLength = 1e9;
 
-bool is_there(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
-
 std::optional<JsonDocument> parse_config(const fs::path& directory) {
   const fs::path path = directory / "tokenizer_config.json";
-  if (!is_there(path)) return std::nullopt;
+  if (!file_exists(path)) return std::nullopt;
   return JsonDocument::parse_file(path, kMaxTokenizerFileBytes);
 }
 
@@ -63,12 +57,12 @@ Tokenizer Tokenizer::load(const fs::path& model_directory, const LoadOptions& op
   const fs::path vocabulary = model_directory / "vocab.json";
   const fs::path merges = model_directory / "merges.txt";
   Impl impl;
-  if (is_there(json)) {
+  if (file_exists(json)) {
     const JsonDocument document = JsonDocument::parse_file(json, kMaxTokenizerFileBytes);
     impl = parse(document.root(), options);
-  } else if (is_there(vocabulary) && is_there(merges)) {
+  } else if (file_exists(vocabulary) && file_exists(merges)) {
     impl = byte_pairs_from_files(vocabulary, merges, config, options);
-  } else if (is_there(lines)) {
+  } else if (file_exists(lines)) {
     impl = bert_from_files(lines, config, options);
   } else {
     fail(ErrorCode::kNotFound, "{}: expected tokenizer.json, vocab.txt, or vocab.json and merges.txt, found none",
