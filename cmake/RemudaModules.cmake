@@ -8,6 +8,9 @@
 if(REMUDA_SANITIZE)
   add_compile_options(-fsanitize=${REMUDA_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${REMUDA_SANITIZE})
+  if(REMUDA_SANITIZE MATCHES "thread")
+    add_compile_definitions(REMUDA_THREAD_SANITIZER)
+  endif()
 endif()
 
 function(remuda_target_defaults target)

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <random>
 #include <set>
 
 #include "generation/random.h"
@@ -182,8 +183,9 @@ RC_GTEST_PROP(Search, DoesNotDependOnOthers, (const std::vector<uint64_t>& docum
     alone.push_back(Driver(plan, document).finish());
   }
   const auto running = [](const auto& driver) { return !driver->search().finished(); };
+  std::mt19937 random(*rc::gen::arbitrary<uint32_t>());
   while (std::ranges::any_of(together, running)) {
-    const auto i = *rc::gen::inRange<size_t>(0, together.size());
+    const size_t i = random() % together.size();
     if (running(together[i])) together[i]->step();
   }
   for (size_t i = 0; i < together.size(); ++i) RC_ASSERT(together[i]->search().results() == alone[i]);

@@ -38,7 +38,7 @@ struct Batch {
     std::normal_distribution<float> normal(0.0f, spread);
     qkv.resize(static_cast<size_t>(tokens() * stride + 1));
     for (float& x : qkv) x = normal(random);
-    out.assign(static_cast<size_t>(tokens() * (cols + 3)), kGuard);
+    out.assign(static_cast<size_t>(tokens() * (cols + 3) + 1), kGuard);
   }
 
   int64_t tokens() const { return offsets.back(); }

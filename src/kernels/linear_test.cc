@@ -105,24 +105,28 @@ class Reference {
       if (isa >= Isa::kAvx512Bf16) round_to_bf16(x_);  // The only one that multiplies bf16 by bf16.
     }
     if (precision == Precision::kInt8) {
-      x_steps_ = quantize(x_);
-      weight_steps_ = quantize(weights_);
+      x_steps_ = quantize(x_, true);
+      weight_steps_ = quantize(weights_, false);
     }
   }
 
   Bounded operator()(int64_t row, int64_t output) const {
     const float* x = x_.data() + row * in_;
     const float* w = weights_.data() + output * in_;
-    double sum = 0, magnitude = 0;
+    double sum = 0, magnitude = 0, weight_sum = 0;
     for (int64_t k = 0; k < in_; ++k) {
       const double product = static_cast<double>(x[k]) * static_cast<double>(w[k]);
       sum += product;
       magnitude += std::abs(product);
+      weight_sum += static_cast<double>(w[k]);
     }
     if (precision_ == Precision::kInt8) {
-      // The sum is a whole number and exact; its conversion and two multiplications round.
-      const double value = sum * static_cast<double>(x_steps_[row]) * static_cast<double>(weight_steps_[output]);
-      return {value, 3.01 * kUnit * std::abs(value)};
+      // Both sums are whole numbers and exact; their conversions, the multiplications and the last addition round.
+      const auto [x_step, center] = x_steps_[row];
+      const double step = static_cast<double>(weight_steps_[output].size);
+      const double value = sum * static_cast<double>(x_step) * step;
+      const double shift = static_cast<double>(center) * weight_sum * step;
+      return {value + shift, 4.01 * kUnit * (std::abs(value) + std::abs(shift))};
     }
     // A chain of additions (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1); what is smaller
     // than a normal float may be taken for 0.
@@ -134,22 +138,32 @@ class Reference {
     for (float& value : values) value = bf16_to_float(float_to_bf16(value));
   }
 
-  // Makes each row whole numbers from -127 to 127; returns what a step stands for.
-  std::vector<float> quantize(std::vector<float>& values) const {
-    std::vector<float> steps;
+  struct Step {
+    float size;
+    float center;  // What 0 stands for.
+  };
+
+  // Makes each row whole numbers from -127 to 127, around zero or around the middle of its range.
+  std::vector<Step> quantize(std::vector<float>& values, bool around_middle) const {
+    std::vector<Step> steps;
     for (auto row = values.begin(); row != values.end(); row += in_) {
-      float most = 0;
-      for (int64_t k = 0; k < in_; ++k) most = std::max(most, std::abs(row[k]));
-      const float inverse = most > 0 ? 127.0f / most : 0.0f;
-      for (int64_t k = 0; k < in_; ++k) row[k] = std::clamp(std::nearbyint(row[k] * inverse), -127.0f, 127.0f);
-      steps.push_back(most / 127.0f);
+      const float low = std::min(0.0f, *std::min_element(row, row + in_));
+      const float high = std::max(0.0f, *std::max_element(row, row + in_));
+      const float center = around_middle ? 0.5f * high + 0.5f * low : 0.0f;
+      const float reach = around_middle ? 0.5f * high - 0.5f * low : std::max(high, -low);
+      const float inverse = reach > 0 ? 127.0f / reach : 0.0f;
+      for (int64_t k = 0; k < in_; ++k) {
+        row[k] = std::clamp(std::nearbyint((row[k] - center) * inverse), -127.0f, 127.0f);
+      }
+      steps.push_back({reach / 127.0f, center});
     }
     return steps;
   }
 
   Precision precision_;
   int64_t in_;
-  std::vector<float> x_, weights_, x_steps_, weight_steps_;
+  std::vector<float> x_, weights_;
+  std::vector<Step> x_steps_, weight_steps_;
 };
 
 // What the activation is, and what simd_math.h promises of its error.
@@ -431,17 +445,18 @@ TEST(Linear, Int8IsWithinItsQuantizationOfTheExactProduct) {
     linear(x.view(), PackedWeights({weights.view()}, Precision::kInt8, alone, isa), {}, {y.data(), kRows, kOut}, alone);
     for (int64_t r = 0; r < kRows; ++r) {
       for (int64_t o = 0; o < kOut; ++o) {
-        double exact = 0, x_sum = 0, w_sum = 0, x_most = 0, w_most = 0;
+        double exact = 0, x_sum = 0, w_sum = 0, x_low = 0, x_high = 0, w_most = 0;
         for (int64_t k = 0; k < kIn; ++k) {
           const double a = x.view().row(r)[k], b = weights.view().at(o * kIn + k);
           exact += a * b;
           x_sum += std::abs(a);
           w_sum += std::abs(b);
-          x_most = std::max(x_most, std::abs(a));
+          x_low = std::min(x_low, a);
+          x_high = std::max(x_high, a);
           w_most = std::max(w_most, std::abs(b));
         }
         // Half a step, and a little for the rounding of values of up to 127 steps on their way there.
-        const double half_x = 0.5001 * x_most / 127, half_w = 0.5001 * w_most / 127;
+        const double half_x = 0.5001 * (x_high - x_low) / 2 / 127, half_w = 0.5001 * w_most / 127;
         const double bound = x_sum * half_w + w_sum * half_x + static_cast<double>(kIn) * half_x * half_w;
         ASSERT_NEAR(y[r * kOut + o], exact, bound) << "row " << r << ", output " << o;
       }

@@ -37,7 +37,7 @@ using __mmask16 = simde__mmask16;
 inline __m512 _mm512_maskz_loadu_ps(__mmask16 mask, const float* from) {
   float lanes[16] = {};
   for (int i = 0; i < 16; ++i) {
-    if ((mask >> i & 1) != 0) __builtin_memcpy(&lanes[i], from + i, sizeof(float));
+    if ((mask >> i & 1) != 0) __builtin_memcpy(&lanes[i], static_cast<const void*>(from + i), sizeof(float));
   }
   return _mm512_loadu_ps(lanes);
 }

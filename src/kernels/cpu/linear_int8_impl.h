@@ -1,5 +1,7 @@
-// int8 products: weights quantized per output, inputs per row, both symmetrically to [-127, 127]; sums are exact in
-// int32. All instruction sets quantize alike, so their results differ by the rounding of the last product only.
+// int8 products. Weights are quantized per output, symmetrically to [-127, 127]. Inputs are quantized per row around
+// the middle of their range, c: x = c + scale q, so that a row of GELU's outputs, nearly all of one sign, uses all of
+// the steps. A product is then row_scale weight_scale (sum of q w) + c weight_scale (sum of w), whose sums are exact in
+// int32. All instruction sets quantize alike, so their results differ by the rounding of the last products only.
 #pragma once
 
 #include "kernels/cpu/linear_impl.h"
@@ -12,33 +14,43 @@ constexpr float kMaxQuantized = 127.0f;
 struct Quantization {
   float scale;    // What a step of 1 stands for; a NaN where x has a NaN or an infinity.
   float inverse;  // 0 for a row of zeros.
+  float center;   // What 0 stands for.
 };
 
+enum class Center { kZero, kMiddle };
+
+// The range has 0 in it, always: it is what the last vector of a row is filled up with.
 template <typename V>
-Quantization quantization_of(const float* x, int64_t n) {
-  V largest = V::zero();
+Quantization quantization_of(const float* x, int64_t n, Center center) {
+  V least = V::zero();
+  V most = V::zero();
   V not_finite = V::zero();  // x * 0 is 0 for every number, and a NaN for the rest.
   const auto look = [&](V value) {
-    largest = max(abs(value), largest);
+    least = min(value, least);
+    most = max(value, most);
     not_finite = fma(value, V::zero(), not_finite);
   };
   int64_t i = 0;
   for (; i + V::kWidth <= n; i += V::kWidth) look(V::load(x + i));
   if (i < n) look(V::load(x + i, static_cast<int>(n - i)));
-  const float most = largest.max_element();
-  return {most / kMaxQuantized + not_finite.sum(), most > 0.0f ? kMaxQuantized / most : 0.0f};
+  const float high = most.max_element();
+  const float low = (V::zero() - least).max_element();  // Below 0, by this much.
+  const float middle = center == Center::kMiddle ? 0.5f * high - 0.5f * low : 0.0f;
+  const float reach = center == Center::kMiddle ? 0.5f * high + 0.5f * low : (high > low ? high : low);
+  return {reach / kMaxQuantized + not_finite.sum(), reach > 0.0f ? kMaxQuantized / reach : 0.0f, middle};
 }
 
 // Writes n quantized values plus kOffset, as Input; what is not finite becomes some value.
 template <typename V, typename Input, int kOffset>
 void quantize(const float* x, int64_t n, Quantization quantization, Input* out) {
   const V inverse = V::set(quantization.inverse);
+  const V center = V::set(quantization.center);
   const V most = V::set(kMaxQuantized);
   float rounded[V::kWidth];
   for (int64_t i = 0; i < n; i += V::kWidth) {
     const int count = n - i < V::kWidth ? static_cast<int>(n - i) : V::kWidth;
-    const V value = count == V::kWidth ? V::load(x + i) : V::load(x + i, count);
-    max(V::zero() - most, min(most, round(value * inverse))).store(rounded);
+    const V value = (count == V::kWidth ? V::load(x + i) : V::load(x + i, count)) - center;
+    max(min(round(value * inverse), most), V::zero() - most).store(rounded);  // min(NaN, most) is most.
     for (int j = 0; j < count; ++j) out[i + j] = static_cast<Input>(static_cast<int32_t>(rounded[j]) + kOffset);
   }
 }
@@ -52,20 +64,27 @@ struct Int8Group : I {
   using Input = typename I::Input;
   static constexpr int64_t kOutputs = kPanelOutputs<V>;
 
-  // Behind a panel's weights: a scale for each output, and what the sums begin with.
+  // Behind a panel's weights, for each output: its scale, the sum of its weights, and what the sums begin with.
   struct PanelTail {
     float scales[kOutputs];
+    float weight_sums[kOutputs];
     int32_t first_sums[kOutputs];
+  };
+  // Behind a row's inputs.
+  struct RowTail {
+    float scale;
+    float center;
   };
 
   static typename I::Sums first_sums(const std::byte* tail, int column) {
     return I::load_sums(reinterpret_cast<const PanelTail*>(tail)->first_sums + column * V::kWidth);
   }
   static V scale(V sums, const std::byte* row_tail, const std::byte* panel_tail, int column) {
-    float row_scale;
-    __builtin_memcpy(&row_scale, row_tail, sizeof(row_scale));
-    return sums *
-           (V::set(row_scale) * V::load(reinterpret_cast<const PanelTail*>(panel_tail)->scales + column * V::kWidth));
+    RowTail row;
+    __builtin_memcpy(&row, row_tail, sizeof(row));
+    const auto* panel = reinterpret_cast<const PanelTail*>(panel_tail);
+    return fma(V::set(row.center), V::load(panel->weight_sums + column * V::kWidth),
+               sums * (V::set(row.scale) * V::load(panel->scales + column * V::kWidth)));
   }
 
   using Product = GroupedProduct<Int8Group>;
@@ -81,7 +100,7 @@ struct Int8Group : I {
     __builtin_memset(panel, 0, static_cast<size_t>(panel_bytes(in_features)));
     for (int64_t n = 0; n < kOutputs; ++n) {
       float* row = rows + n * in_features;
-      const Quantization quantization = quantization_of<V>(row, in_features);
+      const Quantization quantization = quantization_of<V>(row, in_features, Center::kZero);
       // In place: int8 values are smaller than the floats that they come from.
       auto* quantized = reinterpret_cast<int8_t*>(row);
       quantize<V, int8_t, 0>(row, in_features, quantization, quantized);
@@ -91,6 +110,7 @@ struct Int8Group : I {
         sum += quantized[k];
       }
       tail->scales[n] = quantization.scale;
+      tail->weight_sums[n] = quantization.scale * static_cast<float>(sum);
       tail->first_sums[n] = -I::kInputOffset * sum;
     }
   }
@@ -99,19 +119,20 @@ struct Int8Group : I {
     return Product::groups(in_features) * I::kGroup * static_cast<int64_t>(sizeof(Input));
   }
   static int64_t prepared_row_bytes(int64_t in_features) {
-    return align_panel(padded_bytes(in_features) + static_cast<int64_t>(sizeof(float)));
+    return align_panel(padded_bytes(in_features) + static_cast<int64_t>(sizeof(RowTail)));
   }
 
-  // A row's quantized inputs, padded to whole groups, and its scale.
+  // A row's quantized inputs, padded to whole groups, and its tail.
   static void prepare_rows(const PreparedRows& rows) {
     for (int64_t r = 0; r < rows.rows; ++r) {
       const float* x = rows.x + r * rows.x_stride;
       auto* out = reinterpret_cast<Input*>(rows.out + r * rows.out_stride_bytes);
-      const Quantization quantization = quantization_of<V>(x, rows.in_features);
+      const Quantization quantization = quantization_of<V>(x, rows.in_features, Center::kMiddle);
       quantize<V, Input, I::kInputOffset>(x, rows.in_features, quantization, out);
       const int64_t padded = Product::groups(rows.in_features) * I::kGroup;
       for (int64_t k = rows.in_features; k < padded; ++k) out[k] = 0;  // Their weights are 0.
-      __builtin_memcpy(out + padded, &quantization.scale, sizeof(quantization.scale));
+      const RowTail tail = {quantization.scale, quantization.center};
+      __builtin_memcpy(out + padded, &tail, sizeof(tail));
     }
   }
 

@@ -27,16 +27,17 @@ struct GenericVec {
 
   static GenericVec zero() { return {Native{}}; }
   static GenericVec set(float x) { return {Native{x, x, x, x}}; }
+  // At any address, as the other instruction sets' loads; the casts keep memcpy from taking p's type as a promise.
   static GenericVec load(const float* p) {
     GenericVec r;
-    __builtin_memcpy(&r.v, p, sizeof(r.v));
+    __builtin_memcpy(&r.v, static_cast<const void*>(p), sizeof(r.v));
     return r;
   }
   void store(float* p) const { __builtin_memcpy(p, &v, sizeof(v)); }
   // The first `count` (0 to kWidth) elements; the others are zero, and not touched in memory.
   static GenericVec load(const float* p, int count) {
     GenericVec r = zero();
-    __builtin_memcpy(&r.v, p, sizeof(float) * static_cast<size_t>(count));
+    __builtin_memcpy(&r.v, static_cast<const void*>(p), sizeof(float) * static_cast<size_t>(count));
     return r;
   }
   void store(float* p, int count) const { __builtin_memcpy(p, &v, sizeof(float) * static_cast<size_t>(count)); }
