@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes tests/golden/encoders: small sentence-transformers models with random weights, and what they embed.
 
-Needs sentence-transformers 6.2, transformers 5.23 and torch (bench/requirements.txt); takes some seconds:
+Needs sentence-transformers 6.2, transformers 5.23 and torch (tests/parity/requirements.txt); takes some seconds:
 
     python3 tests/golden/make_encoder_golden.py
 
