@@ -28,8 +28,10 @@ fs::path from_home(const char* variable, const char* fallback) {
   return value.empty() ? fs::path(environment("HOME")) / fallback : fs::path(value);
 }
 
+// What can't be looked at, because the name is too long say, is none.
 bool is_model(const fs::path& directory) {
-  return fs::exists(directory / "config.json") || fs::exists(directory / "modules.json");
+  std::error_code ignored;
+  return fs::exists(directory / "config.json", ignored) || fs::exists(directory / "modules.json", ignored);
 }
 
 std::vector<fs::path> models_directories() {
@@ -68,7 +70,8 @@ fs::path resolve_model(std::string_view name) {
   if (name.empty()) fail(ErrorCode::kInvalidArgument, "model: expected a directory or a name, found nothing");
   Places places;
   places.emplace_back(name);
-  if (fs::is_directory(name)) return fs::path(name);
+  std::error_code ignored;
+  if (fs::is_directory(name, ignored)) return fs::path(name);
   const bool is_path = name.front() == '/' || name.front() == '.' || name.find("..") != std::string_view::npos;
   if (!is_path) {
     for (const fs::path& directory : models_directories()) {

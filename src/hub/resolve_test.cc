@@ -82,6 +82,18 @@ TEST_F(ResolveTest, SaysWhereItLookedAndWhatToDo) {
   }
 }
 
+TEST_F(ResolveTest, NamesThatNoFileCanHaveAreNotFound) {
+  for (const std::string& name : {std::string(300, 'a'), std::string(5000, 'b'), "/" + std::string(300, 'c')}) {
+    try {
+      resolve_model(name);
+      ADD_FAILURE() << "expected an error";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kNotFound) << error.what();
+      EXPECT_THAT(error.what(), HasSubstr(name));
+    }
+  }
+}
+
 TEST_F(ResolveTest, NeverLeavesTheModelsDirectories) {
   make_model(path_ / "secret");
   fs::create_directories(path_ / "models");

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/fail.h"
+#include "base/files.h"
 #include "base/json.h"
 
 namespace remuda::io {
@@ -144,21 +145,10 @@ std::vector<Module> read_modules(const std::filesystem::path& path) {
   fail(ErrorCode::kUnsupported, "{}: expected {}, found {}", module.where, expected, module.kind);
 }
 
-// sentence_bert_config.json, which older models call after their architecture.
-void read_transformer_options(const std::filesystem::path& directory, EmbeddingPipeline& pipeline) {
-  for (const char* name : {"sentence_bert_config.json", "sentence_distilbert_config.json"}) {
-    if (!std::filesystem::exists(directory / name)) continue;
-    const JsonDocument document = JsonDocument::parse_file(directory / name);
-    pipeline.max_seq_length = document.root().int_or("max_seq_length", 0, 1, kMaxLength);
-    pipeline.do_lower_case = document.root().bool_or("do_lower_case", false);
-    return;
-  }
-}
-
 // Without a limit of the model's own it is the tokenizer's, and never more than there are positions.
 void settle_max_seq_length(const ModelDirectory& model, EmbeddingPipeline& pipeline) {
   const auto tokenizer_config = model.transformer / "tokenizer_config.json";
-  if (pipeline.max_seq_length == 0 && std::filesystem::exists(tokenizer_config)) {
+  if (pipeline.max_seq_length == 0 && file_exists(tokenizer_config)) {
     const JsonDocument document = JsonDocument::parse_file(tokenizer_config);
     // "No limit" is written as 10^30.
     const double length = document.root().double_or("model_max_length", 0.0);
@@ -172,7 +162,7 @@ void settle_max_seq_length(const ModelDirectory& model, EmbeddingPipeline& pipel
 
 void read_prompts(const std::filesystem::path& directory, EmbeddingPipeline& pipeline) {
   const auto path = directory / "config_sentence_transformers.json";
-  if (!std::filesystem::exists(path)) return;
+  if (!file_exists(path)) return;
   const JsonDocument document = JsonDocument::parse_file(path);
   const JsonValue root = document.root();
   if (const auto prompts = root.find("prompts")) {
@@ -210,14 +200,24 @@ void read_chain(ModelDirectory& model) {
 
 }  // namespace
 
+TransformerOptions read_transformer_options(const std::filesystem::path& directory) {
+  for (const char* name : {"sentence_bert_config.json", "sentence_distilbert_config.json"}) {
+    if (!file_exists(directory / name)) continue;
+    const JsonDocument document = JsonDocument::parse_file(directory / name);
+    const JsonValue root = document.root();
+    return {root.int_or("max_seq_length", 0, 1, kMaxLength), root.bool_or("do_lower_case", false)};
+  }
+  return {};
+}
+
 ModelDirectory read_model_directory(const std::filesystem::path& path) {
+  if (!file_exists(path)) fail(ErrorCode::kNotFound, "{}: expected a model directory, found nothing", path.string());
   if (!std::filesystem::is_directory(path)) {
-    fail(ErrorCode::kNotFound, "{}: expected a model directory, found {}", path.string(),
-         std::filesystem::exists(path) ? "a file" : "nothing");
+    fail(ErrorCode::kNotFound, "{}: expected a model directory, found a file", path.string());
   }
   ModelDirectory model;
   model.path = path;
-  if (std::filesystem::exists(path / "modules.json")) {
+  if (file_exists(path / "modules.json")) {
     read_chain(model);
   } else {
     // A plain encoder: sentence-transformers puts mean pooling behind it.
@@ -225,7 +225,9 @@ ModelDirectory read_model_directory(const std::filesystem::path& path) {
     model.encoder = read_encoder_config(path / "config.json");
     model.pipeline.pooling.modes = {PoolingMode::kMean};
   }
-  read_transformer_options(model.transformer, model.pipeline);
+  const TransformerOptions options = read_transformer_options(model.transformer);
+  model.pipeline.max_seq_length = options.max_seq_length;
+  model.pipeline.do_lower_case = options.do_lower_case;
   settle_max_seq_length(model, model.pipeline);
   read_prompts(model.path, model.pipeline);
   return model;

@@ -50,6 +50,12 @@ struct DenseConfig {
   std::filesystem::path directory;  // Where its weights are.
 };
 
+// What sentence_bert_config.json says.
+struct TransformerOptions {
+  int64_t max_seq_length = 0;  // 0: nothing.
+  bool do_lower_case = false;
+};
+
 struct EmbeddingPipeline {
   PoolingConfig pooling;
   std::vector<DenseConfig> dense;
@@ -66,6 +72,10 @@ struct ModelDirectory {
   EncoderConfig encoder;
   EmbeddingPipeline pipeline;  // Without modules.json: mean pooling, as sentence-transformers does.
 };
+
+// From sentence_bert_config.json, or as older models call it, beside an encoder; without one the defaults. Throws
+// Error(kInvalidFile).
+TransformerOptions read_transformer_options(const std::filesystem::path& directory);
 
 // Throws as read_model_directory does.
 EncoderConfig read_encoder_config(const std::filesystem::path& config_json);

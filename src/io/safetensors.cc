@@ -6,6 +6,7 @@
 
 #include "base/checked_math.h"
 #include "base/fail.h"
+#include "base/files.h"
 #include "base/json.h"
 
 namespace remuda::io {
@@ -146,7 +147,7 @@ void check_shard_name(const JsonValue& json) {
 }
 
 [[noreturn]] void fail_no_weights(const std::filesystem::path& directory) {
-  if (std::filesystem::exists(directory / "pytorch_model.bin")) {
+  if (file_exists(directory / "pytorch_model.bin")) {
     fail(ErrorCode::kUnsupported,
          "{}: expected model.safetensors, found pytorch_model.bin, a pickle that could run code; convert it once with "
          "Python: transformers.AutoModel.from_pretrained(DIR).save_pretrained(DIR)",
@@ -166,9 +167,9 @@ Checkpoint Checkpoint::open_file(const std::filesystem::path& path) {
 }
 
 Checkpoint Checkpoint::open(const std::filesystem::path& model_directory) {
-  if (std::filesystem::exists(model_directory / kSingleFile)) return open_file(model_directory / kSingleFile);
+  if (file_exists(model_directory / kSingleFile)) return open_file(model_directory / kSingleFile);
   const auto index_path = model_directory / kIndexFile;
-  if (!std::filesystem::exists(index_path)) fail_no_weights(model_directory);
+  if (!file_exists(index_path)) fail_no_weights(model_directory);
 
   const JsonDocument index = JsonDocument::parse_file(index_path, kMaxHeaderBytes);
   std::map<std::string, Checkpoint, std::less<>> shards;

@@ -68,14 +68,24 @@ class BatchRunner {
   std::vector<float> vectors_;
 };
 
-void check_vocabulary(const EmbeddingModel& model, const io::ModelDirectory& directory) {
-  if (model.tokenizer->vocab_size() <= model.encoder.vocab_size()) return;
-  fail(ErrorCode::kInvalidFile, "{}: the tokenizer has {} tokens, but config.json says vocab_size {}",
-       directory.path.string(), model.tokenizer->vocab_size(), model.encoder.vocab_size());
+// That the encoder has a row for each of the tokenizer's ids, and that texts have room beside the special tokens.
+void check_fit(const EmbeddingModel& model, const io::ModelDirectory& directory) {
+  if (model.tokenizer->vocab_size() > model.encoder.vocab_size()) {
+    fail(ErrorCode::kInvalidFile,
+         "{}: vocab_size: expected at least {} for the ids of the tokenizer beside it, found {}",
+         (directory.transformer / "config.json").string(), model.tokenizer->vocab_size(), model.encoder.vocab_size());
+  }
+  const int64_t special = model.tokenizer->encode("").total_tokens;
+  if (directory.pipeline.max_seq_length < special) {
+    fail(ErrorCode::kInvalidFile,
+         "{}: max_seq_length: expected at least {}, the special tokens of every text, found {}",
+         directory.transformer.string(), special, directory.pipeline.max_seq_length);
+  }
 }
 
 std::shared_ptr<const text::Tokenizer> load_tokenizer(const io::ModelDirectory& directory) {
-  return std::make_shared<const text::Tokenizer>(text::Tokenizer::load(directory.transformer));
+  return std::make_shared<const text::Tokenizer>(
+      text::Tokenizer::load(directory.transformer, {.lower_case = directory.pipeline.do_lower_case}));
 }
 
 }  // namespace
@@ -88,7 +98,7 @@ EmbeddingModel::EmbeddingModel(const io::ModelDirectory& directory, Precision pr
                                std::future<std::shared_ptr<const text::Tokenizer>> loading)
     : encoder(directory, precision, pool) {
   tokenizer = loading.get();
-  check_vocabulary(*this, directory);
+  check_fit(*this, directory);
 }
 
 TokenizedTexts tokenize_texts(const text::Tokenizer& tokenizer, std::span<const std::string> texts,
@@ -98,7 +108,8 @@ TokenizedTexts tokenize_texts(const text::Tokenizer& tokenizer, std::span<const 
   result.total_tokens.resize(texts.size());
   if (!prompt.empty()) {
     // All but the closing special token: what stands before the text's own first token.
-    result.prompt_tokens = static_cast<int64_t>(tokenizer.encode(prompt).ids.size()) - 1;
+    // A prompt that is cut leaves the text's closing token alone.
+    result.prompt_tokens = std::ssize(tokenizer.encode(prompt, {.max_length = max_length}).ids) - 1;
   }
   std::atomic<int64_t> invalid = 0;
   pool.parallel_for(static_cast<int64_t>(texts.size()), kTextsPerTask, [&](int64_t begin, int64_t end) {

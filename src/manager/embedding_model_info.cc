@@ -4,7 +4,9 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <system_error>
 
+#include "base/fail.h"
 #include "hub/resolve.h"
 #include "io/safetensors.h"
 
@@ -82,16 +84,20 @@ EmbeddingModelInfo describe(const std::string& name, const io::ModelDirectory& d
 
 std::string file_identity(const io::ModelDirectory& directory) {
   std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory.path)) {
-    if (entry.is_regular_file()) files.push_back(entry.path());
+  std::error_code error, no_file;
+  std::filesystem::recursive_directory_iterator entry(directory.path, error);
+  for (; !error && entry != std::filesystem::recursive_directory_iterator(); entry.increment(error)) {
+    if (entry->is_regular_file(no_file)) files.push_back(entry->path());
   }
+  if (error) fail(ErrorCode::kIo, "{}: can't be listed: {}", directory.path.string(), error.message());
   std::ranges::sort(files);
   std::string identity;
   for (const auto& file : files) {
     struct stat status{};
     if (stat(file.c_str(), &status) != 0) continue;
-    identity +=
-        fmt::format("{}:{}:{}.{:09};", file.string(), status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec);
+    // A file that takes another's name may have its size and time too.
+    identity += fmt::format("{}:{}:{}:{}.{:09};", file.string(), status.st_ino, status.st_size, status.st_mtim.tv_sec,
+                            status.st_mtim.tv_nsec);
   }
   return identity;
 }

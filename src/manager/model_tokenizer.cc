@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "base/files.h"
 #include "device/compute_pool.h"
 #include "hub/resolve.h"
 #include "io/model_directory.h"
@@ -17,9 +18,15 @@ constexpr int64_t kTextsPerTask = 32;
 // first works even for models that remuda cannot compute.
 std::filesystem::path tokenizer_directory(const std::filesystem::path& model) {
   for (const char* name : {"tokenizer.json", "vocab.json", "vocab.txt"}) {
-    if (std::filesystem::exists(model / name)) return model;
+    if (file_exists(model / name)) return model;
   }
   return io::read_model_directory(model).transformer;
+}
+
+// That of the embeddings, in lower case where the model wants it.
+text::Tokenizer load_tokenizer(const std::filesystem::path& model) {
+  const std::filesystem::path directory = tokenizer_directory(model);
+  return text::Tokenizer::load(directory, {.lower_case = io::read_transformer_options(directory).do_lower_case});
 }
 
 }  // namespace
@@ -29,7 +36,7 @@ struct ModelTokenizer::Impl {
 };
 
 ModelTokenizer::ModelTokenizer(const std::string& model_name, int64_t compute_threads)
-    : impl_(new Impl{text::Tokenizer::load(tokenizer_directory(hub::resolve_model(model_name)))}) {
+    : impl_(new Impl{load_tokenizer(hub::resolve_model(model_name))}) {
   if (compute_threads > 0) ComputePool::configure_global(static_cast<int>(compute_threads));
 }
 

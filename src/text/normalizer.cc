@@ -231,8 +231,21 @@ bool Normalizer::normalize(std::string_view text, std::string& out) const {
   return start_kept;
 }
 
-Normalizer parse_normalizer(const std::optional<JsonValue>& json) {
+namespace {
+
+bool is_lowercase(const JsonValue& json) { return json.at("type").as_string() == "Lowercase"; }
+
+// As sentence-transformers looks for one: a sequence within a sequence stays closed.
+bool has_lowercase(const JsonValue& json) {
+  if (json.at("type").as_string() != "Sequence") return is_lowercase(json);
+  return std::ranges::any_of(json.at("normalizers").items(), is_lowercase);
+}
+
+}  // namespace
+
+Normalizer parse_normalizer(const std::optional<JsonValue>& json, bool lower_case) {
   Parsed steps;
+  if (lower_case && !(json && has_lowercase(*json))) steps.emplace_back(Lowercase{});
   if (json) parse_step(*json, steps);
   return Normalizer(std::move(steps));
 }

@@ -119,7 +119,8 @@ class Normalizer {
   std::vector<NormalizerStep> steps_;
 };
 
-// From tokenizer.json's "normalizer". Throws Error(kInvalidFile) and Error(kUnsupported).
-Normalizer parse_normalizer(const std::optional<JsonValue>& json);
+// From tokenizer.json's "normalizer". With `lower_case` a Lowercase comes first, unless the file's normalizer is one or
+// a sequence that has one itself. Throws Error(kInvalidFile) and Error(kUnsupported).
+Normalizer parse_normalizer(const std::optional<JsonValue>& json, bool lower_case = false);
 
 }  // namespace remuda::text

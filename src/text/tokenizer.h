@@ -14,6 +14,12 @@
 
 namespace remuda::text {
 
+struct LoadOptions {
+  // Makes letters small before anything else, as sentence-transformers does where a model says do_lower_case: a
+  // Lowercase before the normalizer, unless it has one.
+  bool lower_case = false;
+};
+
 struct EncodeOptions {
   bool add_special_tokens = true;
   // The most ids to return, special tokens included (longest-first truncation on the right, as Hugging Face does it);
@@ -44,9 +50,9 @@ class Tokenizer {
 
   // From tokenizer.json or, where there is none, from vocab.json and merges.txt or from vocab.txt; and from
   // tokenizer_config.json. Throws Error: kNotFound, kInvalidFile, kUnsupported, each naming file and field.
-  static Tokenizer load(const std::filesystem::path& model_directory);
+  static Tokenizer load(const std::filesystem::path& model_directory, const LoadOptions& options = {});
   // From the text of a tokenizer.json.
-  static Tokenizer from_json(const JsonDocument& document);
+  static Tokenizer from_json(const JsonDocument& document, const LoadOptions& options = {});
 
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;

@@ -1,7 +1,6 @@
 // A model directory's tokenizer files: tokenizer.json, or those of before it; and tokenizer_config.json.
-#include <system_error>
-
 #include "base/fail.h"
+#include "base/files.h"
 #include "text/tokenizer_impl.h"
 #include "text/vocabulary_files.h"
 
@@ -13,14 +12,9 @@ namespace fs = std::filesystem;
 // Hugging Face writes 10^30 for "none".
 constexpr double kNoMaxLength = 1e9;
 
-bool is_there(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
-
 std::optional<JsonDocument> parse_config(const fs::path& directory) {
   const fs::path path = directory / "tokenizer_config.json";
-  if (!is_there(path)) return std::nullopt;
+  if (!file_exists(path)) return std::nullopt;
   return JsonDocument::parse_file(path, kMaxTokenizerFileBytes);
 }
 
@@ -32,12 +26,12 @@ std::optional<int64_t> parse_model_max_length(const JsonValue& config) {
   return value->as_int(1, static_cast<int64_t>(kNoMaxLength));
 }
 
-Tokenizer::Impl parse(const JsonValue& root) {
+Tokenizer::Impl parse(const JsonValue& root, const LoadOptions& options) {
   if (const auto version = root.find("version"); version && version->as_string() != "1.0") {
     fail(ErrorCode::kUnsupported, "{}: expected \"1.0\", found \"{}\"", version->where(), version->as_string());
   }
   Tokenizer::Impl impl;
-  impl.normalizer = parse_normalizer(root.find("normalizer"));
+  impl.normalizer = parse_normalizer(root.find("normalizer"), options.lower_case);
   impl.pre_tokenizer = parse_pre_tokenizer(root.find("pre_tokenizer"));
   impl.model = parse_model(root.at("model"), impl.pre_tokenizer);
   const Vocabulary& vocabulary = impl.model->vocabulary();
@@ -51,11 +45,11 @@ Tokenizer::Impl parse(const JsonValue& root) {
 
 }  // namespace
 
-Tokenizer Tokenizer::from_json(const JsonDocument& document) {
-  return Tokenizer(std::make_unique<const Impl>(parse(document.root())));
+Tokenizer Tokenizer::from_json(const JsonDocument& document, const LoadOptions& options) {
+  return Tokenizer(std::make_unique<const Impl>(parse(document.root(), options)));
 }
 
-Tokenizer Tokenizer::load(const fs::path& model_directory) {
+Tokenizer Tokenizer::load(const fs::path& model_directory, const LoadOptions& options) {
   const auto config_document = parse_config(model_directory);
   const auto config = config_document ? std::optional(config_document->root()) : std::nullopt;
   const fs::path json = model_directory / "tokenizer.json";
@@ -63,13 +57,13 @@ Tokenizer Tokenizer::load(const fs::path& model_directory) {
   const fs::path vocabulary = model_directory / "vocab.json";
   const fs::path merges = model_directory / "merges.txt";
   Impl impl;
-  if (is_there(json)) {
+  if (file_exists(json)) {
     const JsonDocument document = JsonDocument::parse_file(json, kMaxTokenizerFileBytes);
-    impl = parse(document.root());
-  } else if (is_there(vocabulary) && is_there(merges)) {
-    impl = byte_pairs_from_files(vocabulary, merges, config);
-  } else if (is_there(lines)) {
-    impl = bert_from_files(lines, config);
+    impl = parse(document.root(), options);
+  } else if (file_exists(vocabulary) && file_exists(merges)) {
+    impl = byte_pairs_from_files(vocabulary, merges, config, options);
+  } else if (file_exists(lines)) {
+    impl = bert_from_files(lines, config, options);
   } else {
     fail(ErrorCode::kNotFound, "{}: expected tokenizer.json, vocab.txt, or vocab.json and merges.txt, found none",
          model_directory.string());

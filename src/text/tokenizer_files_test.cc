@@ -58,6 +58,46 @@ TEST_F(TokenizerFiles, VocabTxtGivesTheSameIdsAsTokenizerJson) {
   }
 }
 
+// Ids of "A Ab <t>", which `tokenizers` gives with a Lowercase put in as sentence-transformers does it.
+std::vector<int32_t> lower_cased_ids(std::string_view normalizer) {
+  const std::string json = fmt::format(
+      R"({{"normalizer": {}, "pre_tokenizer": {{"type": "WhitespaceSplit"}},
+           "added_tokens": [{{"id": 4, "content": "<T>", "normalized": true, "special": false, "single_word": false,
+                              "lstrip": false, "rstrip": false}}],
+           "model": {{"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                      "max_input_chars_per_word": 100, "vocab": {{"[UNK]": 0, "a": 1, "##b": 2, "x": 3}}}}}})",
+      normalizer);
+  return Tokenizer::from_json(JsonDocument::parse(json, "t.json"), {.lower_case = true}).encode("A Ab <t>").ids;
+}
+
+TEST(LowerCase, ComesBeforeTheNormalizerUnlessItHasOne) {
+  // An added token that is sought in the normalized text is normalized in the same way.
+  EXPECT_EQ(lower_cased_ids("null"), (std::vector<int32_t>{1, 1, 2, 4}));
+  EXPECT_EQ(lower_cased_ids(R"({"type": "NFC"})"), (std::vector<int32_t>{1, 1, 2, 4}));
+  constexpr std::string_view kReplace = R"({"type": "Replace", "pattern": {"String": "A"}, "content": "x"})";
+  constexpr std::string_view kSequence = R"({{"type": "Sequence", "normalizers": [{}, {}]}})";
+  constexpr std::string_view kLowercase = R"({"type": "Lowercase"})";
+  EXPECT_EQ(lower_cased_ids(kLowercase), (std::vector<int32_t>{1, 1, 2, 4}));
+  EXPECT_EQ(lower_cased_ids(fmt::format(kSequence, kReplace, R"({"type": "NFC"})")),
+            (std::vector<int32_t>{1, 1, 2, 4}));
+  EXPECT_EQ(lower_cased_ids(fmt::format(kSequence, kReplace, kLowercase)), (std::vector<int32_t>{3, 3, 2, 4}));
+  // One inside a sequence of the sequence isn't seen, as sentence-transformers has it.
+  const std::string inner = fmt::format(kSequence, kLowercase, R"({"type": "NFC"})");
+  EXPECT_EQ(lower_cased_ids(fmt::format(kSequence, kReplace, inner)), (std::vector<int32_t>{1, 1, 2, 4}));
+}
+
+TEST_F(TokenizerFiles, VocabularyFilesAreReadInLowerCaseToo) {
+  write("vocab.txt", "[UNK]\n[CLS]\n[SEP]\n[PAD]\n[MASK]\na\nA");
+  write("tokenizer_config.json", R"({"do_lower_case": false})");
+  EXPECT_EQ(Tokenizer::load(directory_).encode("A").ids, (std::vector<int32_t>{1, 6, 2}));
+  EXPECT_EQ(Tokenizer::load(directory_, {.lower_case = true}).encode("A").ids, (std::vector<int32_t>{1, 5, 2}));
+  fs::remove(directory_ / "vocab.txt");
+  write("vocab.json", R"({"a": 0, "A": 1})");
+  write("merges.txt", "");
+  EXPECT_EQ(Tokenizer::load(directory_).encode("A").ids, (std::vector<int32_t>{1}));
+  EXPECT_EQ(Tokenizer::load(directory_, {.lower_case = true}).encode("A").ids, (std::vector<int32_t>{0}));
+}
+
 TEST_F(TokenizerFiles, VocabTxtIsReadWithItsConfig) {
   write("vocab.txt", "<u>\r\n<c>\n<s>\n<p>\n<m>\nA\na\na\n\n中");
   write("tokenizer_config.json",

@@ -69,7 +69,7 @@ std::string special_token(const std::optional<JsonValue>& config, std::string_vi
 
 }  // namespace
 
-Tokenizer::Impl bert_from_files(const fs::path& path, const std::optional<JsonValue>& config) {
+Tokenizer::Impl bert_from_files(const fs::path& path, const std::optional<JsonValue>& config, const LoadOptions& load) {
   const auto flag = [&](std::string_view field, bool fallback) {
     return config ? config->bool_or(field, fallback) : fallback;
   };
@@ -78,7 +78,8 @@ Tokenizer::Impl bert_from_files(const fs::path& path, const std::optional<JsonVa
   normalizer.lowercase = flag("do_lower_case", true);
   normalizer.handle_chinese_chars = flag("tokenize_chinese_chars", true);
   normalizer.strip_accents = flag("strip_accents", normalizer.lowercase);
-  impl.normalizer = Normalizer({BertNormalizer(normalizer)});
+  const BertNormalizer bert(normalizer);
+  impl.normalizer = load.lower_case ? Normalizer({Lowercase{}, bert}) : Normalizer({bert});
   impl.pre_tokenizer = PreTokenizer({BertSplit{}});
 
   WordPiece::Options options;
@@ -189,7 +190,7 @@ std::vector<Bpe::Pair> parse_merge_lines(std::string_view text, const std::strin
 }  // namespace
 
 Tokenizer::Impl byte_pairs_from_files(const fs::path& vocabulary_path, const fs::path& merges_path,
-                                      const std::optional<JsonValue>& config) {
+                                      const std::optional<JsonValue>& config, const LoadOptions& load) {
   const JsonDocument document = JsonDocument::parse_file(vocabulary_path, kMaxTokenizerFileBytes);
   const std::string merges = read_text(merges_path);
   Bpe::Options options;
@@ -199,6 +200,7 @@ Tokenizer::Impl byte_pairs_from_files(const fs::path& vocabulary_path, const fs:
   const Vocabulary& vocabulary = model->vocabulary();
   const bool roberta = is_roberta(vocabulary, config);
   Tokenizer::Impl impl;
+  if (load.lower_case) impl.normalizer = Normalizer({Lowercase{}});
   const bool add_prefix_space = config && config->bool_or("add_prefix_space", false);
   impl.pre_tokenizer = PreTokenizer({ByteLevelSplit{add_prefix_space, /*use_regex=*/true, /*map_bytes=*/false}});
   impl.added_tokens =

@@ -13,7 +13,7 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spec
 VOCABULARY = 30522
 
 
-def _randomize(model, seed):
+def randomize(model, seed):
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -27,25 +27,42 @@ def _randomize(model, seed):
     return model.eval()
 
 
-def bert():
-    return BertModel(BertConfig(vocab_size=VOCABULARY, hidden_size=132, num_attention_heads=11, num_hidden_layers=3,
-                                intermediate_size=250, hidden_act="gelu_new", max_position_embeddings=300))
+def bert(vocabulary=VOCABULARY, hidden_size=132, heads=11, layers=3, inner=250, activation="gelu_new", positions=300,
+         **fields):
+    return BertModel(BertConfig(vocab_size=vocabulary, hidden_size=hidden_size, num_attention_heads=heads,
+                                num_hidden_layers=layers, intermediate_size=inner, hidden_act=activation,
+                                max_position_embeddings=positions, **fields))
 
 
-def distilbert():
-    return DistilBertModel(DistilBertConfig(vocab_size=VOCABULARY, dim=100, n_heads=5, n_layers=4, hidden_dim=177,
-                                            activation="relu", max_position_embeddings=290))
+def distilbert(vocabulary=VOCABULARY, hidden_size=100, heads=5, layers=4, inner=177, activation="relu", positions=290,
+               **fields):
+    return DistilBertModel(DistilBertConfig(vocab_size=vocabulary, dim=hidden_size, n_heads=heads, n_layers=layers,
+                                            hidden_dim=inner, activation=activation,
+                                            max_position_embeddings=positions, **fields))
 
 
-def mpnet():
-    return MPNetModel(MPNetConfig(vocab_size=VOCABULARY, hidden_size=72, num_attention_heads=6, num_hidden_layers=3,
-                                  intermediate_size=300, max_position_embeddings=300, relative_attention_num_buckets=32))
+def mpnet(vocabulary=VOCABULARY, hidden_size=72, heads=6, layers=3, inner=300, activation="gelu", positions=300,
+          buckets=32, **fields):
+    return MPNetModel(MPNetConfig(vocab_size=vocabulary, hidden_size=hidden_size, num_attention_heads=heads,
+                                  num_hidden_layers=layers, intermediate_size=inner, hidden_act=activation,
+                                  max_position_embeddings=positions, relative_attention_num_buckets=buckets, **fields))
+
+
+ARCHITECTURES = {"bert": bert, "distilbert": distilbert, "mpnet": mpnet}
+
+
+def load_transformer(directory, max_seq_length=None, **options):
+    """The encoder of a directory, in fp32 whatever its file holds."""
+    transformer = Transformer(str(directory), model_kwargs={"dtype": torch.float32}, **options)
+    if max_seq_length is not None:
+        transformer.max_seq_length = max_seq_length
+    return transformer
 
 
 def _modules(name, width):
     if name == "bert":
         # Drawn after the Dense was made, with its own seed.
-        dense = _randomize(Dense(3 * width, 50), 9)
+        dense = randomize(Dense(3 * width, 50), 9)
         return [Pooling(width, pooling_mode=["cls", "max", "mean"]), dense, Normalize()]
     if name == "distilbert":
         return [Pooling(width, pooling_mode="mean")]
@@ -54,13 +71,12 @@ def _modules(name, width):
 
 def make(name, tokenizer_source, directory):
     """Writes the model `name` (bert, distilbert or mpnet) and returns it as sentence-transformers loads it, in fp32."""
-    encoder = _randomize({"bert": bert, "distilbert": distilbert, "mpnet": mpnet}[name](), 5)
+    encoder = randomize(ARCHITECTURES[name](), 5)
     plain = directory / "plain"
     encoder.to(torch.float16 if name == "bert" else torch.float32).save_pretrained(plain)
     for file in TOKENIZER_FILES:
         shutil.copy(tokenizer_source / file, plain / file)
-    transformer = Transformer(str(plain), model_kwargs={"dtype": torch.float32})
-    transformer.max_seq_length = 256
+    transformer = load_transformer(plain, max_seq_length=256)
     width = transformer.get_embedding_dimension()
     model = SentenceTransformer(modules=[transformer, *_modules(name, width)], device="cpu")
     model.save(str(directory / name))
