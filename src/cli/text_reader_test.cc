@@ -7,20 +7,19 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/scratch_directory.h"
+
 namespace remuda::cli {
 namespace {
 
 class Files {
  public:
-  ~Files() {
-    for (const std::string& name : names) std::filesystem::remove(name);
-  }
-  void add(const std::string& content) {
-    names.push_back(testing::TempDir() + "text_reader_test_" + std::to_string(names.size()));
-    std::ofstream(names.back(), std::ios::binary) << content;
-  }
+  void add(const std::string& content) { names.push_back(directory_.write(std::to_string(names.size()), content)); }
 
   std::vector<std::string> names;
+
+ private:
+  const ScratchDirectory directory_;
 };
 
 // As std::getline takes lines apart.

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <string>
 
+#include "base/scratch_directory.h"
 #include "device/cgroup.h"
 #include "device/compute_pool.h"
 
@@ -18,24 +19,15 @@ namespace fs = std::filesystem;
 // A directory that stands for "/", with the files a test puts there.
 class DevicesTest : public testing::Test {
  protected:
-  DevicesTest() {
-    std::string path = (fs::temp_directory_path() / "remuda_devices_XXXXXX").string();
-    root_ = mkdtemp(path.data());
-  }
-  ~DevicesTest() override { fs::remove_all(root_); }
+  void put(const std::string& path, const std::string& content) { root_.write(path, content); }
 
-  void put(const std::string& path, const std::string& content) {
-    fs::create_directories((root_ / path).parent_path());
-    std::ofstream(root_ / path) << content;
-  }
-
-  fs::path root_;
+  const ScratchDirectory root_;
 };
 
 TEST_F(DevicesTest, NoFilesMeanNoLimits) {
-  EXPECT_EQ(cgroup_cpu_quota(root_), std::nullopt);
-  EXPECT_EQ(cgroup_memory_available(root_), std::nullopt);
-  const std::vector<Device> devices = list_devices(root_);
+  EXPECT_EQ(cgroup_cpu_quota(root_.path()), std::nullopt);
+  EXPECT_EQ(cgroup_memory_available(root_.path()), std::nullopt);
+  const std::vector<Device> devices = list_devices(root_.path());
   ASSERT_EQ(devices.size(), 1u);
   EXPECT_EQ(devices[0].id, "cpu");
   EXPECT_EQ(devices[0].name, "unknown CPU");
@@ -48,7 +40,7 @@ TEST_F(DevicesTest, Version2TakesTheTightestQuotaUpTheTree) {
   put("sys/fs/cgroup/kube/cpu.max", "150000 100000\n");
   put("sys/fs/cgroup/kube/pod/cpu.max", "400000 100000\n");
   put("sys/fs/cgroup/kube/pod/box/cpu.max", "max 100000\n");
-  EXPECT_EQ(cgroup_cpu_quota(root_), 1.5);
+  EXPECT_EQ(cgroup_cpu_quota(root_.path()), 1.5);
 }
 
 TEST_F(DevicesTest, Version2InAContainerIsTheRootOfItsMount) {
@@ -57,14 +49,15 @@ TEST_F(DevicesTest, Version2InAContainerIsTheRootOfItsMount) {
   put("sys/fs/cgroup/memory.max", "1000000\n");
   put("sys/fs/cgroup/memory.current", "600000\n");
   put("sys/fs/cgroup/memory.stat", "anon 300000\nfile 300000\ninactive_file 150000\nactive_file 50000\nshmem 100000\n");
-  EXPECT_EQ(cgroup_cpu_quota(root_), 0.25);
-  EXPECT_EQ(cgroup_memory_available(root_), 600000u) << "shared memory is in use, the rest of the page cache is not";
+  EXPECT_EQ(cgroup_cpu_quota(root_.path()), 0.25);
+  EXPECT_EQ(cgroup_memory_available(root_.path()), 600000u)
+      << "shared memory is in use, the rest of the page cache is not";
 }
 
 TEST_F(DevicesTest, AHostsPathThatTheContainerCannotSeeIsSkipped) {
   put("proc/self/cgroup", "0::/system.slice/docker-4f2a.scope\n");
   put("sys/fs/cgroup/cpu.max", "300000 100000\n");
-  EXPECT_EQ(cgroup_cpu_quota(root_), 3.0);
+  EXPECT_EQ(cgroup_cpu_quota(root_.path()), 3.0);
 }
 
 TEST_F(DevicesTest, MemoryLimitsOfAncestorsHold) {
@@ -73,9 +66,9 @@ TEST_F(DevicesTest, MemoryLimitsOfAncestorsHold) {
   put("sys/fs/cgroup/a/memory.current", "900\n");
   put("sys/fs/cgroup/a/b/memory.max", "500\n");
   put("sys/fs/cgroup/a/b/memory.current", "100\n");
-  EXPECT_EQ(cgroup_memory_available(root_), 100u);
+  EXPECT_EQ(cgroup_memory_available(root_.path()), 100u);
   put("sys/fs/cgroup/a/memory.current", "1100\n");
-  EXPECT_EQ(cgroup_memory_available(root_), 0u) << "over its limit is nothing left, not a huge number";
+  EXPECT_EQ(cgroup_memory_available(root_.path()), 0u) << "over its limit is nothing left, not a huge number";
 }
 
 TEST_F(DevicesTest, Version1) {
@@ -89,15 +82,15 @@ TEST_F(DevicesTest, Version1) {
   put("sys/fs/cgroup/memory/box/memory.limit_in_bytes", "5000\n");
   put("sys/fs/cgroup/memory/box/memory.usage_in_bytes", "3000\n");
   put("sys/fs/cgroup/memory/box/memory.stat", "active_file 1\ntotal_active_file 700\ntotal_inactive_file 300\n");
-  EXPECT_EQ(cgroup_cpu_quota(root_), 2.5);
-  EXPECT_EQ(cgroup_memory_available(root_), 3000u);
+  EXPECT_EQ(cgroup_cpu_quota(root_.path()), 2.5);
+  EXPECT_EQ(cgroup_memory_available(root_.path()), 3000u);
 }
 
 TEST_F(DevicesTest, Version1ControllersMountedUnderTheirOwnNames) {
   put("proc/self/cgroup", "4:cpuacct,cpu:/\n");
   put("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "100000\n");
   put("sys/fs/cgroup/cpu/cpu.cfs_period_us", "50000\n");
-  EXPECT_EQ(cgroup_cpu_quota(root_), 2.0);
+  EXPECT_EQ(cgroup_cpu_quota(root_.path()), 2.0);
 }
 
 TEST_F(DevicesTest, GarbageIsNoLimit) {
@@ -105,8 +98,8 @@ TEST_F(DevicesTest, GarbageIsNoLimit) {
   for (const char* garbage : {"", "\n", "max", "12", "12 0", "-5 100", "99999999999999999999 1", "x y"}) {
     put("sys/fs/cgroup/cpu.max", garbage);
     put("sys/fs/cgroup/memory.max", std::string("x") + garbage);
-    EXPECT_EQ(cgroup_cpu_quota(root_), std::nullopt) << garbage;
-    EXPECT_EQ(cgroup_memory_available(root_), std::nullopt) << garbage;
+    EXPECT_EQ(cgroup_cpu_quota(root_.path()), std::nullopt) << garbage;
+    EXPECT_EQ(cgroup_memory_available(root_.path()), std::nullopt) << garbage;
   }
 }
 
@@ -115,12 +108,12 @@ TEST_F(DevicesTest, TheCpuHasAModelAndTheSmallerOfTheMachinesAndTheGroupsMemory)
   put("proc/meminfo",
       "MemTotal:       4000 kB\nMemFree:         100 kB\nMemAvailable:   3000 kB\nHugePages_Total: 0\n");
   put("proc/self/cgroup", "0::/\n");
-  Device cpu = list_devices(root_).at(0);
+  Device cpu = list_devices(root_.path()).at(0);
   EXPECT_EQ(cpu.name, "Example 9000 @ 3.2GHz");
   EXPECT_EQ(cpu.memory_total, 4000u * 1024);
   EXPECT_EQ(cpu.memory_available, 3000u * 1024);
   put("sys/fs/cgroup/memory.max", "1048576\n");
-  EXPECT_EQ(list_devices(root_).at(0).memory_available, 1048576u);
+  EXPECT_EQ(list_devices(root_.path()).at(0).memory_available, 1048576u);
 }
 
 TEST(Devices, OfThisMachine) {

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "base/scratch_directory.h"
 #include "remuda/error.h"
 
 namespace remuda::hub {
@@ -19,15 +20,11 @@ using ::testing::HasSubstr;
 class ResolveTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "remuda-hub-XXXXXX").string();
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    path_ = pattern;
     for (const char* name : {"HF_HOME", "HF_HUB_CACHE"}) unsetenv(name);
-    setenv("HOME", (path_ / "home").c_str(), 1);
-    setenv("XDG_DATA_HOME", (path_ / "data").c_str(), 1);
-    setenv("REMUDA_MODELS_DIR", (path_ / "models").c_str(), 1);
+    setenv("HOME", (path_.path() / "home").c_str(), 1);
+    setenv("XDG_DATA_HOME", (path_.path() / "data").c_str(), 1);
+    setenv("REMUDA_MODELS_DIR", (path_.path() / "models").c_str(), 1);
   }
-  void TearDown() override { fs::remove_all(path_); }
 
   fs::path make_model(const fs::path& directory) {
     fs::create_directories(directory);
@@ -42,29 +39,29 @@ class ResolveTest : public ::testing::Test {
     return make_model(model / "snapshots" / "new");
   }
 
-  fs::path path_;
+  const ScratchDirectory path_;
 };
 
-TEST_F(ResolveTest, TakesADirectoryAsItIs) { EXPECT_EQ(resolve_model(path_.string()), path_); }
+TEST_F(ResolveTest, TakesADirectoryAsItIs) { EXPECT_EQ(resolve_model(path_.path().string()), path_.path()); }
 
 TEST_F(ResolveTest, FindsAModelByItsNameOrItsLastPart) {
-  const fs::path model = make_model(path_ / "models" / "tiny-model");
+  const fs::path model = make_model(path_.path() / "models" / "tiny-model");
   EXPECT_EQ(resolve_model("tiny-model"), model);
   EXPECT_EQ(resolve_model("some-org/tiny-model"), model);
-  const fs::path installed = make_model(path_ / "data" / "remuda" / "models" / "installed");
+  const fs::path installed = make_model(path_.path() / "data" / "remuda" / "models" / "installed");
   EXPECT_EQ(resolve_model("installed"), installed);
 }
 
 TEST_F(ResolveTest, FollowsRefsMainInEachOfTheCachesPlaces) {
-  const fs::path of_home = make_cached(path_ / "home" / ".cache" / "huggingface" / "hub");
+  const fs::path of_home = make_cached(path_.path() / "home" / ".cache" / "huggingface" / "hub");
   EXPECT_EQ(resolve_model("some-org/some-model"), of_home);
-  setenv("HF_HOME", (path_ / "hf").c_str(), 1);
+  setenv("HF_HOME", (path_.path() / "hf").c_str(), 1);
   EXPECT_THROW(resolve_model("some-org/some-model"), Error);
-  const fs::path of_hf_home = make_cached(path_ / "hf" / "hub");
+  const fs::path of_hf_home = make_cached(path_.path() / "hf" / "hub");
   EXPECT_EQ(resolve_model("some-org/some-model"), of_hf_home);
-  setenv("HF_HUB_CACHE", (path_ / "cache").c_str(), 1);
+  setenv("HF_HUB_CACHE", (path_.path() / "cache").c_str(), 1);
   EXPECT_THROW(resolve_model("some-org/some-model"), Error);
-  const fs::path of_cache = make_cached(path_ / "cache");
+  const fs::path of_cache = make_cached(path_.path() / "cache");
   EXPECT_EQ(resolve_model("some-org/some-model"), of_cache);
 }
 
@@ -74,8 +71,8 @@ TEST_F(ResolveTest, SaysWhereItLookedAndWhatToDo) {
     FAIL() << "expected an error";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kNotFound);
-    for (const std::string& part : {std::string("\"no-org/no-model\""), (path_ / "models" / "no-model").string(),
-                                    (path_ / "data" / "remuda" / "models").string(),
+    for (const std::string& part : {std::string("\"no-org/no-model\""), (path_.path() / "models" / "no-model").string(),
+                                    (path_.path() / "data" / "remuda" / "models").string(),
                                     std::string("models--no-org--no-model"), std::string("scripts/fetch_model.sh")}) {
       EXPECT_THAT(error.what(), HasSubstr(part));
     }
@@ -95,8 +92,8 @@ TEST_F(ResolveTest, NamesThatNoFileCanHaveAreNotFound) {
 }
 
 TEST_F(ResolveTest, NeverLeavesTheModelsDirectories) {
-  make_model(path_ / "secret");
-  fs::create_directories(path_ / "models");
+  make_model(path_.path() / "secret");
+  fs::create_directories(path_.path() / "models");
   for (const char* name : {"../secret", "org/../../secret", ""}) EXPECT_THROW(resolve_model(name), Error) << name;
 }
 

@@ -2,11 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <fstream>
 #include <string>
 
+#include "base/scratch_directory.h"
 #include "remuda/error.h"
 
 namespace remuda::io {
@@ -17,13 +17,6 @@ using ::testing::HasSubstr;
 
 class BartConfigTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "remuda-bart-XXXXXX").string();
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
-  }
-  void TearDown() override { fs::remove_all(directory_); }
-
   // The smallest configuration, with `from` in it replaced by `to`.
   BartConfig read(const std::string& from = "", const std::string& to = "") {
     std::string json =
@@ -35,8 +28,8 @@ class BartConfigTest : public ::testing::Test {
       EXPECT_NE(at, std::string::npos) << from;
       json.replace(at, from.size(), to);
     }
-    std::ofstream(directory_ / "config.json") << json;
-    return read_bart_config(directory_ / "config.json");
+    std::ofstream(directory_.path() / "config.json") << json;
+    return read_bart_config(directory_.path() / "config.json");
   }
   BartConfig read_with(const std::string& fields) { return read("40}", "40, " + fields + "}"); }
 
@@ -51,7 +44,7 @@ class BartConfigTest : public ::testing::Test {
     }
   }
 
-  fs::path directory_;
+  const ScratchDirectory directory_;
 };
 
 TEST_F(BartConfigTest, HasTheDefaultsOfTransformers) {

@@ -2,12 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
 #include <functional>
 
+#include "base/scratch_directory.h"
 #include "remuda/error.h"
 
 namespace remuda::io {
@@ -23,18 +23,9 @@ constexpr const char* kBert =
 
 class ModelDirectoryTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "remuda-model-XXXXXX").string();
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    path_ = pattern;
-    write("config.json", std::string(kBert) + "}");
-  }
-  void TearDown() override { fs::remove_all(path_); }
+  void SetUp() override { write("config.json", std::string(kBert) + "}"); }
 
-  void write(const std::string& name, const std::string& content) {
-    fs::create_directories((path_ / name).parent_path());
-    std::ofstream(path_ / name) << content;
-  }
+  void write(const std::string& name, const std::string& content) { path_.write(name, content); }
   // A modules.json of class paths and directories.
   void chain(const std::vector<std::pair<std::string, std::string>>& modules) {
     std::string json;
@@ -45,7 +36,7 @@ class ModelDirectoryTest : public ::testing::Test {
   }
   void expect_refused(ErrorCode code, const std::vector<std::string>& parts) {
     try {
-      read_model_directory(path_);
+      read_model_directory(path_.path());
       ADD_FAILURE() << "expected an error with \"" << parts.front() << '"';
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), code) << error.what();
@@ -53,7 +44,7 @@ class ModelDirectoryTest : public ::testing::Test {
     }
   }
 
-  fs::path path_;
+  const ScratchDirectory path_;
 };
 
 TEST(ModelDirectory, ReadsMiniLm) {
@@ -69,7 +60,7 @@ TEST(ModelDirectory, ReadsMiniLm) {
 }
 
 TEST_F(ModelDirectoryTest, ReadsAPlainEncoder) {
-  const auto read = read_model_directory(path_);
+  const auto read = read_model_directory(path_.path());
   EXPECT_THAT(read.pipeline.pooling.modes, ElementsAre(PoolingMode::kMean));
   EXPECT_FALSE(read.pipeline.normalize);
   EXPECT_EQ(read.pipeline.max_seq_length, 64);
@@ -79,7 +70,7 @@ TEST_F(ModelDirectoryTest, MapsDistilBertAndLeavesMpnetItsPositions) {
   write("config.json",
         R"({"model_type":"distilbert","vocab_size":100,"dim":8,"n_layers":3,"n_heads":4,"hidden_dim":24,)"
         R"("max_position_embeddings":64,"activation":"relu","sinusoidal_pos_embds":false})");
-  const auto distil = read_model_directory(path_).encoder;
+  const auto distil = read_model_directory(path_.path()).encoder;
   EXPECT_EQ(distil.num_layers, 3);
   EXPECT_EQ(distil.intermediate_size, 24);
   EXPECT_EQ(distil.type_vocab_size, 0);
@@ -88,7 +79,7 @@ TEST_F(ModelDirectoryTest, MapsDistilBertAndLeavesMpnetItsPositions) {
   std::string mpnet = kBert;
   mpnet.replace(mpnet.find("bert"), 4, "mpnet");
   write("config.json", mpnet + R"(,"relative_attention_num_buckets":32})");
-  const auto read = read_model_directory(path_);
+  const auto read = read_model_directory(path_.path());
   EXPECT_EQ(read.encoder.pad_token_id, 1);
   EXPECT_EQ(read.encoder.relative_attention_num_buckets, 32);
   EXPECT_EQ(read.pipeline.max_seq_length, 62);
@@ -144,10 +135,10 @@ TEST_F(ModelDirectoryTest, RefusesBadEncoderConfigs) {
   }
   write("config.json", "{");
   expect_refused(ErrorCode::kInvalidFile, {"config.json"});
-  fs::remove(path_ / "config.json");
+  fs::remove(path_.path() / "config.json");
   expect_refused(ErrorCode::kNotFound, {"config.json"});
-  fs::remove_all(path_);
-  expect_refused(ErrorCode::kNotFound, {path_.string(), "found nothing"});
+  fs::remove_all(path_.path());
+  expect_refused(ErrorCode::kNotFound, {path_.path().string(), "found nothing"});
 }
 
 constexpr const char* kTransformer = "sentence_transformers.models.Transformer";
@@ -164,7 +155,7 @@ TEST_F(ModelDirectoryTest, ReadsTheChain) {
                                R"("activation_function":"torch.nn.modules.linear.Identity"})");
   write("config_sentence_transformers.json", R"({"prompts":{"query":"q: "},"default_prompt_name":"query"})");
   write("sentence_bert_config.json", R"({"max_seq_length":32,"do_lower_case":true})");
-  const auto pipeline = read_model_directory(path_).pipeline;
+  const auto pipeline = read_model_directory(path_.path()).pipeline;
   EXPECT_THAT(pipeline.pooling.modes, ElementsAre(PoolingMode::kCls, PoolingMode::kMean));
   EXPECT_FALSE(pipeline.pooling.include_prompt);
   ASSERT_EQ(pipeline.dense.size(), 1u);
@@ -176,7 +167,8 @@ TEST_F(ModelDirectoryTest, ReadsTheChain) {
   EXPECT_EQ(pipeline.default_prompt_name, "query");
   // As a list they come in the file's order.
   write("1_Pooling/config.json", R"({"embedding_dimension":8,"pooling_mode":["mean","cls"]})");
-  EXPECT_THAT(read_model_directory(path_).pipeline.pooling.modes, ElementsAre(PoolingMode::kMean, PoolingMode::kCls));
+  EXPECT_THAT(read_model_directory(path_.path()).pipeline.pooling.modes,
+              ElementsAre(PoolingMode::kMean, PoolingMode::kCls));
 }
 
 TEST_F(ModelDirectoryTest, RefusesBadChains) {

@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
-#include <unistd.h>
 
 #include <cstddef>
 #include <cstring>
@@ -14,6 +13,7 @@
 #include <span>
 #include <utility>
 
+#include "base/scratch_directory.h"
 #include "remuda/error.h"
 
 namespace remuda::io {
@@ -21,28 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
-
-// A fresh directory that goes with the test.
-class Scratch {
- public:
-  Scratch() {
-    std::string pattern = (fs::temp_directory_path() / "remuda-io-XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
-    path_ = pattern;
-  }
-  ~Scratch() { fs::remove_all(path_); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-
-  fs::path write(const std::string& name, const std::string& content) const {
-    std::ofstream(path_ / name, std::ios::binary) << content;
-    return path_ / name;
-  }
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 std::string with_length(uint64_t length, const std::string& rest) {
   std::string bytes(sizeof(length), '\0');
@@ -78,7 +56,7 @@ void expect_error(const std::function<void()>& action, ErrorCode code, const std
 constexpr const char* kOne = R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
 
 TEST(Safetensors, ReadsHalfAndSingleAndListsIntegers) {
-  const Scratch scratch;
+  const ScratchDirectory scratch;
   // 1.5 as F16 and BF16. The header's odd length leaves the F32 data unaligned.
   const std::string header = R"({"__metadata__":{"format":"pt"},"a":{"dtype":"F16","shape":[1],"data_offsets":[0,2]},)"
                              R"("b":{"dtype":"BF16","shape":[1],"data_offsets":[2,4]},)"
@@ -155,7 +133,7 @@ TEST(Safetensors, RefusesDamagedFiles) {
       {"metadata not of strings", file_of(R"({"__metadata__":{"a":1}})", ""), {"__metadata__.a", "string"}},
       {"metadata not an object", file_of(R"({"__metadata__":[]})", ""), {"__metadata__", "object"}},
   };
-  const Scratch scratch;
+  const ScratchDirectory scratch;
   for (const BadFile& bad : cases) {
     SCOPED_TRACE(bad.name);
     const auto path = scratch.write("model.safetensors", bad.content);
@@ -166,14 +144,14 @@ TEST(Safetensors, RefusesDamagedFiles) {
 }
 
 TEST(Safetensors, RefusesAHeaderOverTheFormatsLimit) {
-  const Scratch scratch;
+  const ScratchDirectory scratch;
   const auto path = scratch.write("model.safetensors", with_length(100'000'001, ""));
   fs::resize_file(path, 8 + 100'000'001);  // Sparse.
   expect_error([&] { Checkpoint::open_file(path); }, ErrorCode::kInvalidFile, {"at most 100000000 bytes", "100000001"});
 }
 
 TEST(Safetensors, SaysWhatToDoWithoutWeights) {
-  const Scratch scratch;
+  const ScratchDirectory scratch;
   expect_error([&] { Checkpoint::open(scratch.path()); }, ErrorCode::kNotFound,
                {"model.safetensors", "model.safetensors.index.json"});
   expect_error([&] { Checkpoint::open_file(scratch.path() / "x.safetensors"); }, ErrorCode::kNotFound,
@@ -185,7 +163,7 @@ TEST(Safetensors, SaysWhatToDoWithoutWeights) {
 }
 
 TEST(Safetensors, ReadsShardsAndRefusesBadIndexes) {
-  const Scratch scratch;
+  const ScratchDirectory scratch;
   scratch.write("one.safetensors", file_of(kOne, floats({1.0f, 2.0f})));
   scratch.write("two.safetensors",
                 file_of(R"({"v":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", floats({3.0f})));
@@ -214,7 +192,7 @@ TEST(Safetensors, ReadsShardsAndRefusesBadIndexes) {
 }
 
 TEST(MappedFile, KeepsItsBytesWhenTheFileIsReplacedByRename) {
-  const Scratch scratch;
+  const ScratchDirectory scratch;
   const auto path = scratch.write("model.safetensors", file_of(kOne, floats({1.0f, 2.0f})));
   const auto checkpoint = Checkpoint::open_file(path);
   EXPECT_TRUE(checkpoint.files().front().is_unchanged());
@@ -252,7 +230,7 @@ std::vector<std::vector<uint8_t>> any_shapes() {
 RC_GTEST_PROP(SafetensorsProperty, ReadsWhatWasWritten, ()) {
   const auto shapes = any_shapes();
   std::vector<float> values;
-  const Scratch scratch;
+  const ScratchDirectory scratch;
   const auto checkpoint = Checkpoint::open_file(scratch.write("f", random_file(shapes, values)));
   RC_ASSERT(checkpoint.tensors().size() == shapes.size());
   size_t next = 0;
@@ -270,7 +248,7 @@ RC_GTEST_PROP(SafetensorsProperty, FlippedBytesGiveAnErrorOrTensorsInsideTheFile
   for (int i = 0; i < flips; ++i) {
     bytes[*rc::gen::inRange<size_t>(0, bytes.size())] ^= static_cast<char>(1 << *rc::gen::inRange(0, 8));
   }
-  const Scratch scratch;
+  const ScratchDirectory scratch;
   const auto path = scratch.write("f", bytes);
   try {
     const auto checkpoint = Checkpoint::open_file(path);

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -12,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/scratch_directory.h"
 #include "io/safetensors.h"
 #include "remuda/embedding_model_manager.h"
 #include "remuda/error.h"
@@ -60,16 +60,9 @@ std::string safetensors_of(const Tensors& tensors) {
 // A copy of a golden model to damage.
 class BadModel : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "remuda-bad-model-XXXXXX").string();
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    scratch_ = pattern;
-  }
-  void TearDown() override { fs::remove_all(scratch_); }
-
   // A fresh copy each time: managers of the same files would share what is loaded.
   fs::path copy(const std::string& model) {
-    const fs::path path = scratch_ / std::to_string(++copies_) / model;
+    const fs::path path = scratch_.path() / std::to_string(++copies_) / model;
     fs::create_directories(path.parent_path());
     fs::copy(kGolden / model, path, fs::copy_options::recursive);
     return path;
@@ -110,7 +103,7 @@ class BadModel : public ::testing::Test {
     }
   }
 
-  fs::path scratch_;
+  const ScratchDirectory scratch_;
   int copies_ = 0;
 };
 
@@ -356,8 +349,8 @@ TEST_F(BadModel, TokenizersThatDoNotFitTheModel) {
 TEST_F(BadModel, ModuleDirectoriesMayBeLinks) {
   const fs::path model = copy("bert_mean");
   const std::vector<float> wanted = embed(model);
-  fs::rename(model / "1_Pooling", scratch_ / "pooling");
-  fs::create_directory_symlink(scratch_ / "pooling", model / "1_Pooling");
+  fs::rename(model / "1_Pooling", scratch_.path() / "pooling");
+  fs::create_directory_symlink(scratch_.path() / "pooling", model / "1_Pooling");
   EXPECT_EQ(embed(model), wanted);
 }
 

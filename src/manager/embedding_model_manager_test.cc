@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/scratch_directory.h"
 #include "hub/resolve.h"
 #include "remuda/error.h"
 
@@ -115,19 +116,18 @@ TEST(EmbeddingModelManager, AGpuThatIsNotThereIsAnError) {
   EXPECT_THROW(EmbeddingModelManager{settings}, Error);
 }
 
-// A directory of links to the default model's files, so that a test can change it.
+// A copy of the default model's files, so that a test can change it.
 class CopiedModel {
  public:
-  CopiedModel() : path_(std::filesystem::path(testing::TempDir()) / "copied_model") {
-    std::filesystem::remove_all(path_);
+  CopiedModel() {
     std::filesystem::copy(hub::resolve_model(hub::kDefaultEmbeddingModel), path_,
                           std::filesystem::copy_options::recursive);
   }
-  ~CopiedModel() { std::filesystem::remove_all(path_); }
   const std::filesystem::path& path() const { return path_; }
 
  private:
-  std::filesystem::path path_;
+  const ScratchDirectory scratch_;
+  const std::filesystem::path path_ = scratch_.path() / "model";
 };
 
 TEST(EmbeddingModelManager, ADirectoryThatChangesNeverMixesOldAndNew) {

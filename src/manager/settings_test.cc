@@ -8,6 +8,7 @@
 #include <fstream>
 #include <map>
 
+#include "base/scratch_directory.h"
 #include "remuda/error.h"
 
 namespace remuda {
@@ -36,7 +37,6 @@ class SettingsTest : public testing::Test {
   ~SettingsTest() override {
     for (const char* name : kVariables) unsetenv(name);
     for (const auto& [name, value] : before_) setenv(name.c_str(), value.c_str(), 1);
-    fs::remove(toml_);
   }
 
   static void set(const char* name, const char* value) { setenv(name, value, 1); }
@@ -53,7 +53,8 @@ class SettingsTest : public testing::Test {
     }
   }
 
-  const fs::path toml_ = fs::path(testing::TempDir()) / "remuda_settings_test.toml";
+  const ScratchDirectory scratch_;
+  const fs::path toml_ = scratch_.path() / "remuda.toml";
 
  private:
   std::map<std::string, std::string> before_;

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/scratch_directory.h"
 #include "models/bart.h"
 #include "tensor/float16.h"
 
@@ -79,9 +80,6 @@ std::vector<Tensor> tensors_of(const io::BartConfig& config) {
 class RandomCheckpoint {
  public:
   explicit RandomCheckpoint(const io::BartConfig& config) {
-    std::string pattern = (fs::temp_directory_path() / "remuda-bart-XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("cannot make " + pattern);
-    path_ = pattern;
     const std::vector<Tensor> tensors = tensors_of(config);
     std::string header = "{";
     int64_t offset = 0;
@@ -92,16 +90,13 @@ class RandomCheckpoint {
       offset = end;
     }
     header += "}";
-    std::ofstream out(path_ / "model.safetensors", std::ios::binary);
+    std::ofstream out(scratch_.path() / "model.safetensors", std::ios::binary);
     const uint64_t size = header.size();
     out.write(reinterpret_cast<const char*>(&size), sizeof(size)).write(header.data(), std::streamsize(size));
     for (const Tensor& tensor : tensors) write(out, tensor);
   }
-  ~RandomCheckpoint() { fs::remove_all(path_); }
-  RandomCheckpoint(const RandomCheckpoint&) = delete;
-  RandomCheckpoint& operator=(const RandomCheckpoint&) = delete;
 
-  const fs::path& path() const { return path_; }
+  const fs::path& path() const { return scratch_.path(); }
 
  private:
   // Layer norms of 1 and everything else about 0.02, as a model is initialised.
@@ -116,7 +111,7 @@ class RandomCheckpoint {
     out.write(reinterpret_cast<const char*>(values.data()), std::streamsize(2 * values.size()));
   }
 
-  fs::path path_;
+  const ScratchDirectory scratch_;
   uint64_t random_ = 1;
 };
 

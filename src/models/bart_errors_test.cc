@@ -1,12 +1,12 @@
 // Checkpoints that are named differently, or wrong, and calls that do not fit.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <fstream>
 #include <functional>
 #include <map>
 
+#include "base/scratch_directory.h"
 #include "models/bart_test_support.h"
 #include "remuda/error.h"
 
@@ -31,13 +31,6 @@ std::string error_of(ErrorCode code, const std::function<void()>& call) {
 
 class BartCheckpoint : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "remuda-bart-XXXXXX").string();
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
-  }
-  void TearDown() override { fs::remove_all(directory_); }
-
   // A golden model whose tensors were edited.
   std::shared_ptr<const io::Checkpoint> edited(const std::string& name, const Edit& edit) {
     const io::Checkpoint original = io::Checkpoint::open_file(bart_directory(name) / "model.safetensors");
@@ -53,7 +46,7 @@ class BartCheckpoint : public ::testing::Test {
     }
     header += "}";
     const uint64_t size = header.size();
-    const fs::path path = directory_ / "model.safetensors";
+    const fs::path path = directory_.path() / "model.safetensors";
     fs::remove(path);  // An earlier one may be mapped.
     std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(&size), sizeof(size)) << header << data;
     return std::make_shared<const io::Checkpoint>(io::Checkpoint::open_file(path));
@@ -78,7 +71,7 @@ class BartCheckpoint : public ::testing::Test {
   }
 
   ComputePool pool_{1};
-  fs::path directory_;
+  const ScratchDirectory directory_;
 };
 
 void rename(Tensors& tensors, const std::string& from, const std::string& to) {

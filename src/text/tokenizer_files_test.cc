@@ -2,10 +2,10 @@
 #include <fmt/core.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <fstream>
 
+#include "base/scratch_directory.h"
 #include "text/test_support.h"
 
 namespace remuda::text {
@@ -16,20 +16,12 @@ using ::testing::HasSubstr;
 
 class TokenizerFiles : public testing::Test {
  protected:
-  void SetUp() override {
-    directory_ = fs::path(testing::TempDir()) / fmt::format("remuda_tokenizer_{}", getpid());
-    fs::create_directories(directory_);
-  }
-  void TearDown() override { fs::remove_all(directory_); }
-
-  void write(const std::string& name, std::string_view text) const {
-    std::ofstream(directory_ / name, std::ios::binary) << text;
-  }
+  void write(const std::string& name, std::string_view text) const { directory_.write(name, text); }
   Failure load_failure() const {
-    return failure_of([&] { Tokenizer::load(directory_); });
+    return failure_of([&] { Tokenizer::load(directory_.path()); });
   }
 
-  fs::path directory_;
+  const ScratchDirectory directory_;
 };
 
 constexpr std::string_view kModel =
@@ -46,8 +38,8 @@ Failure failure_beside_model(std::string_view field) { return parse_failure(fmt:
 
 TEST_F(TokenizerFiles, VocabTxtGivesTheSameIdsAsTokenizerJson) {
   for (const char* name : {"vocab.txt", "tokenizer_config.json"})
-    fs::copy(minilm_directory() / name, directory_ / name);
-  const Tokenizer fallback = Tokenizer::load(directory_);
+    fs::copy(minilm_directory() / name, directory_.path() / name);
+  const Tokenizer fallback = Tokenizer::load(directory_.path());
   const Tokenizer tokenizer = Tokenizer::load(minilm_directory());
   EXPECT_EQ(fallback.vocab_size(), tokenizer.vocab_size());
   EXPECT_EQ(fallback.model_max_length(), 512);
@@ -89,13 +81,13 @@ TEST(LowerCase, ComesBeforeTheNormalizerUnlessItHasOne) {
 TEST_F(TokenizerFiles, VocabularyFilesAreReadInLowerCaseToo) {
   write("vocab.txt", "[UNK]\n[CLS]\n[SEP]\n[PAD]\n[MASK]\na\nA");
   write("tokenizer_config.json", R"({"do_lower_case": false})");
-  EXPECT_EQ(Tokenizer::load(directory_).encode("A").ids, (std::vector<int32_t>{1, 6, 2}));
-  EXPECT_EQ(Tokenizer::load(directory_, {.lower_case = true}).encode("A").ids, (std::vector<int32_t>{1, 5, 2}));
-  fs::remove(directory_ / "vocab.txt");
+  EXPECT_EQ(Tokenizer::load(directory_.path()).encode("A").ids, (std::vector<int32_t>{1, 6, 2}));
+  EXPECT_EQ(Tokenizer::load(directory_.path(), {.lower_case = true}).encode("A").ids, (std::vector<int32_t>{1, 5, 2}));
+  fs::remove(directory_.path() / "vocab.txt");
   write("vocab.json", R"({"a": 0, "A": 1})");
   write("merges.txt", "");
-  EXPECT_EQ(Tokenizer::load(directory_).encode("A").ids, (std::vector<int32_t>{1}));
-  EXPECT_EQ(Tokenizer::load(directory_, {.lower_case = true}).encode("A").ids, (std::vector<int32_t>{0}));
+  EXPECT_EQ(Tokenizer::load(directory_.path()).encode("A").ids, (std::vector<int32_t>{1}));
+  EXPECT_EQ(Tokenizer::load(directory_.path(), {.lower_case = true}).encode("A").ids, (std::vector<int32_t>{0}));
 }
 
 TEST_F(TokenizerFiles, VocabTxtIsReadWithItsConfig) {
@@ -104,7 +96,7 @@ TEST_F(TokenizerFiles, VocabTxtIsReadWithItsConfig) {
         R"({"unk_token": "<u>", "cls_token": {"content": "<c>"}, "sep_token": "<s>", "pad_token": "<p>",
             "mask_token": "<m>", "do_lower_case": false, "tokenize_chinese_chars": false,
             "model_max_length": 1000000000000000019884624838656})");
-  const Tokenizer tokenizer = Tokenizer::load(directory_);
+  const Tokenizer tokenizer = Tokenizer::load(directory_.path());
   EXPECT_EQ(tokenizer.encode("A a 中 中中 <m>").ids, (std::vector<int32_t>{1, 5, 7, 9, 0, 4, 2}));
   EXPECT_EQ(tokenizer.model_max_length(), std::nullopt);
 }
@@ -126,7 +118,7 @@ TEST_F(TokenizerFiles, VocabJsonAndMergesGiveTheSameIdsAsTokenizerJson) {
   write("merges.txt", merges);
   write("tokenizer_config.json", R"({"tokenizer_class": "GPT2Tokenizer", "eos_token": "<|end|>",
                                      "bos_token": "<|end|>", "unk_token": "<|end|>"})");
-  const Tokenizer from_files = Tokenizer::load(directory_);
+  const Tokenizer from_files = Tokenizer::load(directory_.path());
   const Tokenizer tokenizer = load_golden_tokenizer("byte_level");
   EXPECT_EQ(from_files.vocab_size(), tokenizer.vocab_size());
   const JsonDocument cases = read_golden("cases.json");
@@ -141,19 +133,19 @@ TEST_F(TokenizerFiles, VocabJsonAndMergesGiveTheSameIdsAsTokenizerJson) {
 TEST_F(TokenizerFiles, RobertasSpecialTokensAreFound) {
   write("vocab.json", R"({"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "a": 4, "Ġ": 5, "Ġa": 6})");
   write("merges.txt", "Ġ a\n");
-  const Tokenizer plain = Tokenizer::load(directory_);
+  const Tokenizer plain = Tokenizer::load(directory_.path());
   EXPECT_EQ(plain.encode("a a<mask>a").ids, (std::vector<int32_t>{0, 4, 6, 7, 4, 2}));
   EXPECT_EQ(
       plain.decode(std::vector<int32_t>{0, 4, 6, 2}, {.skip_special_tokens = true, .clean_up_tokenization_spaces = {}}),
       "a a");
   write("tokenizer_config.json", R"({"tokenizer_class": "BartTokenizer", "add_prefix_space": true, "sep_token": "<unk>",
                                      "mask_token": {"content": "<mask>", "lstrip": true}})");
-  const Tokenizer configured = Tokenizer::load(directory_);
+  const Tokenizer configured = Tokenizer::load(directory_.path());
   EXPECT_EQ(configured.encode("a <mask>").ids, (std::vector<int32_t>{0, 6, 7, 3}));
   write("tokenizer_config.json", R"({"tokenizer_class": "RobertaTokenizer", "cls_token": ""})");
   EXPECT_THAT(load_failure().message, HasSubstr("tokenizer_config.json: cls_token: expected a token"));
   write("tokenizer_config.json", R"({"tokenizer_class": "GPT2Tokenizer"})");
-  EXPECT_EQ(Tokenizer::load(directory_).encode("a").ids, std::vector<int32_t>{4});
+  EXPECT_EQ(Tokenizer::load(directory_.path()).encode("a").ids, std::vector<int32_t>{4});
 }
 
 TEST_F(TokenizerFiles, BadMergesAreNamedWithTheirLine) {
@@ -175,7 +167,7 @@ TEST_F(TokenizerFiles, BadMergesAreNamedWithTheirLine) {
 TEST_F(TokenizerFiles, WhatIsMissingIsNamed) {
   EXPECT_EQ(load_failure().code, ErrorCode::kNotFound);
   EXPECT_THAT(load_failure().message,
-              HasSubstr(directory_.string() + ": expected tokenizer.json, vocab.txt, or vocab.json and"));
+              HasSubstr(directory_.path().string() + ": expected tokenizer.json, vocab.txt, or vocab.json and"));
   write("vocab.txt", "[UNK]\n[CLS]\n[PAD]\n[MASK]\n");
   EXPECT_EQ(load_failure().code, ErrorCode::kInvalidFile);
   EXPECT_THAT(load_failure().message, HasSubstr("vocab.txt: expected a line \"[SEP]\", found none"));
@@ -191,15 +183,15 @@ TEST_F(TokenizerFiles, DamageIsNamedWithItsFile) {
   EXPECT_THAT(load_failure().message, HasSubstr("tokenizer.json: expected JSON"));
   write("tokenizer.json", "[]");
   EXPECT_THAT(load_failure().message, HasSubstr("tokenizer.json: expected an object"));
-  fs::copy(golden_directory() / "bare.tokenizer.json", directory_ / "tokenizer.json",
+  fs::copy(golden_directory() / "bare.tokenizer.json", directory_.path() / "tokenizer.json",
            fs::copy_options::overwrite_existing);
   write("tokenizer_config.json", R"({"model_max_length": 0})");
   EXPECT_THAT(load_failure().message, HasSubstr("tokenizer_config.json: model_max_length: expected an integer from 1"));
   write("tokenizer_config.json", R"({"model_max_length": "512"})");
   EXPECT_THAT(load_failure().message, HasSubstr("tokenizer_config.json: model_max_length: expected a number"));
-  fs::remove(directory_ / "tokenizer_config.json");
-  fs::remove(directory_ / "tokenizer.json");
-  fs::create_directory(directory_ / "tokenizer.json");
+  fs::remove(directory_.path() / "tokenizer_config.json");
+  fs::remove(directory_.path() / "tokenizer.json");
+  fs::create_directory(directory_.path() / "tokenizer.json");
   EXPECT_EQ(load_failure().code, ErrorCode::kIo);
 }
 
