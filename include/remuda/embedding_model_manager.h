@@ -61,7 +61,7 @@ struct Embeddings {
 struct EmbeddingModelInfo {
   std::string name;  // As asked for.
   std::string directory;
-  std::string architecture;  // "bert", "distilbert", "mpnet"
+  std::string architecture;  // config.json's model_type: "bert", "xlm-roberta", ...
   int64_t dimension = 0;
   int64_t max_seq_length = 0;  // Where texts are cut by default.
   int64_t max_positions = 0;   // Rows of the position table.

@@ -1,7 +1,11 @@
 // config.json of an encoder.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
-#include <cmath>
+#include <iterator>
+#include <string_view>
+#include <vector>
 
 #include "base/fail.h"
 #include "base/json.h"
@@ -11,28 +15,41 @@
 namespace remuda::io {
 namespace {
 
-// What each architecture calls a field.
-struct FieldNames {
-  const char* model_type;
-  const char* hidden_size;
-  const char* num_layers;
-  const char* num_heads;
-  const char* intermediate_size;
-  const char* activation;
+struct Architecture {
+  std::string_view model_type;
+  // What it calls a field.
+  const char* hidden_size = "hidden_size";
+  const char* num_layers = "num_hidden_layers";
+  const char* num_heads = "num_attention_heads";
+  const char* intermediate_size = "intermediate_size";
+  const char* activation = "hidden_act";
+  bool has_token_types = false;
+  bool has_relative_bias = false;
+  // Positions are numbered from the one after the padding token's id, as fairseq does it.
+  bool positions_follow_padding = false;
 };
-constexpr std::array<FieldNames, 3> kArchitectures = {{
-    {"bert", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act"},
-    {"distilbert", "dim", "n_layers", "n_heads", "hidden_dim", "activation"},
-    {"mpnet", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act"},
+constexpr std::array<Architecture, 6> kArchitectures = {{
+    {.model_type = "bert", .has_token_types = true},
+    {.model_type = "distilbert",
+     .hidden_size = "dim",
+     .num_layers = "n_layers",
+     .num_heads = "n_heads",
+     .intermediate_size = "hidden_dim",
+     .activation = "activation"},
+    {.model_type = "mpnet", .has_relative_bias = true, .positions_follow_padding = true},
+    {.model_type = "roberta", .has_token_types = true, .positions_follow_padding = true},
+    {.model_type = "xlm-roberta", .has_token_types = true, .positions_follow_padding = true},
+    {.model_type = "camembert", .has_token_types = true, .positions_follow_padding = true},
 }};
 
-const FieldNames& field_names(const JsonValue& root) {
+const Architecture& architecture_of(const JsonValue& root) {
   const JsonValue model_type = root.at("model_type");
-  const auto found = std::ranges::find_if(
-      kArchitectures, [&](const FieldNames& names) { return names.model_type == model_type.as_string(); });
+  const auto found = std::ranges::find(kArchitectures, model_type.as_string(), &Architecture::model_type);
   if (found == kArchitectures.end()) {
-    fail(ErrorCode::kUnsupported, "{}: expected an encoder that remuda knows (bert, distilbert, mpnet), found \"{}\"",
-         model_type.where(), model_type.as_string());
+    std::vector<std::string_view> known;
+    std::ranges::transform(kArchitectures, std::back_inserter(known), &Architecture::model_type);
+    fail(ErrorCode::kUnsupported, "{}: expected an encoder that remuda knows ({}), found \"{}\"", model_type.where(),
+         fmt::join(known, ", "), model_type.as_string());
   }
   return *found;
 }
@@ -60,33 +77,35 @@ double parse_epsilon(const JsonValue& root) {
 EncoderConfig read_encoder_config(const std::filesystem::path& path) {
   const JsonDocument document = JsonDocument::parse_file(path);
   const JsonValue root = document.root();
-  const FieldNames& names = field_names(root);
+  const Architecture& architecture = architecture_of(root);
   refuse_variants(root);
 
   EncoderConfig config;
-  config.model_type = names.model_type;
-  const bool is_mpnet = config.model_type == "mpnet";
+  config.model_type = architecture.model_type;
   config.vocab_size = root.at("vocab_size").as_int(1, kMaxVocabulary);
-  config.hidden_size = root.at(names.hidden_size).as_int(1, kMaxHidden);
-  config.num_layers = root.at(names.num_layers).as_int(1, kMaxLayers);
-  config.num_heads = root.at(names.num_heads).as_int(1, config.hidden_size);
+  config.hidden_size = root.at(architecture.hidden_size).as_int(1, kMaxHidden);
+  config.num_layers = root.at(architecture.num_layers).as_int(1, kMaxLayers);
+  config.num_heads = root.at(architecture.num_heads).as_int(1, config.hidden_size);
   if (config.hidden_size % config.num_heads != 0) {
-    root.at(names.num_heads).fail_expected(fmt::format("a divisor of {} {}", names.hidden_size, config.hidden_size));
+    root.at(architecture.num_heads)
+        .fail_expected(fmt::format("a divisor of {} {}", architecture.hidden_size, config.hidden_size));
   }
-  config.intermediate_size = root.at(names.intermediate_size).as_int(1, kMaxIntermediate);
+  config.intermediate_size = root.at(architecture.intermediate_size).as_int(1, kMaxIntermediate);
   config.max_positions = root.at("max_position_embeddings").as_int(1, kMaxPositions);
-  if (config.model_type == "bert") config.type_vocab_size = root.int_or("type_vocab_size", 2, 1, kMaxVocabulary);
-  config.pad_token_id = root.int_or("pad_token_id", is_mpnet ? 1 : 0, 0, config.vocab_size - 1);
-  if (is_mpnet) {
+  if (architecture.has_token_types) config.type_vocab_size = root.int_or("type_vocab_size", 2, 1, kMaxVocabulary);
+  config.pad_token_id =
+      root.int_or("pad_token_id", architecture.positions_follow_padding ? 1 : 0, 0, config.vocab_size - 1);
+  if (architecture.positions_follow_padding) config.first_position = config.pad_token_id + 1;
+  if (architecture.has_relative_bias) {
     // At least two for each direction, so that the logarithmic part has a base.
     config.relative_attention_num_buckets = root.int_or("relative_attention_num_buckets", 32, 4, 1 << 12);
   }
   if (config.max_sequence_length() < 1) {
     root.at("max_position_embeddings")
-        .fail_expected(fmt::format("more than pad_token_id + 1 = {}", config.first_position()));
+        .fail_expected(fmt::format("more than pad_token_id + 1 = {}", config.first_position));
   }
   config.layer_norm_eps = parse_epsilon(root);
-  config.hidden_act = parse_activation(root, names.activation);
+  config.hidden_act = parse_activation(root, architecture.activation);
   return config;
 }
 

@@ -16,7 +16,7 @@ namespace remuda::io {
 // An encoder's config.json. Field names are Hugging Face's BERT names; DistilBERT's (dim, n_heads, ...) are
 // mapped.
 struct EncoderConfig {
-  std::string model_type;  // "bert", "distilbert", "mpnet"
+  std::string model_type;  // "bert", "distilbert", "mpnet", "roberta", "xlm-roberta", "camembert"
   int64_t vocab_size = 0;
   int64_t hidden_size = 0;
   int64_t num_layers = 0;
@@ -25,14 +25,14 @@ struct EncoderConfig {
   int64_t max_positions = 0;
   int64_t type_vocab_size = 0;  // 0: no token types.
   int64_t pad_token_id = 0;
+  // The position of a sequence's first token: pad_token_id + 1 in MPNet and in RoBERTa and its kin; 0 otherwise.
+  int64_t first_position = 0;
   int64_t relative_attention_num_buckets = 0;  // MPNet; 0 otherwise.
   double layer_norm_eps = 1e-12;
   std::string hidden_act = "gelu";  // "gelu", "gelu_new" (and its aliases, mapped to it), "relu"
 
-  // The position of a sequence's first token: MPNet numbers positions from the one after the padding token's id.
-  int64_t first_position() const { return model_type == "mpnet" ? pad_token_id + 1 : 0; }
   // The longest sequence that has positions.
-  int64_t max_sequence_length() const { return max_positions - first_position(); }
+  int64_t max_sequence_length() const { return max_positions - first_position; }
 };
 
 enum class PoolingMode { kCls, kMax, kMean, kMeanSqrtLen, kWeightedMean, kLastToken };

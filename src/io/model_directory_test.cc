@@ -85,6 +85,39 @@ TEST_F(ModelDirectoryTest, MapsDistilBertAndLeavesMpnetItsPositions) {
   EXPECT_EQ(read.pipeline.max_seq_length, 62);
 }
 
+TEST_F(ModelDirectoryTest, StartsThePositionsOfRobertaAndItsKinAfterThePaddingTokens) {
+  for (const char* type : {"roberta", "xlm-roberta", "camembert"}) {
+    std::string json = kBert;
+    json.replace(json.find("bert"), 4, type);
+    write("config.json", json + R"(,"type_vocab_size":1})");
+    const auto read = read_model_directory(path_.path());
+    EXPECT_EQ(read.encoder.model_type, type);
+    EXPECT_EQ(read.encoder.first_position, 2) << "the padding token's id is 1 where the file doesn't say";
+    EXPECT_EQ(read.encoder.type_vocab_size, 1);
+    EXPECT_EQ(read.pipeline.max_seq_length, 62);
+    write("config.json", json + R"(,"pad_token_id":5})");
+    EXPECT_EQ(read_model_directory(path_.path()).pipeline.max_seq_length, 58);
+  }
+}
+
+// As sentence-transformers has it: the model's own limit, else the tokenizer's, and never more than there are
+// positions.
+TEST_F(ModelDirectoryTest, FindsTheLimitOfTexts) {
+  std::string json = kBert;
+  write("config.json", json.replace(json.find("bert"), 4, "roberta") + "}");
+  const auto limit = [&] { return read_model_directory(path_.path()).pipeline.max_seq_length; };
+  write("tokenizer_config.json", R"({"model_max_length":1000000000000000019884624838656})");
+  EXPECT_EQ(limit(), 62);
+  write("tokenizer_config.json", R"({"model_max_length":63})");
+  EXPECT_EQ(limit(), 62);
+  write("tokenizer_config.json", R"({"model_max_length":40})");
+  EXPECT_EQ(limit(), 40);
+  write("sentence_bert_config.json", R"({"max_seq_length":50})");
+  EXPECT_EQ(limit(), 50);
+  write("sentence_bert_config.json", R"({"max_seq_length":500})");
+  EXPECT_EQ(limit(), 62);
+}
+
 TEST_F(ModelDirectoryTest, RefusesBadEncoderConfigs) {
   struct Case {
     const char* from;
@@ -124,7 +157,14 @@ TEST_F(ModelDirectoryTest, RefusesBadEncoderConfigs) {
        R"("vocab_size":100,"add_cross_attention":true)",
        ErrorCode::kUnsupported,
        {"add_cross_attention"}},
-      {R"("bert")", R"("roberta")", ErrorCode::kUnsupported, {"model_type", "bert, distilbert, mpnet", "roberta"}},
+      {R"("bert")",
+       R"("t5")",
+       ErrorCode::kUnsupported,
+       {"model_type", "bert, distilbert, mpnet, roberta, xlm-roberta, camembert", "\"t5\""}},
+      {R"("bert")",
+       R"("roberta","pad_token_id":63)",
+       ErrorCode::kInvalidFile,
+       {"max_position_embeddings", "more than pad_token_id + 1 = 64", "found 64"}},
   };
   for (const Case& bad : cases) {
     SCOPED_TRACE(bad.to);

@@ -22,9 +22,9 @@ namespace fs = std::filesystem;
 const fs::path kGolden = fs::path(REMUDA_SOURCE_DIR) / "tests/golden/encoders";
 
 constexpr std::array kModels = {
-    "bert_bf16_max",  "bert_cased_plain",    "bert_f16_dense",     "bert_mean",
-    "bert_prompts",   "bert_prompts_pooled", "bert_sharded_lower", "distilbert_bf16",
-    "distilbert_cls", "mpnet_concatenated",  "mpnet_f16",
+    "bert_bf16_max",       "bert_cased_plain",   "bert_f16_dense",  "bert_mean",       "bert_prompts",
+    "bert_prompts_pooled", "bert_sharded_lower", "distilbert_bf16", "camembert_plain", "distilbert_cls",
+    "mpnet_concatenated",  "mpnet_f16",          "roberta_head",    "xlm_roberta_f16",
 };
 
 // How far results may be from fp32's. Random weights of this size keep apart what training would have made alike, so

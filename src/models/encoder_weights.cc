@@ -4,24 +4,33 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 
 #include "base/fail.h"
 
 namespace remuda::models {
 namespace {
 
-constexpr std::array<EncoderNames, 3> kArchitectures = {{
-    {.model_type = "bert",
-     .prefix = "bert.",
-     .layer = "encoder.layer.{}.",
-     .query = "attention.self.query",
-     .key = "attention.self.key",
-     .value = "attention.self.value",
-     .attention_output = "attention.output.dense",
-     .attention_norm = "attention.output.LayerNorm",
-     .intermediate = "intermediate.dense",
-     .output = "output.dense",
-     .output_norm = "output.LayerNorm"},
+// BERT's, which RoBERTa and its kin have kept.
+constexpr EncoderNames bert_names(std::string_view model_type, std::string_view prefix) {
+  return {.model_type = model_type,
+          .prefix = prefix,
+          .layer = "encoder.layer.{}.",
+          .query = "attention.self.query",
+          .key = "attention.self.key",
+          .value = "attention.self.value",
+          .attention_output = "attention.output.dense",
+          .attention_norm = "attention.output.LayerNorm",
+          .intermediate = "intermediate.dense",
+          .output = "output.dense",
+          .output_norm = "output.LayerNorm"};
+}
+
+constexpr std::array<EncoderNames, 6> kArchitectures = {{
+    bert_names("bert", "bert."),
+    bert_names("roberta", "roberta."),
+    bert_names("xlm-roberta", "roberta."),
+    bert_names("camembert", "roberta."),
     {.model_type = "distilbert",
      .prefix = "distilbert.",
      .layer = "transformer.layer.{}.",
@@ -51,15 +60,19 @@ constexpr std::string_view kWordEmbeddings = "embeddings.word_embeddings.weight"
 const EncoderNames& names_of(const std::string& model_type) {
   const auto found = std::ranges::find(kArchitectures, model_type, &EncoderNames::model_type);
   if (found == kArchitectures.end()) {
-    fail(ErrorCode::kUnsupported, "model_type: expected bert, distilbert or mpnet, found \"{}\"", model_type);
+    std::vector<std::string_view> known;
+    std::ranges::transform(kArchitectures, std::back_inserter(known), &EncoderNames::model_type);
+    fail(ErrorCode::kUnsupported, "model_type: expected one of {}, found \"{}\"", fmt::join(known, ", "), model_type);
   }
   return *found;
 }
 
 // What the names in this checkpoint begin with: nothing, or the architecture's prefix.
 std::string prefix_of(const EncoderNames& names, const io::Checkpoint& checkpoint) {
-  const std::string prefixed = std::string(names.prefix).append(kWordEmbeddings);
-  return checkpoint.find(prefixed) != nullptr ? std::string(names.prefix) : "";
+  if (checkpoint.find(kWordEmbeddings) != nullptr) return "";
+  const bool prefixed = std::ranges::any_of(checkpoint.tensors(),
+                                            [&](const auto& tensor) { return tensor.first.starts_with(names.prefix); });
+  return prefixed ? std::string(names.prefix) : "";
 }
 
 }  // namespace

@@ -74,12 +74,11 @@ void TransformerEncoder::forward(const RaggedIds& batch, MatrixView<float> hidde
 }
 
 void TransformerEncoder::embed(const RaggedIds& batch, MatrixView<float> hidden, ComputePool& pool) const {
-  const int64_t first_position = config_.first_position();
-  const bool pads_have_own_position = first_position > 0;
+  const bool pads_have_own_position = config_.first_position > 0;
   std::vector<int32_t> positions;
   positions.reserve(batch.ids.size());
   for (int64_t s = 0; s < batch.sequences(); ++s) {
-    int64_t next = first_position;
+    int64_t next = config_.first_position;
     for (int64_t t = batch.offsets[s]; t < batch.offsets[s + 1]; ++t) {
       // A padding token written out in a text is not counted, as transformers has it for models of this kind.
       const bool is_pad = pads_have_own_position && batch.ids[t] == config_.pad_token_id;

@@ -22,9 +22,9 @@ struct RaggedIds {
   int64_t sequences() const { return static_cast<int64_t>(offsets.size()) - 1; }
 };
 
-// BERT, DistilBERT and MPNet are this one structure; they differ in the names of their weights, in whether
-// there are token types, and in MPNet's relative position bias and first position. Immutable after loading
-// and thread-safe.
+// BERT, DistilBERT, MPNet and RoBERTa with its kin (XLM-R, CamemBERT) are this one structure; they differ in the
+// names of their weights, in whether there are token types, in the first position, and in MPNet's relative position
+// bias. Immutable after loading and thread-safe.
 class TransformerEncoder {
  public:
   // Checks every tensor's shape against the configuration before using it. `checkpoint` is kept: the word

@@ -9,6 +9,7 @@ Each model has a directory of its own as sentence-transformers saves it, whose w
 about, and expected.json: for each way to give a prompt, texts and their embeddings, computed by sentence-transformers
 in fp32 from that same directory, a text at a time so that padding has no part in it. The shapes are odd on purpose.
 """
+import base64
 import json
 import pathlib
 import shutil
@@ -25,7 +26,9 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import nn
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast, RobertaTokenizer, XLMRobertaTokenizer
+
+import subword_tokenizers
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/parity"))
@@ -108,6 +111,15 @@ MODELS = {
     "mpnet_f16": Model(
         "mpnet", dict(hidden_size=48, heads=3, layers=3, inner=40, activation="gelu_new"), ["mean"],
         dtype=torch.float16, dense=[(23, nn.Identity(), True)], max_seq_length=70),
+    "roberta_head": Model(
+        "roberta", dict(hidden_size=18, heads=3, layers=2, inner=53, activation="gelu"), ["cls", "mean"],
+        normalize=True, prompts=PROMPTS),
+    "xlm_roberta_f16": Model(
+        "xlm-roberta", dict(hidden_size=40, heads=5, layers=3, inner=39, activation="gelu"), ["mean"],
+        dtype=torch.float16, dense=[(17, nn.Tanh(), True)], normalize=True),
+    # Nothing limits its texts but the positions.
+    "camembert_plain": Model(
+        "camembert", dict(hidden_size=22, heads=2, layers=1, inner=30, activation="gelu_new"), ["mean"], chain=False),
 }  # fmt: skip
 
 
@@ -119,6 +131,31 @@ def special_tokens(architecture):
 
 
 def make_tokenizer(model):
+    make = {"roberta": byte_level, "xlm-roberta": unigram, "camembert": unigram}.get(model.architecture, word_piece)
+    tokenizer = make(model)
+    # Sought in the normalized text, so that do_lower_case changes what is found.
+    tokenizer.add_tokens([AddedToken("<Tag>", normalized=True)])
+    return tokenizer
+
+
+def byte_level(_):
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    subword_tokenizers.trained(tokenizer, TEXTS, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+                               special_tokens=subword_tokenizers.ROBERTA_TOKENS)
+    spec = json.loads(tokenizer.to_str())["model"]
+    return RobertaTokenizer(spec["vocab"], [tuple(pair) for pair in spec["merges"]], model_max_length=150)
+
+
+def unigram(model):
+    spec = json.loads(subword_tokenizers.unigram(TEXTS).to_str())
+    charsmap = base64.b64decode(spec["normalizer"]["normalizers"][0]["precompiled_charsmap"])
+    pieces = [tuple(piece) for piece in spec["model"]["vocab"]]
+    limit = {"model_max_length": 150} if model.chain else {}
+    return XLMRobertaTokenizer(pieces, _spm_precompiled_charsmap=charsmap, **limit)
+
+
+def word_piece(model):
     """WordPiece over half of the texts' characters, small and large letters both, and parts of words."""
     special = special_tokens(model.architecture)
     vocabulary = {token: index for index, token in enumerate(special.values())}
@@ -133,8 +170,6 @@ def make_tokenizer(model):
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     ends = [(special[name], vocabulary[special[name]]) for name in ("sep_token", "cls_token")]
     tokenizer.post_processor = processors.BertProcessing(*ends)
-    # Sought in the normalized text, so that do_lower_case changes what is found.
-    tokenizer.add_tokens([AddedToken("<Tag>", normalized=True)])
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=150, **special)
 
 
