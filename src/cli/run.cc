@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <new>
 
 #include "base/fail.h"
@@ -80,9 +82,17 @@ int exit_code(const Error& error) {
   return error.code() == ErrorCode::kInvalidArgument ? kBadUsage : kFailed;
 }
 
+// What stdio has held back is written now, so that a full disk is an error and no silent loss.
+int finish(int code) {
+  errno = 0;
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+  report(fmt::format("stdout: {}", errno != 0 ? std::strerror(errno) : "can't be written"));
+  return code == kSuccess ? kFailed : code;
+}
+
 int perform(const Action& action) {
   try {
-    return action();
+    return finish(action());
   } catch (const Error& error) {
     return exit_code(error);
   } catch (const std::bad_alloc&) {
@@ -108,7 +118,7 @@ int run(int argc, const char* const* argv) {
   } catch (const CLI::ParseError& error) {
     // --help and --version come as errors, too.
     if (error.get_exit_code() != 0) return report_usage(app, error);
-    return app.exit(error);
+    return finish(app.exit(error));
   }
   return perform(action);
 }

@@ -215,6 +215,10 @@ const TensorView& Checkpoint::get(std::string_view name, const Shape& shape) con
   return *tensor;
 }
 
+void Checkpoint::check_unwritten() const {
+  for (const MappedFile& file : files_) file.check_unwritten();
+}
+
 int64_t Checkpoint::parameter_count() const {
   int64_t count = 0;
   for (const auto& [name, tensor] : tensors_) count += tensor.size();

@@ -30,6 +30,9 @@ class Checkpoint {
 
   const std::map<std::string, TensorView, std::less<>>& tensors() const { return tensors_; }
   const std::vector<MappedFile>& files() const { return files_; }
+  // Throws Error(kInvalidFile) where one of the files has been written to since it was opened: for whoever reads
+  // tensors long after that.
+  void check_unwritten() const;
   // Of all tensors.
   int64_t parameter_count() const;
   uint64_t bytes() const;

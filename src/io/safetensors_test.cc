@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstring>
 #include <filesystem>
@@ -195,13 +196,35 @@ TEST(MappedFile, KeepsItsBytesWhenTheFileIsReplacedByRename) {
   const ScratchDirectory scratch;
   const auto path = scratch.write("model.safetensors", file_of(kOne, floats({1.0f, 2.0f})));
   const auto checkpoint = Checkpoint::open_file(path);
-  EXPECT_TRUE(checkpoint.files().front().is_unchanged());
+  EXPECT_NO_THROW(checkpoint.check_unwritten());
   fs::rename(scratch.write("new", file_of(kOne, floats({8.0f, 9.0f}))), path);
-  EXPECT_FALSE(checkpoint.files().front().is_unchanged());
+  EXPECT_NO_THROW(checkpoint.check_unwritten());
   EXPECT_EQ(checkpoint.get("w", {2}).at(0), 1.0f);
   fs::remove(path);
-  EXPECT_FALSE(checkpoint.files().front().is_unchanged());
+  EXPECT_NO_THROW(checkpoint.check_unwritten());
   EXPECT_EQ(checkpoint.get("w", {2}).at(1), 2.0f);
+}
+
+TEST(MappedFile, SaysWhenTheFileIsOverwrittenOrCutInPlace) {
+  const ScratchDirectory scratch;
+  const std::string content = file_of(kOne, floats({1.0f, 2.0f}));
+  const auto path = scratch.write("model.safetensors", content);
+  const auto long_ago = fs::last_write_time(path) - std::chrono::hours(1);
+  const auto parts = [&](const std::string& found) {
+    return std::vector{path.string(), "expected the " + std::to_string(content.size()) + " bytes", "found " + found};
+  };
+  {
+    fs::last_write_time(path, long_ago);
+    const auto checkpoint = Checkpoint::open_file(path);
+    scratch.write("model.safetensors", content);
+    expect_error([&] { checkpoint.check_unwritten(); }, ErrorCode::kInvalidFile,
+                 parts(std::to_string(content.size()) + " bytes written since"));
+  }
+  fs::last_write_time(path, long_ago);
+  const auto checkpoint = Checkpoint::open_file(path);
+  fs::resize_file(path, 3);
+  fs::last_write_time(path, long_ago);
+  expect_error([&] { checkpoint.check_unwritten(); }, ErrorCode::kInvalidFile, parts("3 bytes"));
 }
 
 std::string random_file(const std::vector<std::vector<uint8_t>>& shapes, std::vector<float>& values) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -424,6 +425,34 @@ TEST_F(BadModel, AFileThatIsReplacedLeavesTheRunningModelAndIsSeenByTheNext) {
   edit(model / "tokenizer.json", R"("a": )", R"("born away": )");
   EXPECT_EQ(next.embed_text(text), after);
   EXPECT_EQ(running.embed_text(text, *lease), before);
+}
+
+// A copy over the file writes into the one that is mapped.
+TEST_F(BadModel, AFileThatIsOverwrittenInPlaceIsAnErrorAndNeitherACrashNorAMixture) {
+  const fs::path model = copy("bert_mean");
+  const fs::path weights = model / "model.safetensors";
+  const std::string original = read_file(weights);
+  const auto overwrite = [&](std::string_view content) { std::ofstream(weights, std::ios::binary) << content; };
+  // Two writes may be too close together for the file's time.
+  const auto age = [&] { fs::last_write_time(weights, fs::last_write_time(weights) - std::chrono::hours(1)); };
+  age();
+  std::string other = original;
+  for (size_t i = other.size() - 4096; i < other.size(); i += 4) other[i + 3] ^= static_cast<char>(0x80);
+  for (const std::string& content : {other, original.substr(0, 100), std::string()}) {
+    SCOPED_TRACE(content.size());
+    EmbeddingModelManager running(settings_of(model));
+    const std::vector<float> before = running.embed_text("a");
+    const Lease<EmbeddingInstance> lease = running.acquire();
+    overwrite(content);
+    const std::string found = fmt::format("found {} bytes written since", content.size());
+    const auto refusal = testing::ThrowsMessage<Error>(testing::AllOf(HasSubstr(weights.string()), HasSubstr(found)));
+    EXPECT_THAT([&] { running.embed_text("a", *lease); }, refusal);
+    EXPECT_THAT([&] { running.embed_text("a"); }, refusal);
+    overwrite(original);
+    EXPECT_THROW(running.embed_text("a", *lease), Error);
+    EXPECT_EQ(embed(model, "a"), before) << "a new manager loads what is there";
+    age();
+  }
 }
 
 TEST_F(BadModel, AFileThatIsReplacedByABadOneFailsOnlyTheNext) {

@@ -87,7 +87,11 @@ void TransformerEncoder::embed(const RaggedIds& batch, MatrixView<float> hidden,
   }
   const std::array added = {
       kernels::AddedRows{{position_embeddings_.data(), config_.max_positions, config_.hidden_size}, positions}};
+  // The rows are read where the file is mapped. Looked at before, since a file that was cut would end the process, and
+  // after, since a row that was overwritten meanwhile would be an answer of neither version.
+  checkpoint_->check_unwritten();
   kernels::gather_rows(word_embeddings_, batch.ids, added, hidden, pool);
+  checkpoint_->check_unwritten();
   embedding_norm_.forward_in_place(hidden, pool);
 }
 

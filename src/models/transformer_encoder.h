@@ -42,7 +42,8 @@ class TransformerEncoder {
   int64_t scratch_size() const;
 
   // hidden: [ids, hidden_size] and scratch: [ids, scratch_size()]. Ids must be in [0, vocab_size), and no
-  // sequence longer than max_sequence_length().
+  // sequence longer than max_sequence_length(). Throws Error(kInvalidFile) where the checkpoint's file has been
+  // overwritten in place.
   void forward(const RaggedIds& batch, MatrixView<float> hidden, MatrixView<float> scratch, ComputePool& pool) const;
 
  private:
