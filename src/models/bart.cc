@@ -152,7 +152,10 @@ void Bart::embed(const BartEmbedding& embedding, std::span<const int32_t> ids, s
   const float scale = config_.scale_embedding ? std::sqrt(static_cast<float>(config_.d_model)) : 1.0f;
   const MatrixView<const float> table{embedding.positions.data(), embedding.positions.shape()[0], config_.d_model};
   const std::array added = {kernels::AddedRows{table, positions}};
+  // Before and after, as in TransformerEncoder::embed.
+  checkpoint_->check_unwritten();
   kernels::gather_rows({embedding.tokens, scale}, ids, added, hidden, pool);
+  checkpoint_->check_unwritten();
   embedding.norm.forward_in_place(hidden, pool);
 }
 

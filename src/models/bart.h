@@ -58,7 +58,8 @@ struct DecodeRow {
 class Bart {
  public:
   // Checks every tensor's shape against the configuration. `checkpoint` is kept: token embeddings are read where the
-  // file maps them. Throws Error(kInvalidFile), Error(kUnsupported).
+  // file maps them; computing throws Error(kInvalidFile) once the file has been overwritten in place. Throws
+  // Error(kInvalidFile), Error(kUnsupported).
   Bart(const io::BartConfig& config, std::shared_ptr<const io::Checkpoint> checkpoint, Precision precision,
        ComputePool& pool);
 

@@ -138,6 +138,17 @@ TEST_F(BartCheckpoint, EveryTensorOfAnotherShapeIsNamed) {
   }
 }
 
+// The token embeddings are read where the file is mapped: without the check this ends the process.
+TEST_F(BartCheckpoint, AFileThatIsCutInPlaceIsAnError) {
+  const Bart bart = load("untied", [](Tensors&) {});
+  logits_of(bart);
+  const fs::path path = directory_.path() / "model.safetensors";
+  fs::resize_file(path, 100);
+  const std::string message = error_of(ErrorCode::kInvalidFile, [&] { logits_of(bart); });
+  EXPECT_THAT(message, HasSubstr(path.string()));
+  EXPECT_THAT(message, HasSubstr("found 100 bytes written since"));
+}
+
 TEST_F(BartCheckpoint, MoreLayersThanTheConfigurationSaysAreRefused) {
   for (const char* side : {"encoder", "decoder"}) {
     io::BartConfig config = io::read_bart_config(bart_directory("untied") / "config.json");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <time.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -56,6 +57,18 @@ inline Failure failure_of(const std::function<void()>& action) {
   }
   ADD_FAILURE() << "expected an Error, found none";
   return {};
+}
+
+// Processor time of this thread: what other processes take of the machine isn't in it.
+inline double processor_seconds(const std::function<void()>& action) {
+  const auto now = [] {
+    timespec time{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+  };
+  const double start = now();
+  action();
+  return now() - start;
 }
 
 }  // namespace remuda::text

@@ -341,6 +341,32 @@ TEST(TokenizerJson, AnAddedTokenGetsTheIdThatHuggingFaceGivesIt) {
   EXPECT_EQ(tokenizer.vocab_size(), 5);
 }
 
+TEST_F(TokenizerFiles, HugeAndEndlesslyNestedFilesAreRefused) {
+  write("tokenizer.json", "{");
+  fs::resize_file(directory_.path() / "tokenizer.json", (uintmax_t{1} << 28) + 1);  // Sparse.
+  EXPECT_EQ(load_failure().code, ErrorCode::kInvalidFile);
+  EXPECT_THAT(load_failure().message, HasSubstr((directory_.path() / "tokenizer.json").string() +
+                                                ": expected at most 268435456 bytes, found 268435457"));
+  std::string nested = R"({"type": "NFC"})";
+  for (int i = 0; i < 40; ++i) nested = fmt::format(R"({{"type": "Sequence", "normalizers": [{}]}})", nested);
+  write("tokenizer.json", fmt::format(R"({{"normalizer": {}, {}}})", nested, kModel));
+  EXPECT_THAT(load_failure().message, HasSubstr("tokenizer.json: expected JSON"));
+  EXPECT_THAT(load_failure().message, HasSubstr("nested deeper than 64 levels"));
+}
+
+// Steps that undo each other, and merges that name each other, are taken once each.
+TEST(TokenizerJson, RulesThatGoInACircleEnd) {
+  const auto document = JsonDocument::parse(
+      R"({"normalizer": {"type": "Sequence", "normalizers": [
+            {"type": "Replace", "pattern": {"String": "a"}, "content": "aa"},
+            {"type": "Replace", "pattern": {"String": "a"}, "content": "b"},
+            {"type": "Replace", "pattern": {"String": "b"}, "content": "a"}]},
+          "model": {"type": "BPE", "vocab": {"a": 0, "aa": 1, "aaa": 2, "##": 3}, "continuing_subword_prefix": "##",
+                    "merges": [["a", "##"], ["aa", "##"]]}})",
+      "t.json");
+  EXPECT_EQ(Tokenizer::from_json(document).encode("a").ids, std::vector<int32_t>{0});
+}
+
 // Without a limit the parts of a sequence could ask for any time and memory.
 TEST(TokenizerJson, HugeSequencesAreRefused) {
   const auto repeated = [](std::string_view item, int count) {
