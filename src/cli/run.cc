@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <new>
+#include <sstream>
 
 #include "base/fail.h"
 #include "cli/commands.h"
@@ -84,9 +85,8 @@ int exit_code(const Error& error) {
 
 // What stdio has held back is written now, so that a full disk is an error and no silent loss.
 int finish(int code) {
-  errno = 0;
-  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
-  report(fmt::format("stdout: {}", errno != 0 ? std::strerror(errno) : "can't be written"));
+  if (std::fflush(stdout) == 0) return code;
+  report(fmt::format("stdout: {}", std::strerror(errno)));
   return code == kSuccess ? kFailed : code;
 }
 
@@ -118,7 +118,13 @@ int run(int argc, const char* const* argv) {
   } catch (const CLI::ParseError& error) {
     // --help and --version come as errors, too.
     if (error.get_exit_code() != 0) return report_usage(app, error);
-    return finish(app.exit(error));
+    std::ostringstream text;
+    app.exit(error, text);
+    action = [&text] {
+      fmt::print("{}", text.str());
+      return kSuccess;
+    };
+    return perform(action);
   }
   return perform(action);
 }

@@ -105,6 +105,13 @@ class Embed(CliTest):
         self.assertGreater(stats["texts_per_s"], 0)
         self.assertGreater(stats["peak_rss_bytes"], 10_000_000)
 
+    def test_flags_of_speed_change_no_byte(self):
+        texts = "\n".join(sentences(700))
+        plain, _ = self.remuda("embed", stdin=texts)
+        for flags in (["--threads", "1"], ["--threads", "3", "--pool", "4"], ["--max-batch-tokens", "7"],
+                      ["--max-batch-tokens", "100000", "--pool", "1"]):
+            self.assertEqual(self.remuda("embed", *flags, stdin=texts)[0], plain, flags)
+
     def test_nothing_but_results_on_stdout_and_no_progress_off_a_terminal(self):
         out, err = self.remuda("embed", stdin="\n".join(sentences(50)))
         self.assertEqual(len(out.splitlines()), 50)

@@ -43,6 +43,19 @@ class Usage(CliTest):
                 self.assertIn(value, err)
         self.assertIn("--prompt", self.remuda("embed", "--prompt", "a", "--prompt-name", "b", code=2)[1])
 
+    def test_log_levels_from_silence_to_every_step(self):
+        def log(*arguments):
+            return self.remuda("embed", "--max-length", "6", *arguments, stdin="one two three four five")[1]
+
+        for arguments, shown in (([], (True, False, False)), (["--log-level", "warning"], (True, False, False)),
+                                 (["--log-level", "error"], (False, False, False)),
+                                 (["--log-level", "off"], (False, False, False)),
+                                 (["--log-level", "info"], (True, True, False)),
+                                 (["--log-level", "debug"], (True, True, True))):
+            with self.subTest(arguments):
+                err = log(*arguments)
+                self.assertEqual(("texts were cut" in err, "loaded" in err, "created instance 1" in err), shown, err)
+
     def test_a_gpu_that_this_build_cannot_use(self):
         _, err = self.remuda("embed", "--device", "cuda:0", stdin="one", code=1)
         self.assertIn("no CUDA backend", err)
