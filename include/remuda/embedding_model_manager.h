@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "remuda/memory_cost.h"
 #include "remuda/model_manager.h"
 
 namespace remuda {
@@ -117,12 +118,7 @@ class EmbeddingModelManager : public AbstractModelManager<EmbeddingInstance> {
 // Reads a model's files without loading its weights. Throws as the manager's constructor does.
 EmbeddingModelInfo inspect_embedding_model(const std::string& name);
 
-// Bytes that the weights take in memory at a precision, and that the workspace of one computing instance
-// takes.
-struct MemoryCost {
-  uint64_t shared_weights = 0;
-  uint64_t workspace = 0;
-};
+// At a precision, for calls with such a max_batch_tokens.
 MemoryCost estimate_memory(const EmbeddingModelInfo& info, Precision precision, int64_t max_batch_tokens = 512);
 
 }  // namespace remuda

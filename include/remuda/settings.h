@@ -39,7 +39,7 @@ struct Settings {
   bool masx_force_cpu = true;            // MASX_FORCE_CPU
   bool gpu_use_fp16 = true;              // GPU_USE_FP16
   std::string embedding_model = "sentence-transformers/all-MiniLM-L6-v2";  // REMUDA_EMBEDDING_MODEL
-  std::string summarization_model;                                         // REMUDA_SUMMARIZATION_MODEL
+  std::string summarization_model = "remuda/bart-small-synopsis";          // REMUDA_SUMMARIZATION_MODEL
   Precision precision = Precision::kAuto;                                  // REMUDA_PRECISION
   std::optional<MemoryLimit> memory_limit;            // REMUDA_MEMORY_LIMIT; none: no limit of ours.
   int64_t compute_threads = 0;                        // REMUDA_COMPUTE_THREADS; 0: as many as the process may use.

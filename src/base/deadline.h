@@ -26,6 +26,10 @@ class Deadline {
   bool is_never() const { return when_ == Clock::time_point::max(); }
   bool expired() const { return !is_never() && Clock::now() >= when_; }
   Clock::time_point when() const { return when_; }
+  // What is left as a timeout, for a wait that takes one; negative where the deadline has passed.
+  std::optional<Clock::duration> left() const {
+    return is_never() ? std::nullopt : std::optional(when_ - Clock::now());
+  }
 
  private:
   explicit Deadline(Clock::time_point when) : when_(when) {}

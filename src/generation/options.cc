@@ -119,16 +119,6 @@ void check_beams(const GenerationPlan& plan) {
 
 }  // namespace
 
-GenerationOptions GenerationOptions::over(const GenerationOptions& defaults) const {
-  GenerationOptions merged = *this;
-  for_each(
-      [](const char*, auto& mine, const auto& fallback) {
-        if (!mine) mine = fallback;
-      },
-      merged, defaults);
-  return merged;
-}
-
 GenerationPlan resolve(const GenerationOptions& options, const GenerationLimits& limits) {
   if (limits.vocabulary < 1) {
     fail(ErrorCode::kInvalidArgument, "a model that generates needs a vocabulary, but this one's size is {}",

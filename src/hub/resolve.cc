@@ -38,13 +38,15 @@ std::vector<fs::path> models_directories() {
   std::vector<fs::path> directories;
   if (const std::string set = environment("REMUDA_MODELS_DIR"); !set.empty()) directories.emplace_back(set);
   directories.emplace_back("models");
-  // A binary that was built in its checkout stands in build/PRESET.
   char binary[PATH_MAX];
   const ssize_t length = readlink("/proc/self/exe", binary, sizeof(binary));
   if (length > 0) {
-    fs::path directory = fs::path(std::string(binary, static_cast<size_t>(length))).parent_path();
-    for (int up = 0; up < 2; ++up) directory = directory.parent_path();
-    directories.push_back(directory / "models");
+    // Built in its checkout it stands in build/PRESET, installed in PREFIX/bin.
+    const fs::path folder = fs::path(std::string(binary, static_cast<size_t>(length))).parent_path();
+    const fs::path checkout = folder.parent_path().parent_path();
+    directories.push_back(checkout / "models");
+    directories.push_back(checkout / "pretrained");
+    directories.push_back(folder.parent_path() / "share" / "remuda" / "models");
   }
   directories.push_back(from_home("XDG_DATA_HOME", ".local/share") / "remuda" / "models");
   return directories;

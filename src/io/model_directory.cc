@@ -147,15 +147,7 @@ std::vector<Module> read_modules(const std::filesystem::path& path) {
 
 // Without a limit of the model's own it is the tokenizer's, and never more than there are positions.
 void settle_max_seq_length(const ModelDirectory& model, EmbeddingPipeline& pipeline) {
-  const auto tokenizer_config = model.transformer / "tokenizer_config.json";
-  if (pipeline.max_seq_length == 0 && file_exists(tokenizer_config)) {
-    const JsonDocument document = JsonDocument::parse_file(tokenizer_config);
-    // "No limit" is written as 10^30.
-    const double length = document.root().double_or("model_max_length", 0.0);
-    if (length >= 1.0 && length <= static_cast<double>(kMaxLength)) {
-      pipeline.max_seq_length = static_cast<int64_t>(length);
-    }
-  }
+  if (pipeline.max_seq_length == 0) pipeline.max_seq_length = read_tokenizer_max_length(model.transformer);
   const int64_t most = model.encoder.max_sequence_length();
   pipeline.max_seq_length = pipeline.max_seq_length == 0 ? most : std::min(pipeline.max_seq_length, most);
 }
@@ -208,6 +200,14 @@ TransformerOptions read_transformer_options(const std::filesystem::path& directo
     return {root.int_or("max_seq_length", 0, 1, kMaxLength), root.bool_or("do_lower_case", false)};
   }
   return {};
+}
+
+int64_t read_tokenizer_max_length(const std::filesystem::path& directory) {
+  const auto path = directory / "tokenizer_config.json";
+  if (!file_exists(path)) return 0;
+  // "No limit" is written as 10^30.
+  const double length = JsonDocument::parse_file(path).root().double_or("model_max_length", 0.0);
+  return length >= 1.0 && length <= static_cast<double>(kMaxLength) ? static_cast<int64_t>(length) : 0;
 }
 
 ModelDirectory read_model_directory(const std::filesystem::path& path) {

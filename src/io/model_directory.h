@@ -77,6 +77,10 @@ struct ModelDirectory {
 // Error(kInvalidFile).
 TransformerOptions read_transformer_options(const std::filesystem::path& directory);
 
+// The tokens of a text at most, as tokenizer_config.json's model_max_length has it; 0: it says nothing. Throws
+// Error(kInvalidFile).
+int64_t read_tokenizer_max_length(const std::filesystem::path& directory);
+
 // Throws as read_model_directory does.
 EncoderConfig read_encoder_config(const std::filesystem::path& config_json);
 

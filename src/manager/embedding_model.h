@@ -19,6 +19,9 @@ struct EmbeddingModel {
   // Loads tokenizer and weights side by side. Throws Error.
   EmbeddingModel(const io::ModelDirectory& directory, Precision precision, ComputePool& pool);
 
+  // Memory held, in bytes.
+  size_t bytes() const { return encoder.bytes() + tokenizer->bytes(); }
+
   std::shared_ptr<const text::Tokenizer> tokenizer;
   models::SentenceEncoder encoder;
 

@@ -1,12 +1,7 @@
 #include "manager/embedding_model_info.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 
-#include <algorithm>
-#include <system_error>
-
-#include "base/fail.h"
 #include "hub/resolve.h"
 #include "io/safetensors.h"
 
@@ -45,14 +40,6 @@ std::vector<std::string> describe_modules(const io::EmbeddingPipeline& pipeline)
   return modules;
 }
 
-// Weight bytes of a product with `out` outputs of `in` inputs, bias in fp32. Panels are padded to 16 or 64
-// outputs; at the sizes of real models that is nothing.
-uint64_t linear_bytes(int64_t out, int64_t in, Precision precision) {
-  const int64_t element = precision == Precision::kFp32 ? 4 : precision == Precision::kBf16 ? 2 : 1;
-  const int64_t per_channel = precision == Precision::kInt8 ? 8 : 0;  // The scale, and the sum of the weights.
-  return static_cast<uint64_t>(out * (in * element + per_channel + 4));
-}
-
 }  // namespace
 
 EmbeddingModelInfo describe(const std::string& name, const io::ModelDirectory& directory) {
@@ -82,42 +69,8 @@ EmbeddingModelInfo describe(const std::string& name, const io::ModelDirectory& d
   return info;
 }
 
-std::string file_identity(const io::ModelDirectory& directory) {
-  std::vector<std::filesystem::path> files;
-  std::error_code error, no_file;
-  std::filesystem::recursive_directory_iterator entry(directory.path, error);
-  for (; !error && entry != std::filesystem::recursive_directory_iterator(); entry.increment(error)) {
-    if (entry->is_regular_file(no_file)) files.push_back(entry->path());
-  }
-  if (error) fail(ErrorCode::kIo, "{}: can't be listed: {}", directory.path.string(), error.message());
-  std::ranges::sort(files);
-  std::string identity;
-  for (const auto& file : files) {
-    struct stat status{};
-    if (stat(file.c_str(), &status) != 0) continue;
-    // A file that takes another's name may have its size and time too.
-    identity += fmt::format("{}:{}:{}:{}.{:09};", file.string(), status.st_ino, status.st_size, status.st_mtim.tv_sec,
-                            status.st_mtim.tv_nsec);
-  }
-  return identity;
-}
-
 EmbeddingModelInfo inspect_embedding_model(const std::string& name) {
   return describe(name, io::read_model_directory(hub::resolve_model(name)));
-}
-
-MemoryCost estimate_memory(const EmbeddingModelInfo& info, Precision precision, int64_t max_batch_tokens) {
-  const int64_t hidden = info.hidden_size;
-  const int64_t inner = info.intermediate_size;
-  const uint64_t layer = linear_bytes(3 * hidden, hidden, precision) + linear_bytes(hidden, hidden, precision) +
-                         linear_bytes(inner, hidden, precision) + linear_bytes(hidden, inner, precision);
-  MemoryCost cost;
-  cost.shared_weights = static_cast<uint64_t>(info.num_layers) * layer +
-                        static_cast<uint64_t>(info.max_positions * hidden) * sizeof(float);
-  const int64_t tokens = std::max(max_batch_tokens, info.max_seq_length);
-  // The hidden states, and scratch for query, key, value and context or for the inner layer.
-  cost.workspace = static_cast<uint64_t>(tokens * (hidden + std::max(4 * hidden, inner))) * sizeof(float);
-  return cost;
 }
 
 }  // namespace remuda

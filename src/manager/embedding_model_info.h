@@ -11,8 +11,4 @@ namespace remuda {
 // Reads the checkpoint's header for the parameter count; loads no weights.
 EmbeddingModelInfo describe(const std::string& name, const io::ModelDirectory& directory);
 
-// Names the files of a model as they are now (path, size, modification time of each): two loads with the same
-// identity give the same weights.
-std::string file_identity(const io::ModelDirectory& directory);
-
 }  // namespace remuda

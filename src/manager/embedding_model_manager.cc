@@ -5,32 +5,15 @@
 #include <chrono>
 
 #include "base/fail.h"
-#include "base/log.h"
-#include "device/compute_pool.h"
 #include "hub/resolve.h"
 #include "manager/embedding_model.h"
 #include "manager/embedding_model_info.h"
-#include "manager/weight_store.h"
+#include "manager/shared_model.h"
 
 namespace remuda {
 namespace {
 
-constexpr std::string_view kDevice = "cpu";
-
 using ModelPointer = std::shared_ptr<const EmbeddingModel>;
-
-Precision cpu_precision(Precision asked) {
-  if (asked == Precision::kAuto) return Precision::kFp32;
-  if (asked == Precision::kFp16) {
-    fail(ErrorCode::kUnsupported, "precision fp16 is for GPUs; on a CPU use fp32, bf16 or int8");
-  }
-  return asked;
-}
-
-ComputePool& configured_pool(const Settings& settings) {
-  if (settings.compute_threads > 0) ComputePool::configure_global(static_cast<int>(settings.compute_threads));
-  return ComputePool::global();
-}
 
 }  // namespace
 
@@ -41,53 +24,16 @@ struct EmbeddingModelManager::Impl {
   explicit Impl(const Settings& given)
       : settings(given),
         precision(cpu_precision(given.precision)),
-        directory(io::read_model_directory(hub::resolve_model(given.embedding_model))),
-        identity(file_identity(directory)),
+        model(hub::resolve_model(given.embedding_model), precision, [this] { return load(); }),
+        directory(io::read_model_directory(model.directory())),
         info(describe(given.embedding_model, directory)),
-        compute(configured_pool(given)) {
-    if (settings.masx_force_gpu) {
-      fail(ErrorCode::kUnsupported, "a GPU is demanded (masx_force_gpu), but this build computes on CPUs only");
-    }
-  }
-
-  // The shared model, loaded now if nobody in the process has it.
-  ModelPointer model() {
-    const std::string key = fmt::format("{}|{}|{}", identity, to_string(precision), kDevice);
-    ModelPointer model = WeightStore<EmbeddingModel>::global().get(key, [this] { return load(); });
-    const std::lock_guard lock(tokenizer_mutex);
-    tokenizer = model->tokenizer;
-    return model;
+        compute(compute_pool(given)) {
+    refuse_gpu(settings);
   }
 
   ModelPointer load() const {
-    check_memory_limit();
-    if (file_identity(directory) != identity) {
-      fail(ErrorCode::kInvalidFile, "{}: files were changed since this manager read the configuration; make a new one",
-           info.directory);
-    }
-    const auto start = std::chrono::steady_clock::now();
-    auto model = std::make_shared<const EmbeddingModel>(directory, precision, compute);
-    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
-    log::info("loaded {} in {} ({:.1f} MB of weights) in {:.0f} ms", info.directory, to_string(precision),
-              static_cast<double>(model->encoder.bytes()) / 1e6, took.count());
-    return model;
-  }
-
-  void check_memory_limit() const {
-    if (!settings.memory_limit) return;
-    const MemoryCost cost = estimate_memory(info, precision);
-    const uint64_t limit = resolve(*settings.memory_limit);
-    if (cost.shared_weights + cost.workspace <= limit) return;
-    throw OutOfMemory(
-        fmt::format("{}: needs {} bytes of weights and {} of workspace in {}, the memory limit is {} bytes; "
-                    "raise it, or use a smaller precision",
-                    info.name, cost.shared_weights, cost.workspace, to_string(precision), limit));
-  }
-
-  // The tokenizer stays when the weights go, so that bad input never costs a load.
-  std::shared_ptr<const text::Tokenizer> loaded_tokenizer() {
-    const std::lock_guard lock(tokenizer_mutex);
-    return tokenizer;
+    check_memory_limit(settings, info.name, precision, estimate_memory(info, precision));
+    return std::make_shared<const EmbeddingModel>(directory, precision, compute);
   }
 
   std::string prompt(const EmbedOptions& options) const {
@@ -121,13 +67,10 @@ struct EmbeddingModelManager::Impl {
 
   const Settings settings;
   const Precision precision;
+  SharedModel<EmbeddingModel> model;
   const io::ModelDirectory directory;
-  const std::string identity;
   const EmbeddingModelInfo info;
   ComputePool& compute;
-
-  std::mutex tokenizer_mutex;
-  std::shared_ptr<const text::Tokenizer> tokenizer;  // Guarded by tokenizer_mutex.
 };
 
 EmbeddingModelManager::EmbeddingModelManager(const Settings& settings)
@@ -142,7 +85,7 @@ std::string EmbeddingModelManager::model_name() const { return impl_->info.name;
 
 std::string EmbeddingModelManager::model_type() const { return "embedding"; }
 
-std::string EmbeddingModelManager::get_device() const { return std::string(kDevice); }
+std::string EmbeddingModelManager::get_device() const { return std::string(kCpuDevice); }
 
 Precision EmbeddingModelManager::precision() const { return impl_->precision; }
 
@@ -150,14 +93,8 @@ const EmbeddingModelInfo& EmbeddingModelManager::info() const { return impl_->in
 
 std::unique_ptr<EmbeddingInstance> EmbeddingModelManager::make_instance() {
   const auto start = std::chrono::steady_clock::now();
-  ModelPointer model = impl_->model();
-  ModelMetadata metadata;
-  metadata.model_name = model_name();
-  metadata.model_type = model_type();
-  metadata.device = get_device();
-  metadata.precision = impl_->precision;
-  metadata.shared_bytes = model->encoder.bytes() + model->tokenizer->bytes();
-  metadata.load_time = std::chrono::steady_clock::now() - start;
+  ModelPointer model = impl_->model.get();
+  ModelMetadata metadata = describe_instance(model_name(), model_type(), impl_->precision, model->bytes(), start);
   return std::make_unique<EmbeddingInstance>(std::move(metadata), std::move(model));
 }
 
@@ -169,13 +106,7 @@ Embeddings EmbeddingModelManager::embed_texts(std::span<const std::string> texts
 
 Embeddings EmbeddingModelManager::embed_texts(std::span<const std::string> texts, const EmbedOptions& options) {
   // Tokens first, on the caller's thread: a text that can't be used never holds an instance.
-  ModelPointer loaded;
-  std::shared_ptr<const text::Tokenizer> tokenizer = impl_->loaded_tokenizer();
-  if (tokenizer == nullptr) {
-    loaded = impl_->model();
-    tokenizer = loaded->tokenizer;
-  }
-  TokenizedTexts tokenized = impl_->tokenize(texts, *tokenizer, options);
+  TokenizedTexts tokenized = impl_->tokenize(texts, *impl_->model.tokenizer(), options);
   const Lease<EmbeddingInstance> lease = acquire({.timeout = options.timeout});
   return embed_tokenized(lease->model(), std::move(tokenized), options, impl_->compute);
 }

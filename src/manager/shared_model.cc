@@ -1,0 +1,73 @@
+#include "manager/shared_model.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <system_error>
+#include <vector>
+
+namespace remuda {
+
+Precision cpu_precision(Precision asked) {
+  if (asked == Precision::kAuto) return Precision::kFp32;
+  if (asked == Precision::kFp16) {
+    fail(ErrorCode::kUnsupported, "precision fp16 is for GPUs; on a CPU use fp32, bf16 or int8");
+  }
+  return asked;
+}
+
+ComputePool& compute_pool(const Settings& settings) {
+  if (settings.compute_threads > 0) ComputePool::configure_global(static_cast<int>(settings.compute_threads));
+  return ComputePool::global();
+}
+
+void refuse_gpu(const Settings& settings) {
+  if (settings.masx_force_gpu) {
+    fail(ErrorCode::kUnsupported, "a GPU is demanded (masx_force_gpu), but this build computes on CPUs only");
+  }
+}
+
+void check_memory_limit(const Settings& settings, const std::string& model, Precision precision,
+                        const MemoryCost& cost) {
+  if (!settings.memory_limit) return;
+  const uint64_t limit = resolve(*settings.memory_limit);
+  if (cost.shared_weights + cost.workspace <= limit) return;
+  throw OutOfMemory(
+      fmt::format("{}: needs {} bytes of weights and {} of workspace in {}, the memory limit is {} bytes; raise it, or "
+                  "use a smaller precision",
+                  model, cost.shared_weights, cost.workspace, to_string(precision), limit));
+}
+
+std::string file_identity(const std::filesystem::path& directory) {
+  std::vector<std::filesystem::path> files;
+  std::error_code error, no_file;
+  std::filesystem::recursive_directory_iterator entry(directory, error);
+  for (; !error && entry != std::filesystem::recursive_directory_iterator(); entry.increment(error)) {
+    if (entry->is_regular_file(no_file)) files.push_back(entry->path());
+  }
+  if (error) fail(ErrorCode::kIo, "{}: can't be listed: {}", directory.string(), error.message());
+  std::ranges::sort(files);
+  std::string identity;
+  for (const auto& file : files) {
+    struct stat status{};
+    if (stat(file.c_str(), &status) != 0) continue;
+    // A file that takes another's name may have its size and time too.
+    identity += fmt::format("{}:{}:{}:{}.{:09};", file.string(), status.st_ino, status.st_size, status.st_mtim.tv_sec,
+                            status.st_mtim.tv_nsec);
+  }
+  return identity;
+}
+
+ModelMetadata describe_instance(std::string model_name, std::string model_type, Precision precision,
+                                uint64_t shared_bytes, std::chrono::steady_clock::time_point start) {
+  ModelMetadata metadata;
+  metadata.model_name = std::move(model_name);
+  metadata.model_type = std::move(model_type);
+  metadata.device = kCpuDevice;
+  metadata.precision = precision;
+  metadata.shared_bytes = shared_bytes;
+  metadata.load_time = std::chrono::steady_clock::now() - start;
+  return metadata;
+}
+
+}  // namespace remuda

@@ -1,0 +1,56 @@
+// What all instances of a summarization model share, and the way from texts to summaries.
+#pragma once
+
+#include <future>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/deadline.h"
+#include "models/bart.h"
+#include "models/bart_directory.h"
+#include "remuda/summarization_model_manager.h"
+#include "text/tokenizer.h"
+
+namespace remuda {
+
+struct SummarizationModel {
+  // Loads tokenizer and weights side by side. Throws Error.
+  SummarizationModel(const models::BartDirectory& directory, Precision precision, ComputePool& pool);
+
+  // Memory held, in bytes.
+  size_t bytes() const { return bart.bytes() + tokenizer->bytes(); }
+
+  std::shared_ptr<const text::Tokenizer> tokenizer;
+  models::Bart bart;
+
+ private:
+  SummarizationModel(const models::BartDirectory& directory, Precision precision, ComputePool& pool,
+                     std::future<std::shared_ptr<const text::Tokenizer>> loading);
+};
+
+// A document as the model reads it. Without ids there is nothing to summarise.
+struct TokenizedDocument {
+  std::vector<int32_t> ids;
+  int64_t total_tokens = 0;
+  int64_t invalid_sequences = 0;
+};
+
+// Cuts each text at max_tokens. A text of white space alone has no ids. Uses the compute pool.
+std::vector<TokenizedDocument> tokenize_documents(const text::Tokenizer& tokenizer, std::span<const std::string> texts,
+                                                  int64_t max_tokens, ComputePool& pool);
+
+// How a call is to be run; see SummarizeOptions.
+struct SummarizationRun {
+  std::shared_ptr<const GenerationPlan> plan;
+  const SummarizeOptions& options;
+  Deadline deadline;
+  uint64_t max_bytes;  // For the documents that are decoded at once; 0: no limit.
+};
+
+// The documents' summaries, decoded together. Throws as SummarizationModelManager::summarize does.
+std::vector<Summary> summarize_documents(const SummarizationModel& model, std::vector<TokenizedDocument> documents,
+                                         const SummarizationRun& run, ComputePool& pool);
+
+}  // namespace remuda

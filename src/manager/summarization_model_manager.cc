@@ -1,0 +1,275 @@
+#include "remuda/summarization_model_manager.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <utility>
+
+#include "base/fail.h"
+#include "hub/resolve.h"
+#include "io/safetensors.h"
+#include "manager/long_document.h"
+#include "manager/shared_model.h"
+#include "manager/summarization_model.h"
+
+namespace remuda {
+namespace {
+
+using ModelPointer = std::shared_ptr<const SummarizationModel>;
+
+// Part of the window that neighbouring parts of a long document share, unless the caller says how much.
+constexpr int64_t kOverlapShare = 16;
+
+SummarizationModelInfo describe(const std::string& name, const models::BartDirectory& directory) {
+  const io::BartConfig& config = directory.config;
+  const io::Checkpoint checkpoint = io::Checkpoint::open(directory.path);
+  SummarizationModelInfo info;
+  info.name = name;
+  info.directory = directory.path.string();
+  info.architecture = "bart";
+  info.window = directory.window;
+  info.max_positions = config.max_position_embeddings;
+  info.encoder_layers = config.encoder_layers;
+  info.decoder_layers = config.decoder_layers;
+  info.encoder_heads = config.encoder_attention_heads;
+  info.decoder_heads = config.decoder_attention_heads;
+  info.hidden_size = config.d_model;
+  info.encoder_intermediate_size = config.encoder_ffn_dim;
+  info.decoder_intermediate_size = config.decoder_ffn_dim;
+  info.vocab_size = config.vocab_size;
+  info.parameters = checkpoint.parameter_count();
+  for (const io::MappedFile& file : checkpoint.files()) {
+    info.files.push_back(file.path().string());
+    info.file_bytes += file.bytes().size();
+  }
+  info.generation = directory.generation;
+  return info;
+}
+
+void check_range(const char* name, int64_t value, int64_t least, int64_t most) {
+  if (value >= least && value <= most) return;
+  fail(ErrorCode::kInvalidArgument, "{}: expected {} to {}, found {}", name, least, most, value);
+}
+
+// One after the other, as sentences of one text.
+std::string join(const std::vector<Summary>& summaries) {
+  std::string text;
+  for (const Summary& summary : summaries) {
+    if (summary.best.text.empty()) continue;
+    if (!text.empty()) text += ' ';
+    text += summary.best.text;
+  }
+  return text;
+}
+
+// The parts' summaries as they are, where none can be made of them.
+Summary concatenate(const std::vector<Summary>& summaries) {
+  Summary all;
+  all.best.text = join(summaries);
+  for (const Summary& summary : summaries) {
+    all.best.ids.insert(all.best.ids.end(), summary.best.ids.begin(), summary.best.ids.end());
+    all.best.score += summary.best.score;
+  }
+  return all;
+}
+
+}  // namespace
+
+SummarizationInstance::SummarizationInstance(ModelMetadata metadata, std::shared_ptr<const SummarizationModel> model)
+    : ModelInstance(std::move(metadata)), model_(std::move(model)) {}
+
+struct SummarizationModelManager::Impl {
+  // A call's options, checked, before it has an instance.
+  struct Call {
+    std::shared_ptr<const GenerationPlan> plan;
+    int64_t max_tokens;  // Of a document.
+    Deadline deadline;
+  };
+
+  // The same for the parts of a long document.
+  struct LongCall {
+    Call call;
+    SplitOptions split;
+  };
+
+  explicit Impl(const Settings& given)
+      : settings(given),
+        precision(cpu_precision(given.precision)),
+        model(hub::resolve_model(given.summarization_model), precision, [this] { return load(); }),
+        directory(models::read_bart_directory(model.directory())),
+        info(describe(given.summarization_model, directory)),
+        compute(compute_pool(given)) {
+    refuse_gpu(settings);
+  }
+
+  ModelPointer load() const {
+    constexpr int64_t kNoDocument = 0;  // What documents take depends on them; see room_for_documents().
+    check_memory_limit(settings, info.name, precision, estimate_memory(info, precision, kNoDocument));
+    return std::make_shared<const SummarizationModel>(directory, precision, compute);
+  }
+
+  Call check(const SummarizeOptions& options) const {
+    const Deadline deadline = Deadline::after(options.timeout);
+    const int64_t max_tokens = options.max_input_tokens.value_or(info.window);
+    constexpr int64_t kLeast = 3;  // Two special tokens and one of the text.
+    check_range("max_input_tokens", max_tokens, kLeast, info.max_positions);
+    check_range("max_batch_tokens", options.max_batch_tokens, 1, INT64_MAX);
+    return {models::make_plan(directory, options.generation), max_tokens, deadline};
+  }
+
+  LongCall check(const SummarizeOptions& options, const LongOptions& how) const {
+    LongCall result{check(options), {}};
+    constexpr int64_t kLeast = 4;  // Room for any character beside two special tokens, and for overlap.
+    result.split.max_tokens = how.part_tokens.value_or(result.call.max_tokens);
+    check_range("part_tokens", result.split.max_tokens, kLeast, info.max_positions);
+    result.split.overlap_tokens = how.overlap_tokens.value_or(result.split.max_tokens / kOverlapShare);
+    check_range("overlap_tokens", result.split.overlap_tokens, 0, result.split.max_tokens / 2);
+    result.call.max_tokens = result.split.max_tokens;
+    return result;
+  }
+
+  // Bytes that documents in work may take beside the weights; 0 for no limit.
+  uint64_t room_for_documents(const SummarizationModel& loaded) const {
+    if (!settings.memory_limit) return 0;
+    const uint64_t limit = resolve(*settings.memory_limit);
+    return limit > loaded.bytes() ? limit - loaded.bytes() : 1;
+  }
+
+  std::vector<Summary> summarize(const SummarizationModel& loaded, std::vector<TokenizedDocument> documents,
+                                 const Call& call, const SummarizeOptions& options) const {
+    const SummarizationRun run{call.plan, options, call.deadline, room_for_documents(loaded)};
+    return summarize_documents(loaded, std::move(documents), run, compute);
+  }
+
+  std::vector<Summary> summarize(const SummarizationModel& loaded, std::span<const std::string> texts, const Call& call,
+                                 const SummarizeOptions& options) const {
+    return summarize(loaded, tokenize_documents(*loaded.tokenizer, texts, call.max_tokens, compute), call, options);
+  }
+
+  LongSummary summarize_long(const SummarizationModel& loaded, std::string_view text, const LongCall& call,
+                             const SummarizeOptions& given) const;
+
+  const Settings settings;
+  const Precision precision;
+  SharedModel<SummarizationModel> model;
+  const models::BartDirectory directory;
+  const SummarizationModelInfo info;
+  ComputePool& compute;
+};
+
+// Level by level: a text's parts, their summaries, which are the next level's text, until one part holds it all.
+LongSummary SummarizationModelManager::Impl::summarize_long(const SummarizationModel& loaded, std::string_view text,
+                                                            const LongCall& call, const SummarizeOptions& given) const {
+  const std::function count = [&loaded](std::string_view part) { return loaded.tokenizer->encode(part).total_tokens; };
+  SummarizeOptions last = given;
+  last.partial = false;
+  SummarizeOptions inner = last;
+  inner.on_text = nullptr;
+
+  LongSummary result;
+  std::string level(text);
+  for (int64_t level_tokens = INT64_MAX;; ++result.merges) {
+    const std::vector<TextSpan> spans = split_text(level, call.split, count);
+    std::vector<std::string> parts;
+    int64_t tokens = 0;
+    for (const TextSpan& span : spans) {
+      parts.push_back(level.substr(static_cast<size_t>(span.begin), static_cast<size_t>(span.end - span.begin)));
+      tokens += span.tokens;
+    }
+    const bool is_last = spans.size() == 1;
+    std::vector<Summary> summaries = summarize(loaded, parts, call.call, is_last ? last : inner);
+    if (result.merges == 0) {
+      for (size_t i = 0; i < spans.size(); ++i) {
+        result.parts.push_back({spans[i].begin, spans[i].end, spans[i].tokens, summaries[i].best.text});
+        result.summary.invalid_sequences += summaries[i].invalid_sequences;
+        result.summary.input_tokens += spans[i].tokens;
+      }
+    }
+    result.merged = is_last || tokens < level_tokens;
+    if (is_last || !result.merged) {
+      Summary found = is_last ? std::move(summaries.front()) : concatenate(summaries);
+      if (!is_last && given.on_text) given.on_text(0, found.best.text);
+      result.summary.best = std::move(found.best);
+      result.summary.others = std::move(found.others);
+      result.summary.used_tokens = result.summary.input_tokens;
+      return result;
+    }
+    level = join(summaries);
+    level_tokens = tokens;
+  }
+}
+
+SummarizationModelManager::SummarizationModelManager(const Settings& settings)
+    : AbstractModelManager(settings, settings.summarization_model) {
+  settings.validate();
+  impl_ = std::make_unique<Impl>(settings);
+}
+
+SummarizationModelManager::~SummarizationModelManager() { close(); }
+
+std::string SummarizationModelManager::model_name() const { return impl_->settings.summarization_model; }
+std::string SummarizationModelManager::model_type() const { return "summarization"; }
+std::string SummarizationModelManager::get_device() const { return std::string(kCpuDevice); }
+Precision SummarizationModelManager::precision() const { return impl_->precision; }
+const SummarizationModelInfo& SummarizationModelManager::info() const { return impl_->info; }
+
+std::unique_ptr<SummarizationInstance> SummarizationModelManager::make_instance() {
+  const auto start = std::chrono::steady_clock::now();
+  ModelPointer model = impl_->model.get();
+  ModelMetadata metadata = describe_instance(model_name(), model_type(), impl_->precision, model->bytes(), start);
+  return std::make_unique<SummarizationInstance>(std::move(metadata), std::move(model));
+}
+
+std::vector<Summary> SummarizationModelManager::summarize(std::span<const std::string> texts,
+                                                          SummarizationInstance& instance,
+                                                          const SummarizeOptions& options) const {
+  return impl_->summarize(instance.model(), texts, impl_->check(options), options);
+}
+
+std::vector<Summary> SummarizationModelManager::summarize(std::span<const std::string> texts,
+                                                          const SummarizeOptions& options) {
+  const Impl::Call call = impl_->check(options);
+  // Tokens first, on the caller's thread: a text that can't be used never holds an instance.
+  const std::shared_ptr<const text::Tokenizer> tokenizer = impl_->model.tokenizer();
+  std::vector<TokenizedDocument> documents = tokenize_documents(*tokenizer, texts, call.max_tokens, impl_->compute);
+  const Lease<SummarizationInstance> lease = acquire({.timeout = call.deadline.left()});
+  return impl_->summarize(lease->model(), std::move(documents), call, options);
+}
+
+std::string SummarizationModelManager::summarize_text(std::string_view text, SummarizationInstance& instance,
+                                                      const SummarizeOptions& options) const {
+  const std::string copy(text);
+  return std::move(summarize({&copy, 1}, instance, options).front().best.text);
+}
+
+std::string SummarizationModelManager::summarize_text(std::string_view text, const SummarizeOptions& options) {
+  const std::string copy(text);
+  return std::move(summarize({&copy, 1}, options).front().best.text);
+}
+
+std::vector<std::string> SummarizationModelManager::summarize_texts(std::span<const std::string> texts,
+                                                                    const SummarizeOptions& options) {
+  std::vector<std::string> results;
+  for (Summary& summary : summarize(texts, options)) results.push_back(std::move(summary.best.text));
+  return results;
+}
+
+LongSummary SummarizationModelManager::summarize_long(std::string_view text, SummarizationInstance& instance,
+                                                      const SummarizeOptions& options, const LongOptions& how) const {
+  return impl_->summarize_long(instance.model(), text, impl_->check(options, how), options);
+}
+
+LongSummary SummarizationModelManager::summarize_long(std::string_view text, const SummarizeOptions& options,
+                                                      const LongOptions& how) {
+  const Impl::LongCall call = impl_->check(options, how);
+  const Lease<SummarizationInstance> lease = acquire({.timeout = call.call.deadline.left()});
+  return impl_->summarize_long(lease->model(), text, call, options);
+}
+
+void SummarizationModelManager::warm_up() { acquire().release(); }
+
+SummarizationModelInfo inspect_summarization_model(const std::string& name) {
+  return describe(name, models::read_bart_directory(hub::resolve_model(name)));
+}
+
+}  // namespace remuda
