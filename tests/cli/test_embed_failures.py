@@ -25,9 +25,11 @@ class BadInput(CliTest):
 
     def test_bad_jsonl_names_file_and_line_and_keeps_what_came_before(self):
         for bad, expected in (('{"text": ', "expected JSON"), ('{"txt": "x"}', 'expected a field "text"'),
-                              ('{"text": 5}', "expected a string"), ("[]", "expected")):
+                              ('{"text": 5}', "expected a string"), ("[]", "expected"),
+                              ('{"text": "\udcff"}', "expected JSON")):
             with self.subTest(bad):
-                path = self.write("in.jsonl", f'{{"text": "one"}}\n{{"text": "two"}}\n{bad}\n{{"text": "x"}}\n')
+                lines = f'{{"text": "one"}}\n{{"text": "two"}}\n{bad}\n{{"text": "x"}}\n'
+                path = self.write("in.jsonl", lines.encode(errors="surrogateescape"))  # A byte that is no UTF-8.
                 out, err = self.remuda("embed", "--jsonl", path, code=1)
                 self.assertEqual(len(out.splitlines()), 2)
                 self.assertIn(f"{path}:3", err)
