@@ -43,12 +43,14 @@ class BadInput(CliTest):
         self.assertIn("models--nobody--nothing", err)
 
     def test_a_prompt_name_that_the_model_lacks(self):
-        _, err = self.remuda("embed", "--prompt-name", "question", stdin="one", code=2)
-        self.assertIn("question", err)
+        for stdin in ("one", ""):
+            _, err = self.remuda("embed", "--prompt-name", "question", stdin=stdin, code=2)
+            self.assertIn("question", err)
 
     def test_a_length_that_the_model_has_no_positions_for(self):
-        _, err = self.remuda("embed", "--max-length", "5000", stdin="one", code=2)
-        self.assertIn("3 to 512", err)
+        for stdin in ("one", ""):
+            _, err = self.remuda("embed", "--max-length", "5000", stdin=stdin, code=2)
+            self.assertIn("3 to 512", err)
 
     def test_a_memory_limit_below_the_cost(self):
         _, err = self.remuda("embed", "--memory-limit", "10MiB", stdin="one", code=1)
