@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "base/fail.h"
 #include "cli/commands.h"
@@ -90,7 +91,8 @@ int embed(const EmbedFlags& flags) {
   EmbeddingModelManager manager(settings);
   const auto writer =
       flags.output.empty() ? make_json_lines_writer() : make_npy_writer(flags.output, manager.dimension());
-  manager.warm_up();
+  // Loads the model, and finds out options that don't fit it before a text is read.
+  manager.embed_texts(std::span<const std::string>(), flags.embed);
   const double load_ms = milliseconds_since(loading);
 
   invite_typing(flags.input);

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 
 #include "base/scratch_directory.h"
 #include "hub/resolve.h"
@@ -49,6 +50,18 @@ TEST(EmbeddingModelManager, InstancesShareTheWeights) {
   const auto c = other.acquire();
   EXPECT_EQ(&a->model(), &b->model());
   EXPECT_EQ(&a->model(), &c->model());
+}
+
+TEST(EmbeddingModelManager, ALeaseOutlivesItsManager) {
+  auto manager = std::make_unique<EmbeddingModelManager>(Settings{});
+  const std::vector<float> before = manager->embed_text("The herd waits.");
+  Lease<EmbeddingInstance> lease = manager->acquire();
+  manager.reset();
+  EXPECT_EQ(lease->metadata().model_type, "embedding");
+  EmbeddingModelManager other(Settings{});
+  EXPECT_EQ(other.embed_text("The herd waits.", *lease), before);
+  lease.release();
+  EXPECT_EQ(other.get_pool_stats().total, 0);
 }
 
 TEST(EmbeddingModelManager, SaysWhatWasCut) {

@@ -37,7 +37,7 @@ class Measurements(unittest.TestCase):
 
     def test_remuda_alone_is_measured_without_the_peers(self):
         done, figures = self.measure("embed.py", "--only", "remuda-fp32", "--rounds", "2", "--texts", "20", "--seconds",
-                                     "0.05")
+                                     "0.3")
         self.assertRegex(done.stdout, r"\| remuda-fp32 \| [\d,]+ \| [\d,]+ \| [\d,]+ \| [\d.]+ ms \|")
         self.assertNotIn("target", done.stdout)
         self.assertIn("round 2 of 2: remuda-fp32", done.stderr)

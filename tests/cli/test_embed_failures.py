@@ -25,9 +25,11 @@ class BadInput(CliTest):
 
     def test_bad_jsonl_names_file_and_line_and_keeps_what_came_before(self):
         for bad, expected in (('{"text": ', "expected JSON"), ('{"txt": "x"}', 'expected a field "text"'),
-                              ('{"text": 5}', "expected a string"), ("[]", "expected")):
+                              ('{"text": 5}', "expected a string"), ("[]", "expected"),
+                              ('{"text": "\udcff"}', "expected JSON")):
             with self.subTest(bad):
-                path = self.write("in.jsonl", f'{{"text": "one"}}\n{{"text": "two"}}\n{bad}\n{{"text": "x"}}\n')
+                lines = f'{{"text": "one"}}\n{{"text": "two"}}\n{bad}\n{{"text": "x"}}\n'
+                path = self.write("in.jsonl", lines.encode(errors="surrogateescape"))  # A byte that is no UTF-8.
                 out, err = self.remuda("embed", "--jsonl", path, code=1)
                 self.assertEqual(len(out.splitlines()), 2)
                 self.assertIn(f"{path}:3", err)
@@ -41,12 +43,14 @@ class BadInput(CliTest):
         self.assertIn("models--nobody--nothing", err)
 
     def test_a_prompt_name_that_the_model_lacks(self):
-        _, err = self.remuda("embed", "--prompt-name", "question", stdin="one", code=2)
-        self.assertIn("question", err)
+        for stdin in ("one", ""):
+            _, err = self.remuda("embed", "--prompt-name", "question", stdin=stdin, code=2)
+            self.assertIn("question", err)
 
     def test_a_length_that_the_model_has_no_positions_for(self):
-        _, err = self.remuda("embed", "--max-length", "5000", stdin="one", code=2)
-        self.assertIn("3 to 512", err)
+        for stdin in ("one", ""):
+            _, err = self.remuda("embed", "--max-length", "5000", stdin=stdin, code=2)
+            self.assertIn("3 to 512", err)
 
     def test_a_memory_limit_below_the_cost(self):
         _, err = self.remuda("embed", "--memory-limit", "10MiB", stdin="one", code=1)

@@ -41,6 +41,9 @@ class Usage(CliTest):
                 self.assertIn(flag, err)
                 self.assertIn(valid, err)
                 self.assertIn(value, err)
+        for value in ("-1", "1e9", "soon"):
+            _, err = self.remuda("bench", "embed", "--seconds", value, code=2)
+            self.assertIn("--seconds", err)
         self.assertIn("--prompt", self.remuda("embed", "--prompt", "a", "--prompt-name", "b", code=2)[1])
 
     def test_log_levels_from_silence_to_every_step(self):
