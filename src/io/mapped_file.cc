@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -11,23 +10,10 @@
 #include <utility>
 
 #include "base/fail.h"
+#include "io/file_descriptor.h"
 
 namespace remuda::io {
 namespace {
-
-class FileDescriptor {
- public:
-  explicit FileDescriptor(const std::filesystem::path& path) : value_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
-  ~FileDescriptor() {
-    if (value_ >= 0) close(value_);
-  }
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-  int get() const { return value_; }
-
- private:
-  int value_;
-};
 
 [[noreturn]] void fail_errno(const std::filesystem::path& path, const char* what) {
   const ErrorCode code = errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo;
@@ -41,9 +27,9 @@ FileIdentity FileIdentity::of(const struct stat& status) {
 }
 
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
-  const FileDescriptor file(path);
+  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat status{};
-  if (file.get() < 0 || fstat(file.get(), &status) != 0) fail_errno(path, "can't be opened");
+  if (!file.is_open() || fstat(file.get(), &status) != 0) fail_errno(path, "can't be opened");
   if (!S_ISREG(status.st_mode)) {
     fail(ErrorCode::kIo, "{}: expected a regular file, found something else", path.string());
   }
@@ -67,6 +53,14 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 
 MappedFile::~MappedFile() {
   if (data_ != nullptr) munmap(const_cast<std::byte*>(data_), size_);
+}
+
+void MappedFile::drop_pages(std::span<const std::byte> part) const {
+  static const auto kPage = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(part.data()) / kPage * kPage;
+  const auto end = reinterpret_cast<uintptr_t>(part.data()) + part.size();
+  // Of a file that is only read, nothing is lost: who reads on finds it in the page cache.
+  madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 bool MappedFile::is_unchanged() const {

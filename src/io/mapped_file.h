@@ -25,6 +25,7 @@ struct FileIdentity {
 // Overwriting or truncating it in place is what no mapping survives: the bytes change, or reading them raises SIGBUS.
 class MappedFile {
  public:
+  MappedFile() = default;
   // Throws Error(kNotFound) or Error(kIo). An empty file gives an empty span.
   explicit MappedFile(const std::filesystem::path& path);
   MappedFile(MappedFile&& other) noexcept;
@@ -33,6 +34,8 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::filesystem::path& path() const { return path_; }
+  // Takes the pages of a part of bytes() out of this process's memory until they are read again.
+  void drop_pages(std::span<const std::byte> part) const;
   // Whether the path still names the same file with the same size and modification time.
   bool is_unchanged() const;
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "io/model_directory.h"
+#include "manager/weight_cache.h"
 #include "models/sentence_encoder.h"
 #include "remuda/embedding_model_manager.h"
 #include "text/tokenizer.h"
@@ -17,13 +18,13 @@ namespace remuda {
 
 struct EmbeddingModel {
   // Loads tokenizer and weights side by side. Throws Error.
-  EmbeddingModel(const io::ModelDirectory& directory, Precision precision, ComputePool& pool);
+  EmbeddingModel(const io::ModelDirectory& directory, Precision precision, const WeightCache& cache, ComputePool& pool);
 
   std::shared_ptr<const text::Tokenizer> tokenizer;
   models::SentenceEncoder encoder;
 
  private:
-  EmbeddingModel(const io::ModelDirectory& directory, Precision precision, ComputePool& pool,
+  EmbeddingModel(const io::ModelDirectory& directory, Precision precision, const WeightCache& cache, ComputePool& pool,
                  std::future<std::shared_ptr<const text::Tokenizer>> loading);
 };
 

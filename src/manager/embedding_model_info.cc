@@ -85,7 +85,9 @@ EmbeddingModelInfo describe(const std::string& name, const io::ModelDirectory& d
 std::string file_identity(const io::ModelDirectory& directory) {
   std::vector<std::filesystem::path> files;
   std::error_code error, no_file;
-  std::filesystem::recursive_directory_iterator entry(directory.path, error);
+  // However the directory was named, and from where, its files have the same names.
+  const std::filesystem::path root = std::filesystem::canonical(directory.path, no_file);
+  std::filesystem::recursive_directory_iterator entry(no_file ? directory.path : root, error);
   for (; !error && entry != std::filesystem::recursive_directory_iterator(); entry.increment(error)) {
     if (entry->is_regular_file(no_file)) files.push_back(entry->path());
   }

@@ -66,7 +66,12 @@ struct EmbeddingModelManager::Impl {
            info.directory);
     }
     const auto start = std::chrono::steady_clock::now();
-    auto model = std::make_shared<const EmbeddingModel>(directory, precision, compute);
+    const WeightCache cache(settings, {.directory = directory.path,
+                                       .bytes = info.file_bytes,
+                                       .identity = identity,
+                                       .identify = [this] { return file_identity(directory); },
+                                       .precision = precision});
+    auto model = std::make_shared<const EmbeddingModel>(directory, precision, cache, compute);
     const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
     log::info("loaded {} in {} ({:.1f} MB of weights) in {:.0f} ms", info.directory, to_string(precision),
               static_cast<double>(model->encoder.bytes()) / 1e6, took.count());
