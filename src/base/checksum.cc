@@ -1,7 +1,6 @@
 #include "base/checksum.h"
 
 #include <array>
-#include <bit>
 #include <cstring>
 
 namespace remuda {
@@ -9,10 +8,13 @@ namespace {
 
 // Odd, so that multiplying by it loses nothing; the bits are those of the golden ratio.
 constexpr uint64_t kMultiplier = 0x9e3779b97f4a7c15;
-constexpr int kRotation = 29;  // Brings the upper bits, which a product mixes best, to where the next product spreads them.
 
-// For either argument held fixed, a bijection of the other: a changed word stays a changed sum.
-uint64_t mix(uint64_t sum, uint64_t word) { return std::rotl((sum ^ word) * kMultiplier, kRotation); }
+// For either argument held fixed, a bijection of the other: a changed word stays a changed sum. A product's upper bits
+// depend on all bits, its lower ones on few; the shift brings the ones to the others.
+uint64_t mix(uint64_t sum, uint64_t word) {
+  const uint64_t product = (sum ^ word) * kMultiplier;
+  return product ^ product >> 32;
+}
 
 }  // namespace
 

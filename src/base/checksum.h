@@ -7,8 +7,8 @@
 
 namespace remuda {
 
-// Any change inside one aligned 8-byte word changes the sum for certain, others but for one chance in 2^64. About as fast
-// as memory is read.
+// A change inside one of the 8-byte words that the bytes are cut into changes the sum for certain; any other but for a
+// chance of about 1 in 2^64. About as fast as memory is read.
 uint64_t checksum(std::span<const std::byte> bytes);
 
 }  // namespace remuda

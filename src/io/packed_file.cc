@@ -52,8 +52,8 @@ void PackedFile::read_header() {
   if (header.checksum != header.own_checksum()) fail_damaged("the header's checksum is wrong");
   const auto end = checked_add(header.table_offset, header.table_bytes);
   if (!end || *end != bytes.size() || header.table_offset < sizeof(header)) {
-    fail_damaged(fmt::format("expected {} bytes and a table of {}, found {} bytes: the file is cut short", end.value_or(0),
-                             header.table_bytes, bytes.size()));
+    fail_damaged(fmt::format("expected {} bytes and a table of {}, found {} bytes: the file is cut short",
+                             end.value_or(0), header.table_bytes, bytes.size()));
   }
   const auto table = bytes.subspan(header.table_offset);
   if (checksum(table) != header.table_checksum) fail_damaged("the table's checksum is wrong");

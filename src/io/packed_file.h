@@ -59,8 +59,8 @@ class PackedFile {
   // The tensor of this name, 64-byte aligned. Throws PackedFileError(kInvalidFile) where there is none of this size.
   std::span<const std::byte> get(const std::string& name, size_t bytes) const;
 
-  // Of a file that was opened: throws PackedFileError(kInvalidFile), naming the tensor, where a block of [begin, end) is
-  // not what was written.
+  // Of a file that was opened: throws PackedFileError(kInvalidFile), naming the tensor, where a block of [begin, end)
+  // is not what was written.
   int64_t blocks() const { return static_cast<int64_t>(blocks_.size()); }
   void check_blocks(int64_t begin, int64_t end) const;
 

@@ -1,6 +1,7 @@
 #include "kernels/linear.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/fail.h"
 #include "kernels/cpu/linear.h"
@@ -22,7 +23,7 @@ constexpr int64_t kMinTaskProducts = 64 * 1024;
 // A panel up to this size is fetched while the one before it is used: the second-level cache has room for both.
 constexpr int64_t kMaxFetchedBytes = 384 * 1024;
 
-constexpr uintptr_t kPanelAlignment = 64;
+constexpr size_t kPanelAlignment = 64;
 
 // Rows that one task prepares (quantizes).
 constexpr int64_t kPreparedRowsPerTask = 16;
@@ -206,7 +207,10 @@ PackedWeights::PackedWeights(const std::vector<TensorView>& matrices, Precision 
       for (int64_t n = 0; n < kernels.panel_outputs; ++n) {
         copy_row(matrices, panel * kernels.panel_outputs + n, rows.as<float>() + n * in_features_);
       }
-      kernels.pack_panel(rows.as<float>(), in_features_, buffer_.data() + panel * panel_bytes);
+      std::byte* out = buffer_.data() + panel * panel_bytes;
+      // Where a panel is filled up to a cache line, what memory held before has no business in a file.
+      if (panel_bytes > 0) std::memset(out + panel_bytes - kPanelAlignment, 0, kPanelAlignment);
+      kernels.pack_panel(rows.as<float>(), in_features_, out);
     }
   });
 }

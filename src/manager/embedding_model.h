@@ -18,13 +18,14 @@ namespace remuda {
 
 struct EmbeddingModel {
   // Loads tokenizer and weights side by side. Throws Error.
-  EmbeddingModel(const io::ModelDirectory& directory, Precision precision, const WeightCache& cache, ComputePool& pool);
+  EmbeddingModel(const io::ModelDirectory& directory, Precision precision, ComputePool& pool,
+                 const WeightCache& cache = {});
 
   std::shared_ptr<const text::Tokenizer> tokenizer;
   models::SentenceEncoder encoder;
 
  private:
-  EmbeddingModel(const io::ModelDirectory& directory, Precision precision, const WeightCache& cache, ComputePool& pool,
+  EmbeddingModel(const io::ModelDirectory& directory, Precision precision, ComputePool& pool, const WeightCache& cache,
                  std::future<std::shared_ptr<const text::Tokenizer>> loading);
 };
 

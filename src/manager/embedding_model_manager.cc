@@ -71,7 +71,7 @@ struct EmbeddingModelManager::Impl {
                                        .identity = identity,
                                        .identify = [this] { return file_identity(directory); },
                                        .precision = precision});
-    auto model = std::make_shared<const EmbeddingModel>(directory, precision, cache, compute);
+    auto model = std::make_shared<const EmbeddingModel>(directory, precision, compute, cache);
     const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
     log::info("loaded {} in {} ({:.1f} MB of weights) in {:.0f} ms", info.directory, to_string(precision),
               static_cast<double>(model->encoder.bytes()) / 1e6, took.count());

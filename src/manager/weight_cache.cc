@@ -67,9 +67,9 @@ WeightCache::WeightCache(const Settings& settings, WeightSource source)
   const fs::path directory = cache_directory(settings);
   if (directory.empty() || source_.bytes < kSmallestSource) return;
   std::error_code ignored;
-  const std::string place = fmt::format("directory {}\nprecision {}\nlayout {}\n",
-                                        fs::weakly_canonical(source_.directory, ignored).string(),
-                                        to_string(source_.precision), models::active_packed_layout());
+  const std::string place =
+      fmt::format("directory {}\nprecision {}\nlayout {}\n", fs::weakly_canonical(source_.directory, ignored).string(),
+                  to_string(source_.precision), models::active_packed_layout());
   key_ = fmt::format("{}files {}\n", place, source_.identity);
   // A name for the place, not for the files: those of a model that was replaced have the new one's file as their heir.
   path_ = directory / "weights" /
@@ -114,8 +114,8 @@ std::shared_ptr<io::PackedFile> WeightCache::open(ComputePool& pool) const {
 
 void WeightCache::commit(io::PackedFile& packed) const {
   if (source_.identify() != source_.identity) {
-    throw io::PackedFileError(ErrorCode::kInvalidFile, fmt::format("{}: files were changed while they were packed",
-                                                                   source_.directory.string()));
+    throw io::PackedFileError(ErrorCode::kInvalidFile,
+                              fmt::format("{}: files were changed while they were packed", source_.directory.string()));
   }
   packed.commit();
   log::info("packed the weights of {} into {} ({:.1f} MB)", source_.directory.string(), path_.string(),

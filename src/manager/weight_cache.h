@@ -1,5 +1,5 @@
-// Weights in the layout of the kernels, kept from load to load and shared by processes: when a file of them is used, when
-// it is made, and what happens where neither can be.
+// Weights in the layout of the kernels, kept from load to load and shared by processes: when a file of them is used,
+// when it is made, and what happens where neither can be.
 #pragma once
 
 #include <filesystem>
@@ -32,6 +32,7 @@ struct WeightSource {
 // what can't be written is done without, with a line in the log.
 class WeightCache {
  public:
+  WeightCache() = default;  // None: every load packs into memory.
   WeightCache(const Settings& settings, WeightSource source);
 
   // make(packed): the model, its weights read from or written to this file. After make(nullptr), in memory of its own.
@@ -68,10 +69,10 @@ class WeightCache {
   void commit(io::PackedFile& packed) const;
   void give_up(const io::PackedFileError& error) const;
 
-  const WeightSource source_;
+  WeightSource source_;
   std::string key_;
   std::filesystem::path path_;  // Empty: no cache.
-  bool is_asked_for_;           // The directory is one that the settings name.
+  bool is_asked_for_ = false;   // The directory is one that the settings name.
 };
 
 }  // namespace remuda

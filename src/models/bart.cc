@@ -164,6 +164,9 @@ void Bart::run_encoder(const RaggedIds& batch, MatrixView<float> hidden, MatrixV
               static_cast<int32_t>(BartEmbedding::kPositionOffset));
   }
   embed(encoder_embedding_, batch.ids, positions, hidden, pool);
+  // Each row that is read maps pages of others beside it; without this all of the table, 100 or 200 MB, would soon
+  // count as this process's memory. Reading them again costs microseconds beside an encoder's milliseconds.
+  checkpoint_->drop_pages(encoder_embedding_.tokens);
   const nn::RaggedBatch ragged{batch.offsets, {}};
   for (const nn::EncoderLayer& layer : encoder_layers_) layer.forward(ragged, hidden, scratch, pool);
 }
