@@ -64,25 +64,18 @@ TEST(PackedWeights, AViewOfAnotherSizeIsRefused) {
   EXPECT_THROW(view(bytes + 1), Error);
 }
 
-// Files of packed weights name kPackedLayoutVersion and are believed by it. Where this fails because packing was changed
-// on purpose, raise the version and put the new sums here.
+// Files of packed weights name kPackedLayoutVersion and are believed by it. Where this fails because packing was
+// changed on purpose, raise the version and put the new sums here.
 TEST(PackedWeights, TheLayoutIsThatOfItsVersion) {
   static_assert(kPackedLayoutVersion == 1);
   const std::map<std::string, uint64_t> sums = {
-      {"generic fp32", 0x07efb200cc2528b4},
-      {"generic bf16", 0xa52eb336333b637f},
-      {"generic int8", 0x2e59ec1bba7cb1cd},
-      {"avx2 fp32", 0xe6ec58aecc22ab12},
-      {"avx2 bf16", 0x411f8fb35eda441b},
-      {"avx2 int8", 0x161c332e4a90a008},
-      {"avx512 fp32", 0x1a04549c394fd18d},
-      {"avx512 bf16", 0x67e529689af3258c},
-      {"avx512 int8", 0x59cd86f269c77bc9},
-      {"avx512_vnni fp32", 0x1a04549c394fd18d},
-      {"avx512_vnni bf16", 0x67e529689af3258c},
-      {"avx512_vnni int8", 0x2c16cf4d7bca0391},
-      {"avx512_bf16 fp32", 0x1a04549c394fd18d},
-      {"avx512_bf16 bf16", 0x3a522c596dd1d250},
+      {"generic fp32", 0x07efb200cc2528b4},     {"generic bf16", 0xa52eb336333b637f},
+      {"generic int8", 0x2e59ec1bba7cb1cd},     {"avx2 fp32", 0xe6ec58aecc22ab12},
+      {"avx2 bf16", 0x411f8fb35eda441b},        {"avx2 int8", 0x161c332e4a90a008},
+      {"avx512 fp32", 0x1a04549c394fd18d},      {"avx512 bf16", 0x67e529689af3258c},
+      {"avx512 int8", 0x59cd86f269c77bc9},      {"avx512_vnni fp32", 0x1a04549c394fd18d},
+      {"avx512_vnni bf16", 0x67e529689af3258c}, {"avx512_vnni int8", 0x2c16cf4d7bca0391},
+      {"avx512_bf16 fp32", 0x1a04549c394fd18d}, {"avx512_bf16 bf16", 0x3a522c596dd1d250},
       {"avx512_bf16 int8", 0x2c16cf4d7bca0391},
   };
   ComputePool pool(1);

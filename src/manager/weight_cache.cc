@@ -59,7 +59,7 @@ fs::path cache_directory(const Settings& settings) {
 
 WeightCache::Lock::~Lock() {
   // Closing isn't enough where the process forked meanwhile: the lock is the child's as well.
-  if (directory_.is_open()) flock(directory_.get(), LOCK_UN);
+  if (directory.is_open()) flock(directory.get(), LOCK_UN);
 }
 
 WeightCache::WeightCache(const Settings& settings, WeightSource source)
@@ -76,15 +76,15 @@ WeightCache::WeightCache(const Settings& settings, WeightSource source)
           fmt::format("{}-{:016x}.packed", to_string(source_.precision), checksum(std::as_bytes(std::span(place))));
 }
 
-std::shared_ptr<io::PackedFile> WeightCache::open_or_create(ComputePool& pool, const Lock& lock) const {
+std::shared_ptr<io::PackedFile> WeightCache::open_or_create(ComputePool& pool, Lock& lock) const {
   if (path_.empty()) return nullptr;
   if (auto packed = open(pool)) return packed;
   const fs::path directory = path_.parent_path();
   std::error_code error;
   fs::create_directories(directory, error);
-  lock.directory_ = io::FileDescriptor(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  lock.directory = io::FileDescriptor(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   bool waited = false;
-  if (lock.directory_.is_open() && !lock_in_time(lock.directory_.get(), waited)) {
+  if (lock.directory.is_open() && !lock_in_time(lock.directory.get(), waited)) {
     log::warning("{}: another process has packed weights there for {} s; packing into memory", directory.string(),
                  kLongestWait.count());
     return nullptr;

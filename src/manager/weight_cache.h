@@ -40,7 +40,7 @@ class WeightCache {
   template <typename Make>
   auto load(ComputePool& pool, Make&& make) const {
     try {
-      const Lock lock;
+      Lock lock;
       if (std::shared_ptr<io::PackedFile> packed = open_or_create(pool, lock)) {
         auto model = make(packed);
         if (!packed->is_complete()) commit(*packed);
@@ -54,17 +54,13 @@ class WeightCache {
 
  private:
   // Holds other processes back from packing in the same directory; released by the destructor, or by the process's end.
-  class Lock {
-   public:
-    Lock() = default;
+  struct Lock {
     ~Lock();
 
-   private:
-    friend class WeightCache;
-    mutable io::FileDescriptor directory_;
+    io::FileDescriptor directory;
   };
 
-  std::shared_ptr<io::PackedFile> open_or_create(ComputePool& pool, const Lock& lock) const;
+  std::shared_ptr<io::PackedFile> open_or_create(ComputePool& pool, Lock& lock) const;
   std::shared_ptr<io::PackedFile> open(ComputePool& pool) const;
   void commit(io::PackedFile& packed) const;
   void give_up(const io::PackedFileError& error) const;

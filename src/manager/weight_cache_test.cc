@@ -72,8 +72,7 @@ class WeightCacheTest : public ::testing::TestWithParam<Precision> {
   }
   models::Bart make(std::shared_ptr<io::PackedFile> packed) {
     return {io::read_bart_config(kModel / "config.json"),
-            std::make_shared<const io::Checkpoint>(io::Checkpoint::open(kModel)), GetParam(), pool_,
-            std::move(packed)};
+            std::make_shared<const io::Checkpoint>(io::Checkpoint::open(kModel)), GetParam(), pool_, std::move(packed)};
   }
 
   // The logits after two tokens.
@@ -297,7 +296,8 @@ TEST(WeightCache, TinyModelsAreNotWorthAFile) {
   const ScratchDirectory scratch;
   Settings settings;
   settings.cache_dir = scratch.path();
-  const WeightCache cache(settings, {.directory = kModel, .bytes = 1000, .identity = "a", .identify = [] { return "a"; }});
+  const WeightCache cache(settings,
+                          {.directory = kModel, .bytes = 1000, .identity = "a", .identify = [] { return "a"; }});
   ComputePool pool(1);
   EXPECT_TRUE(cache.load(pool, [](const std::shared_ptr<io::PackedFile>& packed) { return packed == nullptr; }));
   EXPECT_TRUE(fs::is_empty(scratch.path()));

@@ -6,14 +6,15 @@ namespace remuda::models {
 
 nn::Linear WeightReader::linear(const std::vector<std::string>& names, const Shape& shape, Precision precision,
                                 ComputePool& pool) const {
-  const int64_t out = shape[0];
   std::vector<std::string> matrices;
-  FloatTensor bias({out * static_cast<int64_t>(names.size())});
+  for (const std::string& name : names) matrices.push_back(name + ".weight");
+  nn::Linear layer{weights(matrices, shape, precision, pool), {}};
+  const int64_t out = shape[0];
+  layer.bias = FloatTensor({out * std::ssize(names)});
   for (size_t i = 0; i < names.size(); ++i) {
-    matrices.push_back(names[i] + ".weight");
-    to_float(get(names[i] + ".bias", {out}), 0, out, bias.data() + static_cast<int64_t>(i) * out);
+    to_float(get(names[i] + ".bias", {out}), 0, out, layer.bias.data() + static_cast<int64_t>(i) * out);
   }
-  return {weights(matrices, shape, precision, pool), std::move(bias)};
+  return layer;
 }
 
 kernels::PackedWeights WeightReader::weights(const std::vector<std::string>& names, const Shape& shape,
