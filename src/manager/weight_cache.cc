@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <chrono>
@@ -30,13 +31,18 @@ constexpr std::chrono::milliseconds kBetweenTries = 10ms;
 // Blocks that one task checks: 4 MiB, of which a task's cost is nothing.
 constexpr int64_t kBlocksPerTask = 4;
 
+// What stands under a path; nothing is an identity too.
+io::FileIdentity identity_of(const fs::path& path) {
+  struct stat status{};
+  return stat(path.c_str(), &status) == 0 ? io::FileIdentity::of(status) : io::FileIdentity();
+}
+
 // Takes the lock, if need be when others have given it back. False where that takes too long; where the file system
 // knows no locks, packing twice at once is harmless.
-bool lock_in_time(int file, bool& waited) {
+bool lock_in_time(int file) {
   const auto end = std::chrono::steady_clock::now() + kLongestWait;
   while (flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     if (std::chrono::steady_clock::now() >= end) return false;
-    waited = true;
     std::this_thread::sleep_for(kBetweenTries);
   }
   return true;
@@ -78,18 +84,18 @@ WeightCache::WeightCache(const Settings& settings, WeightSource source)
 
 std::shared_ptr<io::PackedFile> WeightCache::open_or_create(ComputePool& pool, Lock& lock) const {
   if (path_.empty()) return nullptr;
+  const io::FileIdentity before = identity_of(path_);
   if (auto packed = open(pool)) return packed;
   const fs::path directory = path_.parent_path();
   std::error_code error;
   fs::create_directories(directory, error);
   lock.directory = io::FileDescriptor(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  bool waited = false;
-  if (lock.directory.is_open() && !lock_in_time(lock.directory.get(), waited)) {
+  if (lock.directory.is_open() && !lock_in_time(lock.directory.get())) {
     log::warning("{}: another process has packed weights there for {} s; packing into memory", directory.string(),
                  kLongestWait.count());
     return nullptr;
   }
-  if (waited) {
+  if (identity_of(path_) != before) {  // Another process has packed meanwhile.
     if (auto packed = open(pool)) return packed;
   }
   io::PackedFile::remove_leftovers(directory);
