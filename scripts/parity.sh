@@ -14,6 +14,7 @@ bash scripts/peers_env.sh tests/parity/requirements.txt
 bash scripts/fetch_model.sh
 bash scripts/fetch_gpt2_vocabulary.sh
 bash scripts/build.sh release remuda_cli remuda_text_test
+export REMUDA_CACHE_DIR=$PWD/build/parity-cache  # Random models don't belong in a person's own cache.
 python=.venv-peers/bin/python
 $python tests/parity/make_tokenizers.py
 for model in "${REMUDA_MODELS_DIR:-models}/all-MiniLM-L6-v2" build/tokenizers/*/; do
