@@ -70,8 +70,9 @@ class Summarization {
     if (!cancelled && !run_.deadline.expired()) return false;
     if (!run_.options.partial) {
       if (cancelled) fail(ErrorCode::kCancelled, "the summarization was cancelled");
-      throw TimeoutError("the deadline passed before the summaries were finished; give more time, or ask for partial "
-                         "results");
+      throw TimeoutError(
+          "the deadline passed before the summaries were finished; give more time, or ask for partial "
+          "results");
     }
     for (size_t number = 0; number < document_of_.size(); ++number) {
       const Search* search = batch_.search(static_cast<int64_t>(number));

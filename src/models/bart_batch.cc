@@ -70,9 +70,9 @@ void BartBatch::admit() {
     const int64_t tokens = tokens_of(next);
     const uint64_t bytes = bytes_of(next);
     const int64_t encoding = encoded_tokens + static_cast<int64_t>(next.ids.size());
-    const bool fits = running_tokens_ + tokens <= limits_.max_tokens &&
-                      (limits_.max_bytes == 0 ||
-                       running_bytes_ + bytes + bart_.encode_bytes(encoding) <= limits_.max_bytes);
+    const bool fits =
+        running_tokens_ + tokens <= limits_.max_tokens &&
+        (limits_.max_bytes == 0 || running_bytes_ + bytes + bart_.encode_bytes(encoding) <= limits_.max_bytes);
     const bool alone = running_.empty() && joining.empty();
     if (!fits && !alone) break;
     running_tokens_ += tokens;

@@ -23,7 +23,8 @@ struct BatchLimits {
   uint64_t max_bytes = 0;
 };
 
-// Documents are known by numbers from 0 in the order of add(). Not thread-safe; a document's results depend on it alone.
+// Documents are known by numbers from 0 in the order of add(). Not thread-safe; a document's results depend on it
+// alone.
 class BartBatch {
  public:
   // All outlive the batch.
