@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "device/devices.h"
+#include "manager/inspection.h"
 #include "remuda/memory_cost.h"
 #include "remuda/precision.h"
 

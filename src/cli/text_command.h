@@ -8,7 +8,7 @@
 #include <string>
 
 #include "cli/text_reader.h"
-#include "remuda/pool_stats.h"
+#include "remuda/model_manager.h"
 #include "remuda/precision.h"
 
 namespace remuda::cli {

@@ -17,10 +17,9 @@ enum Bound { kParagraph, kSentence, kWord, kCharacter, kNone };
 
 // Whether what stands before `at` (white space left out) closes a sentence: an end mark, perhaps in quotes or brackets.
 bool ends_sentence(std::string_view before) {
-  static constexpr std::array<std::string_view, 9> kEnds = {".",      "!",      "?",      "\u2026", "\u3002",
-                                                            "\uff01", "\uff1f", "\u061f", "\u0964"};
-  static constexpr std::array<std::string_view, 8> kClosing = {"\"",     "'",      ")",      "]",
-                                                               "\u201d", "\u2019", "\u00bb", "\u300d"};
+  static constexpr std::array<std::string_view, 9> kEnds = {".", "!", "?", "\u2026", "\u3002", "\uff01",
+                                                            "\uff1f", "\u061f", "\u0964"};
+  static constexpr std::array<std::string_view, 8> kClosing = {"\"", "'", ")", "]", "\u201d", "\u2019", "\u00bb", "\u300d"};
   const auto ends_with = [&before](std::string_view mark) { return before.ends_with(mark); };
   for (const std::string_view* closing; (closing = std::ranges::find_if(kClosing, ends_with)) != kClosing.end();) {
     before.remove_suffix(closing->size());
