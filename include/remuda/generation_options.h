@@ -16,33 +16,33 @@ using TokenIds = std::vector<int32_t>;
 // An unset field is one that the caller, or the checkpoint, has no opinion on. Lengths are in tokens; max_length and
 // min_length count the decoder's start token, max_new_tokens and min_new_tokens do not and outweigh them.
 struct GenerationOptions {
-  std::optional<int64_t> num_beams;
-  std::optional<int64_t> num_return_sequences;
-  std::optional<bool> do_sample;
-  std::optional<double> temperature;
-  std::optional<int64_t> top_k;  // 0 for all.
-  std::optional<double> top_p;
+  std::optional<int64_t> num_beams = std::nullopt;
+  std::optional<int64_t> num_return_sequences = std::nullopt;
+  std::optional<bool> do_sample = std::nullopt;
+  std::optional<double> temperature = std::nullopt;
+  std::optional<int64_t> top_k = std::nullopt;  // 0 for all.
+  std::optional<double> top_p = std::nullopt;
   // Of the project's own random numbers: the same seed gives the same tokens, whatever is decoded beside them. 0 where
   // unset. transformers' generator is another one, so its draws differ and its distribution does not.
-  std::optional<int64_t> seed;
-  std::optional<double> length_penalty;
-  std::optional<EarlyStopping> early_stopping;
-  std::optional<int64_t> max_length;
-  std::optional<int64_t> max_new_tokens;
-  std::optional<int64_t> min_length;
-  std::optional<int64_t> min_new_tokens;
-  std::optional<int64_t> no_repeat_ngram_size;          // 0 for off, and so below.
-  std::optional<int64_t> encoder_no_repeat_ngram_size;  // Forbids what stands in the document.
-  std::optional<double> repetition_penalty;
-  std::optional<int32_t> forced_bos_token_id;
-  std::optional<TokenIds> forced_eos_token_id;
-  std::optional<std::vector<TokenIds>> bad_words_ids;
-  std::optional<TokenIds> suppress_tokens;
-  std::optional<TokenIds> begin_suppress_tokens;
-  std::optional<int32_t> decoder_start_token_id;  // bos_token_id where unset.
-  std::optional<int32_t> bos_token_id;
-  std::optional<TokenIds> eos_token_id;
-  std::optional<int32_t> pad_token_id;
+  std::optional<int64_t> seed = std::nullopt;
+  std::optional<double> length_penalty = std::nullopt;
+  std::optional<EarlyStopping> early_stopping = std::nullopt;
+  std::optional<int64_t> max_length = std::nullopt;
+  std::optional<int64_t> max_new_tokens = std::nullopt;
+  std::optional<int64_t> min_length = std::nullopt;
+  std::optional<int64_t> min_new_tokens = std::nullopt;
+  std::optional<int64_t> no_repeat_ngram_size = std::nullopt;          // 0 for off, and so below.
+  std::optional<int64_t> encoder_no_repeat_ngram_size = std::nullopt;  // Forbids what stands in the document.
+  std::optional<double> repetition_penalty = std::nullopt;
+  std::optional<int32_t> forced_bos_token_id = std::nullopt;
+  std::optional<TokenIds> forced_eos_token_id = std::nullopt;
+  std::optional<std::vector<TokenIds>> bad_words_ids = std::nullopt;
+  std::optional<TokenIds> suppress_tokens = std::nullopt;
+  std::optional<TokenIds> begin_suppress_tokens = std::nullopt;
+  std::optional<int32_t> decoder_start_token_id = std::nullopt;  // bos_token_id where unset.
+  std::optional<int32_t> bos_token_id = std::nullopt;
+  std::optional<TokenIds> eos_token_id = std::nullopt;
+  std::optional<int32_t> pad_token_id = std::nullopt;
 
   // Calls visit(name, field of a, field of b, ...) for every option, by its name in transformers; for reading, merging,
   // and the command line's flags, so that none of them forgets one. Each argument is a (const) GenerationOptions.

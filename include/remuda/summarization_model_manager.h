@@ -45,7 +45,8 @@ struct SummarizeOptions {
   // Error(kCancelled); true: the summaries as far as they are, with `complete` false where one is not.
   bool partial = false;
   // Given the text of document i as it is settled, in order, on the calling thread: what is given together is the
-  // document's summary. Greedy search and sampling settle every token as it is chosen, beam search what all beams share.
+  // document's summary. Greedy search and sampling settle every token as it is chosen, beam search what all beams
+  // share.
   std::function<void(int64_t document, std::string_view text)> on_text = nullptr;
 };
 

@@ -17,9 +17,10 @@ enum Bound { kParagraph, kSentence, kWord, kCharacter, kNone };
 
 // Whether what stands before `at` (white space left out) closes a sentence: an end mark, perhaps in quotes or brackets.
 bool ends_sentence(std::string_view before) {
-  static constexpr std::array<std::string_view, 9> kEnds = {".", "!", "?", "\u2026", "\u3002", "\uff01",
-                                                            "\uff1f", "\u061f", "\u0964"};
-  static constexpr std::array<std::string_view, 8> kClosing = {"\"", "'", ")", "]", "\u201d", "\u2019", "\u00bb", "\u300d"};
+  static constexpr std::array<std::string_view, 9> kEnds = {".",      "!",      "?",      "\u2026", "\u3002",
+                                                            "\uff01", "\uff1f", "\u061f", "\u0964"};
+  static constexpr std::array<std::string_view, 8> kClosing = {"\"",     "'",      ")",      "]",
+                                                               "\u201d", "\u2019", "\u00bb", "\u300d"};
   const auto ends_with = [&before](std::string_view mark) { return before.ends_with(mark); };
   for (const std::string_view* closing; (closing = std::ranges::find_if(kClosing, ends_with)) != kClosing.end();) {
     before.remove_suffix(closing->size());
@@ -27,11 +28,22 @@ bool ends_sentence(std::string_view before) {
   return std::ranges::any_of(kEnds, ends_with);
 }
 
+// Whether the byte continues a character; those of malformed UTF-8 that continue nothing stand for themselves.
+bool within_character(std::string_view text, size_t at) {
+  const auto byte = [&text](size_t i) { return static_cast<unsigned char>(text[i]); };
+  for (size_t back = 0; back < 4 && back <= at; ++back) {
+    const unsigned char candidate = byte(at - back);
+    if (candidate < 0x80) return false;
+    const size_t length = candidate >= 0xF0 ? 4 : candidate >= 0xE0 ? 3 : 2;
+    if (candidate >= 0xC0) return back > 0 && back < length;
+  }
+  return false;
+}
+
 // What kind of place `at` is. White space belongs to what stands before it, so that parts begin with a word.
 Bound bound_at(std::string_view text, int64_t at) {
   const auto position = static_cast<size_t>(at);
-  const auto byte = static_cast<unsigned char>(text[position]);
-  if ((byte & 0xC0) == 0x80) return kNone;  // Within a character.
+  if (within_character(text, position)) return kNone;
   if (is_space(text[position])) return kCharacter;
   const size_t last = text.find_last_not_of(kSpace, position - 1);
   const std::string_view gap = text.substr(last + 1, position - last - 1);

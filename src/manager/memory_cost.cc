@@ -51,9 +51,8 @@ MemoryCost estimate_memory(const SummarizationModelInfo& info, Precision precisi
   // to layer.
   const int64_t element = precision == Precision::kFp32 ? 4 : 2;
   const int64_t inner = std::max(info.encoder_intermediate_size, info.decoder_intermediate_size);
-  cost.workspace =
-      static_cast<uint64_t>(max_batch_tokens * 2 * info.decoder_layers * hidden * element) +
-      static_cast<uint64_t>(info.max_positions * (hidden + std::max(4 * hidden, inner))) * sizeof(float);
+  cost.workspace = static_cast<uint64_t>(max_batch_tokens * 2 * info.decoder_layers * hidden * element) +
+                   static_cast<uint64_t>(info.max_positions * (hidden + std::max(4 * hidden, inner))) * sizeof(float);
   return cost;
 }
 

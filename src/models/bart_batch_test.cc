@@ -1,0 +1,130 @@
+// Documents decoded together: each as if it were alone, within the limits.
+#include "models/bart_batch.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+#include <set>
+
+#include "models/bart_test_support.h"
+#include "remuda/error.h"
+
+namespace remuda::models {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::shared_ptr<const GenerationPlan> plan_of(const Bart& bart, int64_t beams, int64_t max_length) {
+  GenerationOptions options;
+  options.num_beams = beams;
+  options.max_length = max_length;
+  options.decoder_start_token_id = 9;
+  options.eos_token_id = TokenIds{7};
+  options.no_repeat_ngram_size = 2;
+  return std::make_shared<const GenerationPlan>(
+      resolve(options, {.vocabulary = bart.config().vocab_size, .max_positions = bart.config().max_position_embeddings}));
+}
+
+std::vector<int32_t> document(int64_t length, unsigned seed) {
+  std::mt19937 random(seed);
+  std::vector<int32_t> ids(static_cast<size_t>(length));
+  for (int32_t& id : ids) id = static_cast<int32_t>(random() % 200);
+  return ids;
+}
+
+class BartBatchTest : public ::testing::Test {
+ protected:
+  struct Request {
+    std::vector<int32_t> ids;
+    std::shared_ptr<const GenerationPlan> plan;
+  };
+
+  // Documents and options of many kinds.
+  std::vector<Request> requests() const {
+    std::vector<Request> all;
+    for (unsigned i = 0; i < 12; ++i) {
+      all.push_back({document(1 + 5 * i, i), plan_of(bart_.model, 1 + i % 4, 8 + 3 * (i % 5))});
+    }
+    return all;
+  }
+
+  std::vector<std::vector<Hypothesis>> run(const std::vector<Request>& requests, const BatchLimits& limits,
+                                           ComputePool& pool) {
+    BartBatch batch(bart_.model, limits, bart_.arena, pool);
+    for (const Request& request : requests) batch.add(request.ids, request.plan);
+    std::vector<std::vector<Hypothesis>> results(requests.size());
+    while (!batch.finished()) {
+      for (const int64_t number : batch.step()) {
+        const Search& search = *batch.search(number);
+        if (!search.finished()) continue;
+        results[static_cast<size_t>(number)] = search.results();
+        batch.forget(number);
+      }
+    }
+    return results;
+  }
+
+  TinyBart bart_{"scaled"};
+};
+
+TEST_F(BartBatchTest, EveryDocumentHasTheResultsThatItHasAlone) {
+  const std::vector<Request> all = requests();
+  std::vector<std::vector<Hypothesis>> alone;
+  for (const Request& request : all) alone.push_back(run({request}, {}, bart_.pool)[0]);
+  std::set<TokenIds> different;
+  for (const auto& hypotheses : alone) {
+    ASSERT_FALSE(hypotheses.empty());
+    EXPECT_TRUE(hypotheses[0].complete);
+    different.insert(hypotheses[0].ids);
+  }
+  EXPECT_GT(different.size(), 6u) << "documents that are all alike would show nothing";
+
+  ComputePool one(1), three(3);
+  for (ComputePool* pool : {&one, &three}) {
+    for (const int64_t max_tokens : {1, 100, 300, 100'000}) {
+      EXPECT_EQ(run(all, {.max_tokens = max_tokens}, *pool), alone) << max_tokens << " tokens at once";
+    }
+  }
+}
+
+TEST_F(BartBatchTest, WaitingDocumentsJoinAsOthersLeave) {
+  const auto brief = plan_of(bart_.model, 1, 3);
+  const auto lengthy = plan_of(bart_.model, 1, 40);
+  // 10 tokens and 39 positions of a cache; 10 and 2.
+  BartBatch batch(bart_.model, {.max_tokens = 49 + 12}, bart_.arena, bart_.pool);
+  batch.add(document(10, 1), lengthy);
+  for (unsigned i = 2; i < 6; ++i) batch.add(document(10, i), brief);
+  bool joined_late = false;
+  while (!batch.finished()) {
+    const auto stepped = batch.step();
+    EXPECT_LE(stepped.size(), 2u);
+    joined_late |= stepped.size() == 2 && stepped[0] == 0 && stepped[1] > 1;
+  }
+  EXPECT_TRUE(joined_late);
+}
+
+TEST_F(BartBatchTest, ADocumentThatIsLargerThanTheBatchRunsAlone) {
+  BartBatch batch(bart_.model, {.max_tokens = 5}, bart_.arena, bart_.pool);
+  for (unsigned i = 0; i < 3; ++i) batch.add(document(20, i), plan_of(bart_.model, 2, 10));
+  while (!batch.finished()) EXPECT_EQ(batch.step().size(), 1u);
+}
+
+TEST_F(BartBatchTest, MemoryBoundsWhatRunsTogether) {
+  const auto plan = plan_of(bart_.model, 2, 10);
+  const auto ids = document(20, 1);
+  const uint64_t one = bart_.model.document_bytes(20, {.max_rows = 2, .max_positions = 9}) + bart_.model.step_bytes(2) +
+                       Workspace::matrix_bytes(2, bart_.model.config().vocab_size);
+  BartBatch batch(bart_.model, {.max_bytes = 2 * one + bart_.model.encode_bytes(40)}, bart_.arena, bart_.pool);
+  for (int i = 0; i < 5; ++i) batch.add(ids, plan);
+  EXPECT_EQ(batch.step().size(), 2u);
+
+  const uint64_t too_few = one + bart_.model.encode_bytes(20) - 1;
+  BartBatch small(bart_.model, {.max_bytes = too_few}, bart_.arena, bart_.pool);
+  EXPECT_THAT([&] { small.add(ids, plan); },
+              testing::ThrowsMessage<OutOfMemory>(HasSubstr("leaves " + std::to_string(too_few) + " bytes")));
+  EXPECT_TRUE(small.finished());
+}
+
+}  // namespace
+}  // namespace remuda::models
