@@ -100,4 +100,21 @@ const std::vector<std::string>& bundled_queries() {
   return queries;
 }
 
+const std::vector<std::string>& bundled_documents() {
+  static const std::vector<std::string> documents = {
+      "This program watches the directories that it is given and copies every file that changes to another machine "
+      "over "
+      "an encrypted connection. It keeps older versions for as long as there is room for them, so that a file which "
+      "was "
+      "overwritten or deleted by mistake can be brought back with one command.",
+      "A game in which the player builds a railway across a wild country. Rivers have to be bridged and hills dug "
+      "through before the money of the investors is spent. Up to four people can play against each other over the "
+      "network, and new maps are made with the editor that comes with the game.",
+      "The library reads and writes pictures in more than thirty formats, among them PNG, JPEG and TIFF. It scales, "
+      "turns and crops them, converts between colour spaces and uses all cores of the processor for it. These are the "
+      "files that are needed to compile programs which use the library.",
+  };
+  return documents;
+}
+
 }  // namespace remuda::cli

@@ -1,4 +1,4 @@
-// Sentences to show and to measure with, so that the demo and the benchmark need no file.
+// Texts to show and to measure with, so that the demo and the benchmark need no file.
 #pragma once
 
 #include <string>
@@ -11,5 +11,8 @@ const std::vector<std::string>& bundled_texts();
 
 // Questions that some of them answer, in other words.
 const std::vector<std::string>& bundled_queries();
+
+// A few paragraphs on programs, to summarise.
+const std::vector<std::string>& bundled_documents();
 
 }  // namespace remuda::cli

@@ -18,6 +18,7 @@ inline constexpr int kBadUsage = 2;
 inline constexpr int kInterrupted = 130;
 
 void add_embed(CLI::App& app, Action& action);
+void add_summarize(CLI::App& app, Action& action);
 void add_tokenize(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
 void add_devices(CLI::App& app, Action& action);

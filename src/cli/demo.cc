@@ -1,4 +1,5 @@
-// remuda demo: several threads share a pool of two instances, and the embeddings that they compute answer questions.
+// remuda demo: several threads share a pool of two instances, the embeddings that they compute answer questions, and
+// texts are summarised.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -9,14 +10,18 @@
 #include <chrono>
 #include <cstdio>
 #include <numeric>
+#include <optional>
+#include <string>
 #include <thread>
 
 #include "base/fail.h"
 #include "cli/bundled_texts.h"
 #include "cli/commands.h"
+#include "cli/demo_summaries.h"
 #include "cli/format.h"
 #include "cli/interrupt.h"
 #include "cli/options.h"
+#include "cli/text_command.h"
 #include "manager/inspection.h"
 #include "remuda/embedding_model_manager.h"
 
@@ -29,10 +34,6 @@ using namespace std::chrono_literals;
 constexpr int kWorkers = 4;
 constexpr size_t kTextsPerLease = 16;
 constexpr auto kDuration = 3s;
-
-double milliseconds(std::chrono::nanoseconds duration) {
-  return std::chrono::duration<double, std::milli>(duration).count();
-}
 
 // Threads that lease an instance, embed some texts, and give it back, until told to stop.
 class Workers {
@@ -195,13 +196,19 @@ void introduce(const EmbeddingModelManager& manager, double load_ms) {
   fmt::print("  {} kernels, precision {}\n\n", machine.active_instruction_set, to_string(manager.precision()));
 }
 
-int demo(const CommonOptions& options) {
-  const Settings settings = apply(options);
+struct DemoFlags {
+  CommonOptions common;
+  std::optional<std::string> summarization_model;
+};
+
+int demo(const DemoFlags& flags) {
+  Settings settings = apply(flags.common);
+  if (flags.summarization_model) settings.summarization_model = *flags.summarization_model;
   catch_interrupts();
   const Clock::time_point loading = Clock::now();
   EmbeddingModelManager manager(settings);
   manager.warm_up();
-  introduce(manager, milliseconds(Clock::now() - loading));
+  introduce(manager, milliseconds_since(loading));
 
   fmt::print("{} threads lease from a pool of {} and embed {} texts a lease:\n\n", kWorkers,
              settings.model_pool_max_instances, kTextsPerLease);
@@ -213,19 +220,26 @@ int demo(const CommonOptions& options) {
 
   fmt::print("\nThe sentences nearest to a question, by cosine, among {}:\n\n", bundled_texts().size());
   answer_queries(manager);
-  fmt::print("\nNext: echo \"a text of yours\" | remuda embed       All commands: remuda --help\n");
+  fmt::print("\n");
+  show_summaries(settings);
+  if (interrupted()) return kInterrupted;
+  fmt::print("\nNext: echo \"a text of yours\" | remuda summarize     All commands: remuda --help\n");
   return kSuccess;
 }
 
 }  // namespace
 
 void add_demo(CLI::App& app, Action& action) {
-  auto options = std::make_shared<CommonOptions>();
-  CLI::App& command = *app.add_subcommand("demo", "The pool at work, and what embeddings are good for");
-  add_model_flag(command, *options);
-  add_compute_flags(command, *options);
-  command.footer("Takes a few seconds and needs nothing but a model; Ctrl-C ends it.");
-  command.callback([options, &action] { action = [options] { return demo(*options); }; });
+  auto flags = std::make_shared<DemoFlags>();
+  CLI::App& command = *app.add_subcommand("demo", "The pool at work, and what embeddings and summaries are good for");
+  add_model_flag(command, flags->common);
+  command
+      .add_option("--summarization-model", flags->summarization_model,
+                  "The same, for the summaries\n[$REMUDA_SUMMARIZATION_MODEL, or a small one of ours]")
+      ->option_text("MODEL");
+  add_compute_flags(command, flags->common);
+  command.footer("Takes a few seconds and needs nothing but the models; Ctrl-C ends it.");
+  command.callback([flags, &action] { action = [flags] { return demo(*flags); }; });
 }
 
 }  // namespace remuda::cli

@@ -10,6 +10,7 @@
 #include "cli/format.h"
 #include "cli/interrupt.h"
 #include "cli/options.h"
+#include "cli/text_command.h"
 
 namespace remuda::cli {
 namespace {
@@ -41,30 +42,18 @@ struct EmbedFlags {
   bool stats = false;
 };
 
-double milliseconds_since(Clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-}
-
-nlohmann::ordered_json pool_json(const PoolStats& pool) {
-  return {{"available", pool.available},         {"in_use", pool.in_use},   {"total", pool.total},
-          {"max_instances", pool.max_instances}, {"created", pool.created}, {"destroyed", pool.destroyed},
-          {"timeouts", pool.timeouts},           {"leaks", pool.leaks}};
-}
-
 void print_stats(const EmbedTotals& totals, double load_ms, double seconds, const EmbeddingModelManager& manager) {
-  const nlohmann::ordered_json stats = {{"texts", totals.texts},
-                                        {"tokens", totals.tokens},
-                                        {"seconds", seconds},
-                                        {"texts_per_s", static_cast<double>(totals.texts) / seconds},
-                                        {"tokens_per_s", static_cast<double>(totals.tokens) / seconds},
-                                        {"truncated", totals.truncated},
-                                        {"invalid_utf8", totals.invalid_utf8},
-                                        {"load_ms", load_ms},
-                                        {"peak_rss_bytes", peak_rss_bytes()},
-                                        {"precision", to_string(manager.precision())},
-                                        {"device", manager.get_device()},
-                                        {"pool", pool_json(manager.get_pool_stats())}};
-  fmt::print(stderr, "{}\n", stats.dump());
+  print_run_stats({{"texts", totals.texts},
+                   {"tokens", totals.tokens},
+                   {"seconds", seconds},
+                   {"texts_per_s", static_cast<double>(totals.texts) / seconds},
+                   {"tokens_per_s", static_cast<double>(totals.tokens) / seconds},
+                   {"truncated", totals.truncated},
+                   {"invalid_utf8", totals.invalid_utf8}},
+                  {.load_ms = load_ms,
+                   .precision = manager.precision(),
+                   .device = manager.get_device(),
+                   .pool = manager.get_pool_stats()});
 }
 
 // What happened to texts is never silent.
@@ -73,14 +62,7 @@ void warn_about(const EmbedTotals& totals, const EmbeddingModelManager& manager,
     warn(fmt::format("{} of {} texts were cut at {} tokens", with_commas(totals.truncated), with_commas(totals.texts),
                      options.max_length.value_or(manager.info().max_seq_length)));
   }
-  if (totals.invalid_utf8 > 0) {
-    warn(fmt::format("{} malformed UTF-8 sequences were read as U+FFFD", with_commas(totals.invalid_utf8)));
-  }
-}
-
-void invite_typing(const TextReaderOptions& input) {
-  if (!input.files.empty() || !is_terminal(STDIN_FILENO)) return;
-  fmt::print(stderr, "Type texts, one a line; Ctrl-D ends.\n");
+  warn_of_invalid_utf8(totals.invalid_utf8);
 }
 
 int embed(const EmbedFlags& flags) {
@@ -95,17 +77,14 @@ int embed(const EmbedFlags& flags) {
   manager.embed_texts(std::span<const std::string>(), flags.embed);
   const double load_ms = milliseconds_since(loading);
 
-  invite_typing(flags.input);
+  invite_typing(flags.input, "texts, one a line");
   const Clock::time_point start = Clock::now();
   EmbedRun run(manager, flags.embed, reader, *writer, settings.model_pool_max_instances);
   run.run();
   writer->finish();
   warn_about(run.totals(), manager, flags.embed);
   if (flags.stats) print_stats(run.totals(), load_ms, milliseconds_since(start) / 1e3, manager);
-  if (run.failure()) std::rethrow_exception(run.failure());
-  if (!interrupted()) return kSuccess;
-  fmt::print(stderr, "remuda: interrupted; {} texts are done and kept\n", with_commas(run.totals().texts));
-  return kInterrupted;
+  return end_run(run.failure(), run.totals().texts, "texts");
 }
 
 }  // namespace

@@ -1,97 +1,14 @@
 // remuda inspect: what a model is, what it costs, and how many instances fit.
-#include <fmt/format.h>
-
 #include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
-#include "cli/format.h"
-#include "cli/options.h"
+#include "cli/inspect_model.h"
 #include "manager/inspection.h"
-#include "remuda/embedding_model_manager.h"
+#include "manager/model_kind.h"
+#include "remuda/settings.h"
 
 namespace remuda::cli {
 namespace {
-
-struct Cost {
-  Precision precision;
-  MemoryCost memory;
-  uint64_t instances;  // That fit into the memory available now; they share the weights.
-};
-
-std::vector<Cost> costs(const EmbeddingModelInfo& info, uint64_t available) {
-  std::vector<Cost> result;
-  for (const Precision precision : {Precision::kFp32, Precision::kBf16, Precision::kInt8}) {
-    const MemoryCost memory = estimate_memory(info, precision);
-    const uint64_t left = available - std::min(available, memory.shared_weights);
-    result.push_back({precision, memory, memory.workspace > 0 ? left / memory.workspace : 0});
-  }
-  return result;
-}
-
-// What a precision trades. The bounds are those that the test suite holds the bundled model to.
-const char* trade(Precision precision) {
-  switch (precision) {
-    case Precision::kBf16:
-      return "half the memory; cosine to fp32 >= 0.9999";
-    case Precision::kInt8:
-      return "a quarter of the memory, the fastest; cosine >= 0.995";
-    default:
-      return "the reference's answers";
-  }
-}
-
-void print_json(const EmbeddingModelInfo& info, const Device& device) {
-  nlohmann::ordered_json precisions = nlohmann::ordered_json::object();
-  for (const Cost& cost : costs(info, device.memory_available)) {
-    precisions[std::string(to_string(cost.precision))] = {{"shared_weights_bytes", cost.memory.shared_weights},
-                                                          {"workspace_bytes", cost.memory.workspace},
-                                                          {"instances_that_fit", cost.instances}};
-  }
-  const nlohmann::ordered_json report = {{"name", info.name},
-                                         {"directory", info.directory},
-                                         {"architecture", info.architecture},
-                                         {"dimension", info.dimension},
-                                         {"max_seq_length", info.max_seq_length},
-                                         {"num_layers", info.num_layers},
-                                         {"num_heads", info.num_heads},
-                                         {"hidden_size", info.hidden_size},
-                                         {"intermediate_size", info.intermediate_size},
-                                         {"vocab_size", info.vocab_size},
-                                         {"parameters", info.parameters},
-                                         {"file_bytes", info.file_bytes},
-                                         {"files", info.files},
-                                         {"modules", info.modules},
-                                         {"prompts", info.prompts},
-                                         {"device", device.id},
-                                         {"memory_available", device.memory_available},
-                                         {"precisions", std::move(precisions)}};
-  fmt::print("{}\n", report.dump(2));
-}
-
-void print_text(const EmbeddingModelInfo& info, const Device& device) {
-  fmt::print("{}\n", info.name);
-  fmt::print("  architecture  {}: {} layers, {} heads, hidden {}, intermediate {}\n", info.architecture,
-             info.num_layers, info.num_heads, info.hidden_size, info.intermediate_size);
-  fmt::print("  modules       {}\n", fmt::join(info.modules, " > "));
-  fmt::print("  embedding     {} dimensions, texts cut at {} tokens\n", info.dimension, info.max_seq_length);
-  fmt::print("  vocabulary    {}\n", with_commas(info.vocab_size));
-  fmt::print("  parameters    {}\n", with_commas(info.parameters));
-  fmt::print("  prompts       {}\n", info.prompts.empty() ? "none" : fmt::format("{}", fmt::join(info.prompts, ", ")));
-  fmt::print("  directory     {}\n", info.directory);
-  fmt::print("  weights       {} in {}\n\n", human_bytes(info.file_bytes), fmt::join(info.files, ", "));
-
-  fmt::print("  {:<10} {:>12} {:>14} {:>10}\n", "precision", "weights", "per instance", "fit");
-  for (const Cost& cost : costs(info, device.memory_available)) {
-    fmt::print("  {:<10} {:>12} {:>14} {:>10}   {}\n", to_string(cost.precision),
-               human_bytes(cost.memory.shared_weights), human_bytes(cost.memory.workspace),
-               with_commas(static_cast<int64_t>(cost.instances)), trade(cost.precision));
-  }
-  fmt::print(
-      "\n  Instances share the weights. \"fit\": in the {} that {} has available now.\n"
-      "  remuda bench embed --precision int8 measures what a precision gains here.\n",
-      human_bytes(device.memory_available), device.id);
-}
 
 struct InspectFlags {
   std::string model;
@@ -99,10 +16,10 @@ struct InspectFlags {
 };
 
 int inspect(const InspectFlags& flags) {
-  const EmbeddingModelInfo info =
-      inspect_embedding_model(flags.model.empty() ? get_settings().embedding_model : flags.model);
+  const std::string name = flags.model.empty() ? get_settings().embedding_model : flags.model;
   const Device device = describe_machine().devices.front();
-  flags.json ? print_json(info, device) : print_text(info, device);
+  const bool summarizes = find_model_kind(name) == ModelKind::kSummarization;
+  (summarizes ? show_summarization_model : show_embedding_model)(name, device, flags.json);
   return kSuccess;
 }
 
@@ -111,11 +28,12 @@ int inspect(const InspectFlags& flags) {
 void add_inspect(CLI::App& app, Action& action) {
   auto flags = std::make_shared<InspectFlags>();
   CLI::App& command = *app.add_subcommand("inspect", "What a model is, costs, and how many instances fit");
-  command.add_option("MODEL", flags->model, "A directory or a name [the default model]")->option_text(" ");
+  command.add_option("MODEL", flags->model, "A directory or a name [the default embedding model]")->option_text(" ");
   command.add_flag("--json", flags->json, "Print JSON; memory is in bytes");
   command.footer(
       "Reads the model's files, not its weights. \"Per instance\" is the workspace of one\n"
-      "computing instance; instances share the weights.");
+      "computing instance; instances share the weights. Of a BART it shows the defaults\n"
+      "of generation and what a document takes while it is decoded, too.");
   command.callback([flags, &action] { action = [flags] { return inspect(*flags); }; });
 }
 

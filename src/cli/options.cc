@@ -34,9 +34,11 @@ void set_device(const std::string& device, Settings& settings) {
 
 void add_model_flag(CLI::App& command, CommonOptions& options) {
   command
-      .add_option("-m,--model", options.model,
-                  "A directory, or a name in the Hugging Face cache\n"
-                  "[$REMUDA_EMBEDDING_MODEL, or all-MiniLM-L6-v2]")
+      .add_option(
+          "-m,--model", options.model,
+          fmt::format("A directory, or a name in the Hugging Face cache\n[{}]",
+                      options.kind == ModelKind::kEmbedding ? "$REMUDA_EMBEDDING_MODEL, or all-MiniLM-L6-v2"
+                                                            : "$REMUDA_SUMMARIZATION_MODEL, or a small one of ours"))
       ->option_text("MODEL");
 }
 
@@ -49,13 +51,15 @@ void add_thread_and_log_flags(CLI::App& command, CommonOptions& options) {
 }
 
 void add_compute_flags(CLI::App& command, CommonOptions& options) {
+  const char* precisions = options.kind == ModelKind::kEmbedding ? "fp32 (the reference's answers), bf16 or int8\n"
+                                                                   "(faster, less memory; cosine to fp32 >= 0.9999\n"
+                                                                   "and >= 0.995), or auto, which is fp32 [auto]"
+                                                                 : "fp32 (the tokens that transformers generates),\n"
+                                                                   "bf16 or int8 (faster, less memory; a summary\n"
+                                                                   "may differ in words), or auto, which is fp32\n"
+                                                                   "[auto]";
   command.add_option("--device", options.device, "auto, cpu, cuda or cuda:N [cpu]")->option_text("DEVICE");
-  command
-      .add_option("--precision", options.precision,
-                  "fp32 (the reference's answers), bf16 or int8\n"
-                  "(faster, less memory; cosine to fp32 >= 0.9999\n"
-                  "and >= 0.995), or auto, which is fp32 [auto]")
-      ->option_text("NAME");
+  command.add_option("--precision", options.precision, precisions)->option_text("NAME");
   command.add_option("--pool", options.pool, "Most model instances; they share the weights [2]")
       ->option_text("N")
       ->check(CLI::Range(int64_t{1}, kMostThreads));
@@ -67,8 +71,8 @@ void add_compute_flags(CLI::App& command, CommonOptions& options) {
   add_thread_and_log_flags(command, options);
 }
 
-void add_files(CLI::App& command, std::vector<std::string>& files) {
-  command.add_option("FILE", files, "Texts, one a line; \"-\" or none: standard input")->option_text("...");
+void add_files(CLI::App& command, std::vector<std::string>& files, const char* what) {
+  command.add_option("FILE", files, fmt::format("{}; \"-\" or none: standard input", what))->option_text("...");
 }
 
 void add_max_length(CLI::App& command, std::optional<int64_t>& max_length, const char* otherwise) {
@@ -88,7 +92,9 @@ void add_max_batch_tokens(CLI::App& command, int64_t& max_batch_tokens) {
 Settings apply(const CommonOptions& options) {
   log::set_level(log::parse_level(options.log_level.value_or("warning"), "--log-level"));
   Settings settings = get_settings();
-  if (options.model) settings.embedding_model = *options.model;
+  if (options.model) {
+    (options.kind == ModelKind::kEmbedding ? settings.embedding_model : settings.summarization_model) = *options.model;
+  }
   if (options.device) set_device(*options.device, settings);
   if (options.precision) settings.precision = parse_precision(*options.precision, "--precision");
   if (options.threads) settings.compute_threads = *options.threads;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "manager/model_kind.h"
 #include "remuda/settings.h"
 
 namespace CLI {
@@ -16,6 +17,7 @@ namespace remuda::cli {
 
 // Empty: what the environment, remuda.toml or the default says.
 struct CommonOptions {
+  ModelKind kind = ModelKind::kEmbedding;  // Of the command; whose model --model is.
   std::optional<std::string> model;
   std::optional<std::string> device;
   std::optional<std::string> precision;
@@ -30,7 +32,7 @@ void add_thread_and_log_flags(CLI::App& command, CommonOptions& options);
 // --device, --precision, --pool, --memory-limit, and those above.
 void add_compute_flags(CLI::App& command, CommonOptions& options);
 
-void add_files(CLI::App& command, std::vector<std::string>& files);
+void add_files(CLI::App& command, std::vector<std::string>& files, const char* what = "Texts, one a line");
 void add_max_length(CLI::App& command, std::optional<int64_t>& max_length, const char* otherwise);
 void add_max_batch_tokens(CLI::App& command, int64_t& max_batch_tokens);
 

@@ -12,6 +12,20 @@
 #include "base/fail.h"
 
 namespace remuda::cli {
+namespace {
+
+template <typename Float>
+void append_number(std::string& out, Float value) {
+  if (!std::isfinite(value)) {  // JSON has no such numbers.
+    out += "null";
+    return;
+  }
+  char text[32];
+  const auto result = std::to_chars(std::begin(text), std::end(text), value);
+  out.append(text, result.ptr);
+}
+
+}  // namespace
 
 void Output::flush() {
   std::string_view rest = buffer_;
@@ -28,15 +42,8 @@ void Output::flush() {
   buffer_.clear();
 }
 
-void append_json(std::string& out, float value) {
-  if (!std::isfinite(value)) {  // JSON has no such numbers.
-    out += "null";
-    return;
-  }
-  char text[32];
-  const auto result = std::to_chars(std::begin(text), std::end(text), value);
-  out.append(text, result.ptr);
-}
+void append_json(std::string& out, float value) { append_number(out, value); }
+void append_json(std::string& out, double value) { append_number(out, value); }
 
 void append_json(std::string& out, int64_t value) {
   char text[24];

@@ -30,8 +30,9 @@ class Output {
   std::string buffer_;
 };
 
-// The shortest decimal that reads back as the same float32.
+// The shortest decimal that reads back as the same number.
 void append_json(std::string& out, float value);
+void append_json(std::string& out, double value);
 void append_json(std::string& out, int64_t value);
 inline void append_json(std::string& out, int32_t value) { append_json(out, int64_t{value}); }
 // In quotes. `text` is UTF-8.

@@ -9,20 +9,21 @@ namespace remuda::cli {
 
 class Progress {
  public:
-  // `total_bytes` of input, where known, gives share and time left.
-  explicit Progress(std::optional<uint64_t> total_bytes);
+  // `total_bytes` of input, where known, gives share and time left. `what` is counted: "texts".
+  Progress(std::optional<uint64_t> total_bytes, const char* what);
   // Clears the line.
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
   // Cheap: redraws a few times a second.
-  void update(int64_t texts_done, uint64_t bytes_done);
+  void update(int64_t done, uint64_t bytes_done);
 
  private:
   using Clock = std::chrono::steady_clock;
 
   const std::optional<uint64_t> total_bytes_;
+  const char* const what_;
   const bool shown_;
   const Clock::time_point start_ = Clock::now();
   Clock::time_point next_ = start_ + std::chrono::milliseconds(500);  // Short runs show nothing.

@@ -112,7 +112,8 @@ int run(int argc, const char* const* argv) {
   app.require_subcommand(1);
   app.get_formatter()->column_width(32);
   Action action;
-  for (const auto add : {add_embed, add_tokenize, add_inspect, add_devices, add_bench, add_demo}) add(app, action);
+  for (const auto add : {add_embed, add_summarize, add_tokenize, add_inspect, add_devices, add_bench, add_demo})
+    add(app, action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -18,7 +18,7 @@ namespace remuda::cli {
 namespace {
 
 constexpr size_t kReadBytes = size_t{256} << 10;
-constexpr size_t kMaxLineBytes = size_t{1} << 30;
+constexpr size_t kMaxTextBytes = size_t{1} << 30;
 constexpr std::string_view kStdin = "-";
 
 [[noreturn]] void fail_system(const std::string& name, int error) {
@@ -96,9 +96,9 @@ bool TextReader::fill() {
     scanned_ -= begin_;
     begin_ = 0;
   }
-  if (buffer_.size() > kMaxLineBytes) {
-    fail(ErrorCode::kUnsupported, "{}:{}: expected a line of at most {} bytes, found a longer one", name_,
-         line_number_ + 1, kMaxLineBytes);
+  if (buffer_.size() > kMaxTextBytes) {
+    fail(ErrorCode::kUnsupported, "{}:{}: expected a {} of at most {} bytes, found a longer one", name_,
+         line_number_ + 1, options_.whole_files ? "file" : "line", kMaxTextBytes);
   }
   const size_t size = buffer_.size();
   while (wait_readable(fd_)) {
@@ -141,7 +141,17 @@ bool TextReader::next_line(std::string& line) {
   return false;
 }
 
+bool TextReader::next_file(std::string& text) {
+  if (fd_ < 0 && !open_next()) return false;
+  while (fill()) continue;
+  if (interrupted()) return false;
+  text = std::exchange(buffer_, {});
+  close_file();
+  return true;
+}
+
 bool TextReader::next_text(std::string& text) {
+  if (options_.whole_files) return next_file(text);
   if (!options_.jsonl) return next_line(text);
   std::string line;
   do {

@@ -13,6 +13,7 @@ namespace remuda::cli {
 struct TextReaderOptions {
   std::vector<std::string> files;  // "-" is standard input; none: standard input.
   bool jsonl = false;              // A line is a JSON object with the text under "text"; blank lines are skipped.
+  bool whole_files = false;        // A file is a text, as it stands; an empty file is an empty text.
   size_t max_texts = 256;          // A chunk ends with whichever comes first.
   size_t max_bytes = size_t{1} << 20;
 };
@@ -44,6 +45,7 @@ class TextReader {
   bool fill();
   void take_line(size_t end, bool newline, std::string& line);
   bool next_line(std::string& line);
+  bool next_file(std::string& text);
   bool next_text(std::string& text);
 
   const TextReaderOptions options_;

@@ -7,10 +7,10 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "cli/commands.h"
-#include "cli/format.h"
 #include "cli/interrupt.h"
 #include "cli/options.h"
 #include "cli/output.h"
+#include "cli/text_command.h"
 #include "cli/text_reader.h"
 #include "manager/model_tokenizer.h"
 
@@ -65,7 +65,7 @@ int tokenize(const TokenizeFlags& flags) {
     }
     out.flush();
   }
-  if (invalid > 0) warn(fmt::format("{} malformed UTF-8 sequences were read as U+FFFD", with_commas(invalid)));
+  warn_of_invalid_utf8(invalid);
   return interrupted() ? kInterrupted : kSuccess;
 }
 

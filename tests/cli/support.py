@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -46,6 +47,19 @@ class CliTest(unittest.TestCase):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.directory = pathlib.Path(directory.name)
+
+    def small_bart(self):
+        """A golden BART (random weights, 70 positions) with a tokenizer and defaults of 4 beams."""
+        path = self.directory / "small-bart"
+        path.mkdir()
+        golden = SOURCE / "tests/golden"
+        for source in (golden / "bart/scaled/config.json", golden / "bart/scaled/model.safetensors",
+                       golden / "encoders/bert_mean/tokenizer.json"):
+            shutil.copy(source, path)
+        (path / "generation_config.json").write_text(json.dumps(
+            {"decoder_start_token_id": 9, "bos_token_id": 5, "eos_token_id": 7, "pad_token_id": 3, "num_beams": 4,
+             "max_length": 20, "no_repeat_ngram_size": 2}))
+        return path
 
     def write(self, name, content):
         path = self.directory / name

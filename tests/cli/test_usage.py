@@ -4,7 +4,8 @@ import unittest
 
 from support import CliTest
 
-COMMANDS = (["embed"], ["tokenize"], ["inspect"], ["devices"], ["bench"], ["bench", "embed"], ["demo"])
+COMMANDS = (["embed"], ["summarize"], ["tokenize"], ["inspect"], ["devices"], ["bench"], ["bench", "embed"],
+            ["bench", "summarize"], ["demo"])
 
 
 class Usage(CliTest):
@@ -28,7 +29,7 @@ class Usage(CliTest):
         _, err = self.remuda("embedd", code=2)
         self.assertIn('"embedd"', err)
         self.assertIn("tokenize", err)
-        self.assertIn("embed, tokenize", self.remuda(code=2)[1])
+        self.assertIn("embed, summarize, tokenize", self.remuda(code=2)[1])
 
     def test_bad_values_say_what_is_valid(self):
         for flag, value, valid in (("--threads", "many", "0 to 4096"), ("--threads", "-1", "0 to 4096"),

@@ -23,6 +23,15 @@ int main() {
       std::printf("text %d: %d tokens, the first number %.6f\n", static_cast<int>(i), static_cast<int>(all.tokens[i]),
                   static_cast<double>(all.row(i)[0]));
     }
+
+    remuda::SummarizationModelManager summarizer(remuda::get_settings());
+    remuda::SummarizeOptions options;
+    options.generation.num_beams = 4;  // The names of transformers' generate(); what is unset is as the model says.
+    const std::vector<std::string> documents = {
+        "This program watches directories and copies every file that changes to another machine."};
+    for (const remuda::Summary& summary : summarizer.summarize(documents, options)) {
+      std::printf("summary: %s (%d tokens)\n", summary.best.text.c_str(), static_cast<int>(summary.output_tokens()));
+    }
   } catch (const remuda::Error& error) {
     std::fprintf(stderr, "error: %s\n", error.what());
     return 1;

@@ -11,4 +11,5 @@ cmake -S "$here" -B "$scratch/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE
 cmake --build "$scratch/build" >/dev/null
 REMUDA_MODELS_DIR=${REMUDA_MODELS_DIR:-$here/../../models} "$scratch/build/consumer" | tee "$scratch/out"
 grep -q "^text 2: " "$scratch/out"
+grep -q "^summary: ." "$scratch/out"
 "$scratch/prefix/bin/remuda" --version

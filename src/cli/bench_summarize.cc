@@ -1,0 +1,118 @@
+// remuda bench summarize: encoding, decoding and latency of a summarization model.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "cli/bench.h"
+#include "cli/format.h"
+#include "cli/interrupt.h"
+#include "cli/options.h"
+#include "cli/text_command.h"
+#include "manager/summarization_benchmark.h"
+#include "remuda/summarization_model_manager.h"
+
+namespace remuda::cli {
+namespace {
+
+constexpr const char* kHelp = R"(
+Measured after a warm-up, each for --seconds and at least three rounds: encoding;
+then documents from ids to ids, decoded together by beam search, with the mean of
+a decode step for all of them, the search's own work included; then one document
+alone. The ids are made up, and every summary has just --output-tokens tokens, so
+that the figures depend on the model's shape and not on what it says.
+
+Examples:
+  remuda bench summarize --precision int8
+  remuda bench summarize -m facebook/bart-large-cnn --documents 8 --json)";
+
+struct SummarizeBenchFlags {
+  CommonOptions common;
+  SummarizationBenchmarkOptions benchmark;
+  BenchFlags bench;
+};
+
+struct Report {
+  SummarizationBenchmark figures;
+  double load_ms = 0;
+  Computing computing;
+};
+
+void print_json(const Report& report, const SummarizationModelManager& manager) {
+  const SummarizationBenchmark& figures = report.figures;
+  const nlohmann::ordered_json json = {{"model", manager.model_name()},
+                                       {"precision", to_string(manager.precision())},
+                                       {"isa", report.computing.isa},
+                                       {"threads", report.computing.threads},
+                                       {"documents", figures.options.documents},
+                                       {"input_tokens", figures.options.input_tokens},
+                                       {"output_tokens", figures.options.output_tokens},
+                                       {"num_beams", figures.options.num_beams},
+                                       {"load_ms", report.load_ms},
+                                       {"encode_tokens_per_s", figures.encode_tokens_per_s},
+                                       {"step_ms", figures.step_ms},
+                                       {"documents_per_s", figures.documents_per_s},
+                                       {"single_p50_ms", figures.single_p50_ms},
+                                       {"single_p99_ms", figures.single_p99_ms},
+                                       {"peak_rss_bytes", peak_rss_bytes()}};
+  fmt::print("{}\n", json.dump(2));
+}
+
+void print_text(const Report& report, const SummarizationModelManager& manager) {
+  const SummarizationBenchmark& figures = report.figures;
+  fmt::print("{}\n", manager.model_name());
+  fmt::print("  computing    {} on {}, {} kernels, {} threads\n", to_string(manager.precision()), manager.get_device(),
+             report.computing.isa, report.computing.threads);
+  fmt::print("  work         {} documents at once, {} tokens in, {} out, {} beams\n", figures.options.documents,
+             figures.options.input_tokens, figures.options.output_tokens, figures.options.num_beams);
+  fmt::print("  load         {:.0f} ms\n", report.load_ms);
+  fmt::print("  encode       {} tokens/s\n", with_commas(static_cast<int64_t>(figures.encode_tokens_per_s)));
+  fmt::print("  decode       {:.2f} ms a step\n", figures.step_ms);
+  fmt::print("  throughput   {:.2f} documents/s\n", figures.documents_per_s);
+  fmt::print("  one alone    p50 {:.1f} ms, p99 {:.1f} ms\n", figures.single_p50_ms, figures.single_p99_ms);
+  fmt::print("  peak memory  {}\n", human_bytes(peak_rss_bytes()));
+}
+
+int bench_summarize(SummarizeBenchFlags flags) {
+  const Settings settings = apply(flags.common);
+  catch_interrupts();
+  flags.benchmark.cancelled = interrupted;
+  flags.benchmark.seconds = flags.bench.seconds;
+  const auto loading = std::chrono::steady_clock::now();
+  SummarizationModelManager manager(settings);
+  manager.warm_up();
+  Report report;
+  report.load_ms = milliseconds_since(loading);
+  report.computing = describe_computing(settings);
+  report.figures = benchmark_summarization(manager, flags.benchmark);
+  flags.bench.json ? print_json(report, manager) : print_text(report, manager);
+  return kSuccess;
+}
+
+void add_count(CLI::App& command, const char* flag, int64_t& count, const char* help) {
+  constexpr int64_t kMost = int64_t{1} << 20;
+  command.add_option(flag, count, fmt::format("{} [{}]", help, count))
+      ->option_text("N")
+      ->check(CLI::Range(int64_t{1}, kMost));
+}
+
+}  // namespace
+
+void add_bench_summarize(CLI::App& bench, Action& action) {
+  auto flags = std::make_shared<SummarizeBenchFlags>();
+  flags->common.kind = ModelKind::kSummarization;
+  CLI::App& command = *bench.add_subcommand("summarize", "Of a summarization model");
+  add_model_flag(command, flags->common);
+  add_bench_flags(command, flags->bench, "each");
+  add_count(command, "--documents", flags->benchmark.documents, "Documents decoded at once");
+  add_count(command, "--input-tokens", flags->benchmark.input_tokens,
+            "Tokens of a document; the model's window at most\n");
+  add_count(command, "--output-tokens", flags->benchmark.output_tokens, "Tokens of a summary");
+  add_count(command, "--num-beams", flags->benchmark.num_beams, "Beams");
+  add_compute_flags(command, flags->common);
+  command.footer(kHelp + 1);
+  command.callback([flags, &action] { action = [flags] { return bench_summarize(*flags); }; });
+}
+
+}  // namespace remuda::cli

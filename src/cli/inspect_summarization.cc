@@ -1,0 +1,141 @@
+// remuda inspect, of a summarization model.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "cli/format.h"
+#include "cli/inspect_model.h"
+#include "remuda/summarization_model_manager.h"
+
+namespace remuda::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json to_json_value(EarlyStopping value) {
+  if (value == EarlyStopping::kNever) return "never";
+  return value == EarlyStopping::kTrue;
+}
+
+template <typename T>
+Json to_json_value(const T& value) {
+  return value;
+}
+
+// The options that the checkpoint sets, under their names in transformers.
+Json generation_json(const GenerationOptions& options) {
+  Json json = Json::object();
+  GenerationOptions::for_each(
+      [&json](const char* name, const auto& value) {
+        if (value) json[name] = to_json_value(*value);
+      },
+      options);
+  return json;
+}
+
+// What a document that fills the window takes while it is decoded as the checkpoint says.
+struct DocumentCost {
+  int64_t tokens;  // Of the document, and of the summaries that the search keeps.
+
+  explicit DocumentCost(const SummarizationModelInfo& info) {
+    constexpr int64_t kDefaultTokens = 21;  // What transformers generates where nobody says how much.
+    const GenerationOptions& options = info.generation;
+    const int64_t longest =
+        options.max_new_tokens ? *options.max_new_tokens + 1 : options.max_length.value_or(kDefaultTokens);
+    tokens = info.window + options.num_beams.value_or(1) * longest;
+  }
+
+  uint64_t bytes(const SummarizationModelInfo& info, Precision precision) const {
+    return estimate_memory(info, precision, tokens).workspace - estimate_memory(info, precision, 0).workspace;
+  }
+};
+
+std::vector<Cost> costs_of(const SummarizationModelInfo& info, const Device& device) {
+  return costs(device, [&info](Precision precision) { return estimate_memory(info, precision); });
+}
+
+void print_json(const SummarizationModelInfo& info, const Device& device) {
+  const DocumentCost document(info);
+  Json precisions = Json::object();
+  for (const Cost& cost : costs_of(info, device)) {
+    precisions[std::string(to_string(cost.precision))] = {{"shared_weights_bytes", cost.memory.shared_weights},
+                                                          {"workspace_bytes", cost.memory.workspace},
+                                                          {"document_bytes", document.bytes(info, cost.precision)},
+                                                          {"instances_that_fit", cost.instances}};
+  }
+  const Json report = {{"name", info.name},
+                       {"directory", info.directory},
+                       {"architecture", info.architecture},
+                       {"window", info.window},
+                       {"max_positions", info.max_positions},
+                       {"encoder_layers", info.encoder_layers},
+                       {"decoder_layers", info.decoder_layers},
+                       {"encoder_heads", info.encoder_heads},
+                       {"decoder_heads", info.decoder_heads},
+                       {"hidden_size", info.hidden_size},
+                       {"encoder_intermediate_size", info.encoder_intermediate_size},
+                       {"decoder_intermediate_size", info.decoder_intermediate_size},
+                       {"vocab_size", info.vocab_size},
+                       {"parameters", info.parameters},
+                       {"file_bytes", info.file_bytes},
+                       {"files", info.files},
+                       {"generation", generation_json(info.generation)},
+                       {"device", device.id},
+                       {"memory_available", device.memory_available},
+                       {"precisions", std::move(precisions)}};
+  fmt::print("{}\n", report.dump(2));
+}
+
+void print_generation(const GenerationOptions& options) {
+  std::string line = "  generation  ";
+  constexpr size_t kWidth = 78;
+  const Json json = generation_json(options);
+  for (const auto& [name, value] : json.items()) {
+    const std::string item = fmt::format(" {} {}", name, value.dump());
+    if (line.size() + item.size() > kWidth) {
+      fmt::print("{}\n", line);
+      line = std::string(14, ' ');
+    }
+    line += item;
+  }
+  fmt::print("{}{}\n", line, json.empty() ? " as transformers has it" : "");
+}
+
+void print_text(const SummarizationModelInfo& info, const Device& device) {
+  fmt::print("{}\n", info.name);
+  fmt::print("  architecture  {}: hidden {}\n", info.architecture, info.hidden_size);
+  fmt::print("  encoder       {} layers, {} heads, intermediate {}\n", info.encoder_layers, info.encoder_heads,
+             info.encoder_intermediate_size);
+  fmt::print("  decoder       {} layers, {} heads, intermediate {}\n", info.decoder_layers, info.decoder_heads,
+             info.decoder_intermediate_size);
+  fmt::print("  window        {} tokens; longer documents are cut, or split with --long\n", info.window);
+  fmt::print("  vocabulary    {}\n", with_commas(info.vocab_size));
+  fmt::print("  parameters    {}\n", with_commas(info.parameters));
+  print_generation(info.generation);
+  fmt::print("  directory     {}\n", info.directory);
+  fmt::print("  weights       {} in {}\n\n", human_bytes(info.file_bytes), fmt::join(info.files, ", "));
+
+  const DocumentCost document(info);
+  fmt::print("  {:<10} {:>12} {:>14} {:>14} {:>8}\n", "precision", "weights", "per instance", "per document", "fit");
+  for (const Cost& cost : costs_of(info, device)) {
+    fmt::print("  {:<10} {:>12} {:>14} {:>14} {:>8}\n", to_string(cost.precision),
+               human_bytes(cost.memory.shared_weights), human_bytes(cost.memory.workspace),
+               human_bytes(document.bytes(info, cost.precision)), with_commas(static_cast<int64_t>(cost.instances)));
+  }
+  fmt::print(
+      "\n  Instances share the weights. \"per document\": one that fills the window, with\n"
+      "  its summaries. \"fit\": in the {} that {} has available now.\n"
+      "  remuda bench summarize --precision int8 measures what a precision gains here.\n",
+      human_bytes(device.memory_available), device.id);
+}
+
+}  // namespace
+
+void show_summarization_model(const std::string& name, const Device& device, bool json) {
+  const SummarizationModelInfo info = inspect_summarization_model(name);
+  json ? print_json(info, device) : print_text(info, device);
+}
+
+}  // namespace remuda::cli

@@ -1,0 +1,53 @@
+#include "cli/text_command.h"
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "cli/format.h"
+#include "cli/interrupt.h"
+
+namespace remuda::cli {
+namespace {
+
+nlohmann::ordered_json pool_json(const PoolStats& pool) {
+  return {{"available", pool.available},         {"in_use", pool.in_use},   {"total", pool.total},
+          {"max_instances", pool.max_instances}, {"created", pool.created}, {"destroyed", pool.destroyed},
+          {"timeouts", pool.timeouts},           {"leaks", pool.leaks}};
+}
+
+}  // namespace
+
+double milliseconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+}
+
+void invite_typing(const TextReaderOptions& input, const char* what) {
+  if (!input.files.empty() || !is_terminal(STDIN_FILENO)) return;
+  fmt::print(stderr, "Type {}; Ctrl-D ends.\n", what);
+}
+
+void warn_of_invalid_utf8(int64_t sequences) {
+  if (sequences > 0) warn(fmt::format("{} malformed UTF-8 sequences were read as U+FFFD", with_commas(sequences)));
+}
+
+void print_run_stats(nlohmann::ordered_json figures, const RunStats& stats) {
+  figures["load_ms"] = stats.load_ms;
+  figures["peak_rss_bytes"] = peak_rss_bytes();
+  figures["precision"] = to_string(stats.precision);
+  figures["device"] = stats.device;
+  figures["pool"] = pool_json(stats.pool);
+  fmt::print(stderr, "{}\n", figures.dump());
+}
+
+int end_run(const std::exception_ptr& failure, int64_t done, const char* what) {
+  if (failure) std::rethrow_exception(failure);
+  if (!interrupted()) return kSuccess;
+  fmt::print(stderr, "remuda: interrupted; {} {} are done and kept\n", with_commas(done), what);
+  return kInterrupted;
+}
+
+}  // namespace remuda::cli
