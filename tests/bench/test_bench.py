@@ -88,10 +88,10 @@ class Arithmetic(unittest.TestCase):
         results = {"remuda-fp32": rounds(p50_ms=[1, 2, 9]), "openvino-fp32": rounds(p50_ms=[4, 4, 12]),
                    "ctranslate2-fp32": rounds(p50_ms=[2, 8, 10])}
         peers = ["openvino-fp32", "ctranslate2-fp32", "onnxruntime-fp32"]
-        self.assertEqual(embed.ratio(results, "p50_ms", "remuda-fp32", peers, min), 0.5)  # Of 1/2, 2/4 and 9/10.
-        self.assertEqual(embed.ratio(results, "p50_ms", "remuda-fp32", peers[:1]), 0.5)  # Of 1/4, 2/4 and 9/12.
-        self.assertIsNone(embed.ratio(results, "p50_ms", "remuda-fp32", ["onnxruntime-fp32"]))
-        self.assertIsNone(embed.ratio(results, "p50_ms", "remuda-int8", peers))
+        self.assertEqual(common.ratio(results, "p50_ms", "remuda-fp32", peers, min), 0.5)  # Of 1/2, 2/4 and 9/10.
+        self.assertEqual(common.ratio(results, "p50_ms", "remuda-fp32", peers[:1]), 0.5)  # Of 1/4, 2/4 and 9/12.
+        self.assertIsNone(common.ratio(results, "p50_ms", "remuda-fp32", ["onnxruntime-fp32"]))
+        self.assertIsNone(common.ratio(results, "p50_ms", "remuda-int8", peers))
 
     def test_targets_are_met_and_missed(self):
         results = {"remuda-int8": rounds(tokens_per_s=[130], p50_ms=[0.7]),
