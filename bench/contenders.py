@@ -142,7 +142,7 @@ class RemudaSummaries:
 
     def __init__(self, precision, arguments, model, documents):
         self._command = [arguments.binary, "bench", "summarize", "--json", "-m", model, "--precision", precision,
-                         *_generation_flags(arguments, documents)]
+                         "--seconds", arguments.seconds, *_generation_flags(arguments, documents)]
 
     def start(self):
         common.run(self._command)  # So that what it keeps of a model is there.

@@ -30,7 +30,7 @@ BENCH = pathlib.Path(__file__).resolve().parent
 KINDS = ("remuda-fp32", "remuda-bf16", "remuda-int8", "transformers-fp32", "transformers-bf16", "ctranslate2-fp32",
          "ctranslate2-int8")
 MB = 1e6
-SHORT = {"rounds": 2, "documents": [1, 3], "input_tokens": 400, "output_tokens": 8}
+SHORT = {"rounds": 2, "seconds": 0.1, "documents": [1, 3], "input_tokens": 400, "output_tokens": 8}
 # Kinds, documents and how many times better; of figures of which more is better.
 TARGETS = (
     ("steps_per_s", 1, "remuda-int8", "ctranslate2-int8", 4.0),
@@ -153,6 +153,7 @@ def parse_arguments():
                         help=f"some of {', '.join(KINDS)}; \"remuda\" stands for all of remuda's")
     parser.add_argument("--short", action="store_true", help="a tiny model and few steps; flags below still count")
     parser.add_argument("--rounds", type=int, help="(3)")
+    parser.add_argument("--seconds", type=float, help="for encoding and for decoding in a round of remuda (1)")
     parser.add_argument("--documents", type=number_list, metavar="N,...", help="decoded together (1,8)")
     parser.add_argument("--input-tokens", type=int, help="of a document (512)")
     parser.add_argument("--output-tokens", type=int, help="of a summary, at least 2 (40)")
@@ -160,7 +161,7 @@ def parse_arguments():
     parser.add_argument("--threads", type=int, default=2, help="of each engine (%(default)s)")
     common.add_peer_flags(parser)
     arguments = parser.parse_args()
-    full = {"rounds": 3, "documents": [1, 8], "input_tokens": 512, "output_tokens": 40}
+    full = {"rounds": 3, "seconds": 1.0, "documents": [1, 8], "input_tokens": 512, "output_tokens": 40}
     for name, value in (SHORT if arguments.short else full).items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, value)
