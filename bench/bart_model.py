@@ -1,4 +1,7 @@
-"""Makes a BART with random weights, of bart-large-cnn's shape or tiny, as a Hugging Face directory, with Python alone."""
+"""Makes a BART with random weights, of bart-large-cnn's shape or tiny, as a Hugging Face directory.
+
+Python's standard library is enough.
+"""
 import array
 import dataclasses
 import json

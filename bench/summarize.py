@@ -8,14 +8,14 @@ tokens and write exactly --output-tokens of each, which gives
   - encode: tokens of documents a second, keys and values for cross-attention included;
   - decode step: a step of all beams of all documents, which are decoded together, without encoding;
   - documents a second, all in all.
-"load" is from files that are in the page cache, remuda's and CTranslate2's own formats among them, until the model can
-be used, without the start of the process and its imports; "memory" is the most that the process had resident. Each engine runs in a
-process of its own, one at a time, over several rounds of alternating order, so that what the machine does meanwhile
-hits all of them. A ratio is the median of the ratios of each round.
+"load" is from files that are in the page cache, in the engine's own format where it has one, until the model can be
+used, without the start of the process and its imports; "memory" is the most that the process had resident. Each engine
+runs in a process of its own, one at a time, over several rounds of alternating order, so that what the machine does
+meanwhile hits all of them. A ratio is the median of the ratios of each round.
 
-The first run installs the peers (scripts/peers_env.sh), makes the model and converts it for CTranslate2 (8 GB of disk
-with remuda's caches). Without peers, "--only remuda" needs nothing but Python's standard library. --short measures a
-tiny model instead, to see that all of it works.
+The first run installs the peers (scripts/peers_env.sh), makes the model and converts it for CTranslate2 (4 GB of disk).
+Without peers, "--only remuda" needs nothing but Python's standard library, and npm for GPT-2's vocabulary. --short
+measures a tiny model instead, to see that all of it works.
 """
 import argparse
 import contextlib

@@ -43,9 +43,10 @@ class CTranslate2:
         import ctranslate2
 
         compute_type = {"fp32": "float32", "int8": "int8"}[precision]
-        self._load = lambda: ctranslate2.Translator(str(exported), compute_type=compute_type, inter_threads=1,
+        directory = exported / precision
+        self._load = lambda: ctranslate2.Translator(str(directory), compute_type=compute_type, inter_threads=1,
                                                     intra_threads=threads)
-        self._names = json.loads((exported / "shared_vocabulary.json").read_text(encoding="utf-8"))
+        self._names = json.loads((directory / "shared_vocabulary.json").read_text(encoding="utf-8"))
         self._options = json.loads((model / "generation_config.json").read_text())
 
     def load(self):

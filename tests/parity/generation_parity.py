@@ -283,8 +283,8 @@ def main():
             total.add(compare_all(arguments.binary, subject, pathlib.Path(scratch)))
     print_row("all", "", total)
     good = total.wrong == 0 and total.equal >= LEAST_EQUAL * total.texts
-    print(f"{100 * total.equal / total.texts:.2f} % equal, at least {100 * LEAST_EQUAL} % wanted, {total.wrong} unexplained: "
-          f"{'ok' if good else 'FAILED'}")
+    print(f"{100 * total.equal / total.texts:.2f} % equal, at least {100 * LEAST_EQUAL} % wanted, {total.wrong} "
+          f"unexplained: {'ok' if good else 'FAILED'}")
     sys.exit(0 if good else 1)
 
 
