@@ -10,6 +10,7 @@ target_link_libraries(remuda_library INTERFACE remuda_manager_module)
 
 install(TARGETS remuda_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(TARGETS remuda_library ${modules} EXPORT remudaTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}/remuda)
+install(DIRECTORY pretrained/ DESTINATION ${CMAKE_INSTALL_DATADIR}/remuda/models)
 install(DIRECTORY include/remuda DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 set(config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/remuda)
 install(EXPORT remudaTargets NAMESPACE remuda:: DESTINATION ${config_dir})
