@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How long the whole process of `remuda embed` takes for one line, with its files in the page cache.
+"""How long the whole process of `remuda embed` takes for one line, with its files in the page cache and its weights packed.
 
 From starting the process to its end, n times in turn for each precision. Prints the smallest, the median and the
 largest, and the median against the target.
@@ -33,7 +33,7 @@ def main():
     checks = []
     print(f"{arguments.runs} runs a precision, {common.processor()}")
     for precision, seconds in times.items():
-        milliseconds = sorted(1e3 * value for value in seconds[1:])  # The first run fills the page cache.
+        milliseconds = sorted(1e3 * value for value in seconds[1:])  # The first run packs the weights.
         middle = common.median(milliseconds)
         print(f"{precision:5} min {milliseconds[0]:6.1f}   median {middle:6.1f}   max {milliseconds[-1]:6.1f} ms")
         checks.append(common.Check(f"cold start, {precision}, median ms", middle, TARGET_MS, at_most=True, digits=1))

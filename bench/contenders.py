@@ -1,10 +1,16 @@
-"""What embed.py measures, all with the same methods:
+"""What embed.py and summarize.py measure. For embed.py, all have the same methods:
 
 start()        starts the engine and returns the seconds to the first vector
 tune()         finds its best settings here and returns them
 round(seconds) measures and returns figures
 vectors(path)  writes those of the long, then of the short texts, as .npy
 close()        ends its processes
+
+For summarize.py:
+
+start()        starts the engine and loads the model
+round()        measures and returns figures
+close()        ends its process
 """
 import json
 import pathlib
@@ -15,6 +21,7 @@ import common
 
 BENCH = pathlib.Path(__file__).resolve().parent
 MAX_TOKENS = 256
+OFFLINE = {"HF_HUB_OFFLINE": "1"}
 
 
 class Remuda:
@@ -103,7 +110,7 @@ class Peer:
 
     def start(self):
         # The tokenizer's threads and PyTorch's; the other engines are told theirs by the worker.
-        settings = {"RAYON_NUM_THREADS": self._threads, "TOKENIZERS_PARALLELISM": "true", "HF_HUB_OFFLINE": "1"}
+        settings = {"RAYON_NUM_THREADS": self._threads, "TOKENIZERS_PARALLELISM": "true", **OFFLINE}
         seconds = self._single.start(settings)
         if self._bulk is not self._single:
             self._bulk.start(settings)
@@ -123,3 +130,49 @@ class Peer:
     def close(self):
         self._single.close()
         self._bulk.close()
+
+
+def _generation_flags(arguments, documents):
+    return ["--documents", documents, "--input-tokens", arguments.input_tokens, "--output-tokens",
+            arguments.output_tokens, "--num-beams", arguments.num_beams, "--threads", arguments.threads]
+
+
+class RemudaSummaries:
+    """The program, started anew for each round."""
+
+    def __init__(self, precision, arguments, model, documents):
+        self._command = [arguments.binary, "bench", "summarize", "--json", "-m", model, "--precision", precision,
+                         "--seconds", arguments.seconds, *_generation_flags(arguments, documents)]
+
+    def start(self):
+        common.run(self._command)  # So that what it keeps of a model is there.
+
+    def round(self):
+        figures = json.loads(common.run(self._command).stdout)
+        return {"load_s": figures["load_ms"] / 1e3,
+                **{name: figures[name] for name in ("encode_tokens_per_s", "step_ms", "documents_per_s",
+                                                    "peak_rss_bytes")}}
+
+    def close(self):
+        pass
+
+
+class PeerSummaries:
+    """A process of peers/bart.py, which stays, idle while others are measured."""
+
+    def __init__(self, engine, precision, arguments, model, exported, documents, log):
+        self._worker = Worker([arguments.python, BENCH / "peers/bart.py", engine, precision, model, exported,
+                               *_generation_flags(arguments, documents)], log)
+        self._load = None
+
+    def start(self):
+        for _ in range(2):  # The first time brings the files into the page cache.
+            self._worker.close()
+            self._worker.start(OFFLINE)
+            self._load = self._worker.ask(do="load")
+
+    def round(self):
+        return {**self._load, **self._worker.ask(do="round")}
+
+    def close(self):
+        self._worker.close()

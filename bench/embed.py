@@ -18,12 +18,10 @@ The first run installs the peers (scripts/peers_env.sh) and exports the model fo
 """
 import argparse
 import contextlib
-import hashlib
 import json
 import math
 import operator
 import pathlib
-import subprocess
 import tempfile
 
 import common
@@ -37,31 +35,13 @@ KINDS = ("remuda-fp32", "remuda-bf16", "remuda-int8", REFERENCE, "sentence-trans
          "onnxruntime-int8", "openvino-fp32", "openvino-bf16", "ctranslate2-fp32", "ctranslate2-int8")
 
 
-def kind_list(text):
-    """Kinds, in the order of KINDS; the name of an engine stands for all of its precisions."""
-    chosen = set()
-    for name in text.split(","):
-        matching = {kind for kind in KINDS if kind == name or kind.rpartition("-")[0] == name}
-        if not matching:
-            raise argparse.ArgumentTypeError(f'expected some of {", ".join(KINDS)}, found "{name}"')
-        chosen |= matching
-    return [kind for kind in KINDS if kind in chosen]
-
-
 def export(arguments):
     """The directory with the model in the peers' formats, made where it is not there."""
-    digest = hashlib.sha256((BENCH / "requirements.txt").read_bytes() + (BENCH / "peers/export.py").read_bytes())
-    for name in ("config.json", "model.safetensors"):
-        digest.update((arguments.model / name).read_bytes())
-    directory = arguments.cache / f"{arguments.model.name}-{digest.hexdigest()[:12]}"
-    if not directory.is_dir():
-        common.progress(f"Exporting {arguments.model.name} for the peers to {directory}")
-        arguments.cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=arguments.cache) as partial:
-            made = pathlib.Path(partial) / "model"
-            common.run([arguments.python, BENCH / "peers/export.py", arguments.model, made])
-            made.rename(directory)
-    return directory
+    sources = [BENCH / "requirements.txt", BENCH / "peers/export.py", arguments.model / "config.json",
+               arguments.model / "model.safetensors"]
+    return common.made_once(
+        arguments.cache, arguments.model.name, sources,
+        lambda made: common.run([arguments.python, BENCH / "peers/export.py", arguments.model, made]))
 
 
 def write_texts(count, work):
@@ -115,8 +95,7 @@ def summarize(results, work, tokens_per_doc):
     for kind, result in results.items():
         for one in result["rounds"]:
             one["tokens_per_s"] = one["docs_per_s"] * tokens_per_doc
-        result["median"] = {name: common.median([one[name] for one in result["rounds"]])
-                            for name in result["rounds"][0]}
+        result["median"] = common.medians(result["rounds"])
         result["peak_rss_bytes"] = max(one["peak_rss_bytes"] for one in result["rounds"])
         result["min_cosine"] = smallest_cosine(npy.rows(work / f"{kind}.npy"), reference) if reference else None
 
@@ -132,28 +111,19 @@ def print_table(results):
               f"| {result['peak_rss_bytes'] / 2**20:,.0f} MiB | {cosine} |")
 
 
-def ratio(results, figure, ours, theirs, best=max):
-    """The median over the rounds of our figure by the best of theirs; None where one was not measured."""
-    theirs = [kind for kind in theirs if kind in results]
-    if ours not in results or not theirs:
-        return None
-    rounds = zip(results[ours]["rounds"], zip(*(results[kind]["rounds"] for kind in theirs)))
-    return common.median([mine[figure] / best(one[figure] for one in others) for mine, others in rounds])
-
-
 def target_checks(results):
     """The targets that what was measured can answer."""
     fp32_peers = [kind for kind in KINDS if kind.endswith("-fp32") and not kind.startswith("remuda")]
     speeds = (("remuda-fp32", "openvino-fp32", 1.1), ("remuda-bf16", "openvino-bf16", 1.2),
               ("remuda-int8", "ctranslate2-int8", 2.0), ("remuda-int8", "onnxruntime-int8", 1.3))
     candidates = [common.Check(f"tokens/s on long texts, {ours} by {peer}",
-                               ratio(results, "tokens_per_s", ours, [peer]), target, at_most=False)
+                               common.ratio(results, "tokens_per_s", ours, [peer]), target, at_most=False)
                   for ours, peer, target in speeds]
     candidates += [
         common.Check("p50 of one short text, remuda-int8 by onnxruntime-int8",
-                     ratio(results, "p50_ms", "remuda-int8", ["onnxruntime-int8"]), 0.6, at_most=True),
+                     common.ratio(results, "p50_ms", "remuda-int8", ["onnxruntime-int8"]), 0.6, at_most=True),
         common.Check("p50 of one short text, remuda-fp32 by the best fp32 peer",
-                     ratio(results, "p50_ms", "remuda-fp32", fp32_peers, min), 0.6, at_most=True)]
+                     common.ratio(results, "p50_ms", "remuda-fp32", fp32_peers, min), 0.6, at_most=True)]
     candidates += [common.Check(f"smallest cosine, {kind}", results[kind]["min_cosine"], target, at_most=False,
                                 digits=5)
                    for kind, target in (("remuda-bf16", 0.9999), ("remuda-int8", 0.995)) if kind in results]
@@ -163,16 +133,14 @@ def target_checks(results):
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     common.add_program_flags(parser)
-    parser.add_argument("--only", type=kind_list, default=list(KINDS), metavar="KIND,...",
+    parser.add_argument("--only", type=common.kind_list(KINDS), default=list(KINDS), metavar="KIND,...",
                         help=f"some of {', '.join(KINDS)}; \"remuda\" stands for all of remuda's")
     parser.add_argument("--rounds", type=int, default=5, help="(%(default)s)")
     parser.add_argument("--texts", type=int, default=300, help="long ones, and as many short ones (%(default)s)")
     parser.add_argument("--seconds", type=float, default=1.0,
                         help="for each kind of texts in a round; one pass over them at least (%(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="of each engine (%(default)s)")
-    parser.add_argument("--cache", type=pathlib.Path, default=common.ROOT / "build/bench",
-                        help="where the exported models are kept (build/bench)")
-    parser.add_argument("--python", type=pathlib.Path, help="one that has the peers (.venv-peers, made when missing)")
+    common.add_peer_flags(parser)
     arguments = parser.parse_args()
     for name in ("rounds", "texts", "threads"):
         if getattr(arguments, name) < 1:
@@ -184,10 +152,8 @@ def main():
     arguments = parse_arguments()
     common.check_program(arguments)
     exported = None
-    if any(not kind.startswith("remuda") for kind in arguments.only):
-        if not arguments.python:
-            subprocess.run(["bash", common.ROOT / "scripts/peers_env.sh", BENCH / "requirements.txt"], check=True)
-            arguments.python = common.ROOT / ".venv-peers/bin/python"
+    if common.peers_among(arguments.only):
+        common.peers_python(arguments, ("sentence_transformers", "onnxruntime", "openvino", "ctranslate2", "onnx"))
         exported = export(arguments)
     with tempfile.TemporaryDirectory() as directory:
         work = pathlib.Path(directory)

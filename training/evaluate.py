@@ -1,14 +1,17 @@
 """ROUGE-1/2/L of a checkpoint, or an exported directory, on the held-out packages, beside the first sentence's.
 
     python3 training/evaluate.py [--work DIR] [--model CHECKPOINT_OR_DIR] [--count N]
+    python3 training/evaluate.py --model DIR --binary build/release/remuda [--precision fp32|bf16|int8]
 
 Summaries are found by beam search (BEAMS below), scored with rouge-score's stemmer, and written beside the wanted ones
-to DIR/outputs.jsonl. The baseline is the first sentence of the description cut to 15 words.
+to DIR/outputs.jsonl. The baseline is the first sentence of the description cut to 15 words. With --binary, `remuda
+summarize` finds the summaries of an exported directory at a precision, with the same BEAMS.
 """
 import argparse
 import json
 import pathlib
 import re
+import subprocess
 
 import torch
 from rouge_score.rouge_scorer import RougeScorer
@@ -70,6 +73,23 @@ def summarize(model, tokenizer, texts, max_source, batch=50):
     return result
 
 
+def beam_flags():
+    for name, value in BEAMS.items():
+        yield f"--{name.replace('_', '-')}={str(value).lower()}"
+
+
+def summarize_natively(binary, directory, precision, texts, max_source):
+    """The summaries of `remuda summarize` in the order of the texts."""
+    command = [binary, "summarize", "-m", directory, "--precision", precision, "--jsonl", "--max-input-tokens",
+               str(max_source), *beam_flags()]
+    lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
+    done = subprocess.run(command, input=lines, stdout=subprocess.PIPE, text=True, encoding="utf-8", check=True)
+    result = [json.loads(line)["summary"] for line in done.stdout.splitlines()]
+    if len(result) != len(texts):
+        raise SystemExit(f"{binary}: expected {len(texts)} summaries, found {len(result)}")
+    return result
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("build/training"))
@@ -78,16 +98,24 @@ def main():
     parser.add_argument("--count", type=int, default=data.HELDOUT)
     parser.add_argument("--max-source", type=int, default=96)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--binary", type=pathlib.Path, help="remuda: it summarises, not transformers; --model is a directory")
+    parser.add_argument("--precision", default="fp32", help="of remuda (%(default)s)")
     args = parser.parse_args()
+    if args.binary and not (args.model and args.model.is_dir()):
+        parser.error("--binary: expected --model to be an exported directory")
     torch.set_num_threads(args.threads)
     pairs = data.read(args.work)["heldout"][:args.count]
-    tokenizer = tokenizer_from(args.encoder / "tokenizer.json", args.max_source)
-    given = summarize(load(args.model or args.work / "latest.pt"), tokenizer, [p.source for p in pairs], args.max_source)
+    sources = [pair.source for pair in pairs]
+    if args.binary:
+        given = summarize_natively(args.binary, args.model, args.precision, sources, args.max_source)
+    else:
+        tokenizer = tokenizer_from(args.encoder / "tokenizer.json", args.max_source)
+        given = summarize(load(args.model or args.work / "latest.pt"), tokenizer, sources, args.max_source)
     wanted = [pair.target for pair in pairs]
     with open(args.work / "outputs.jsonl", "w") as file:
         for pair, text in zip(pairs, given):
             file.write(json.dumps({"package": pair.package, "wanted": pair.target, "given": text}, ensure_ascii=False) + "\n")
-    for name, texts in (("first sentence", [first_sentence(p.source) for p in pairs]), ("model", given)):
+    for name, texts in (("first sentence", [first_sentence(source) for source in sources]), ("model", given)):
         print(f"{name:15}" + "  ".join(f"{kind} {value:.2f}" for kind, value in rouge(wanted, texts).items())
               + f"  ({len(pairs)} packages)")
 

@@ -6,24 +6,16 @@ the vectors of all texts, and the end of the input ends it.
 """
 import argparse
 import json
-import os
 import pathlib
-import sys
 import time
 
 import engines
 import numpy as np
+import protocol
 
 BATCH_SIZES = (4, 8, 16, 32)
 TUNING_TEXTS = 96
 FEWEST_CALLS = 20
-
-
-def take_over_stdout():
-    """The stream for answers; what libraries print goes to stderr."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    return answers
 
 
 def texts_a_second(encode, texts, seconds):
@@ -45,11 +37,6 @@ def call_milliseconds(encode, texts, seconds):
         encode([texts[len(times) % len(texts)]])
         times.append((time.perf_counter() - call) * 1e3)
     return sorted(times)
-
-
-def peak_rss_bytes():
-    (line,) = (line for line in pathlib.Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024
 
 
 class Worker:
@@ -75,13 +62,13 @@ class Worker:
         long_rate = texts_a_second(self._encode, self._longs, seconds)
         self._encode(self._shorts[:TUNING_TEXTS])
         short_rate = texts_a_second(self._encode, self._shorts, seconds)
-        return {"docs_per_s": long_rate, "short_per_s": short_rate, "peak_rss_bytes": peak_rss_bytes()}
+        return {"docs_per_s": long_rate, "short_per_s": short_rate, "peak_rss_bytes": protocol.peak_rss_bytes()}
 
     def single(self, seconds):
         self._encode(self._shorts[:TUNING_TEXTS])
         times = call_milliseconds(self._encode, self._shorts, seconds)
         return {"p50_ms": times[int(0.5 * (len(times) - 1))], "p99_ms": times[int(0.99 * (len(times) - 1))],
-                "peak_rss_bytes": peak_rss_bytes()}
+                "peak_rss_bytes": protocol.peak_rss_bytes()}
 
     def vectors(self, path):
         np.save(path, np.ascontiguousarray(self._encode(self._longs + self._shorts), dtype="<f4"))
@@ -99,18 +86,13 @@ def main():
     parser.add_argument("--calls", type=int, required=True, help="batches computed at the same time")
     arguments = parser.parse_args()
 
-    answers = take_over_stdout()
+    answers = protocol.take_over_stdout()
     texts = json.loads(arguments.texts.read_text())
     make = engines.ENGINES[arguments.engine]
     engine = make(arguments.model, arguments.exported, arguments.precision,
                   engines.Parallelism(arguments.calls, arguments.threads // arguments.calls))
     engine.encode(texts["short"][:1], 1)
-    worker = Worker(engine, texts)
-    print(json.dumps({"ready": True}), file=answers, flush=True)
-    for line in sys.stdin:
-        request = json.loads(line)
-        answer = getattr(worker, request.pop("do"))(**request)
-        print(json.dumps(answer), file=answers, flush=True)
+    protocol.serve(Worker(engine, texts), answers)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,8 @@ struct Settings {
   std::optional<std::chrono::milliseconds> idle_ttl;  // REMUDA_IDLE_TTL, in seconds.
   std::chrono::milliseconds leak_threshold{std::chrono::minutes(5)};  // REMUDA_LEAK_THRESHOLD, in seconds.
   Fallback fallback = Fallback::kPrefer;                              // REMUDA_FALLBACK: require, prefer or spill.
-  std::filesystem::path cache_dir;  // REMUDA_CACHE_DIR; empty: $XDG_CACHE_HOME/remuda or ~/.cache/remuda.
+  // REMUDA_CACHE_DIR; empty: $XDG_CACHE_HOME/remuda or ~/.cache/remuda. For packed weights, which processes share.
+  std::filesystem::path cache_dir;
 
   // Throws Error(kInvalidArgument) naming the field when values contradict each other or are out of range.
   void validate() const;

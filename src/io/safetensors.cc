@@ -219,6 +219,14 @@ void Checkpoint::check_unwritten() const {
   for (const MappedFile& file : files_) file.check_unwritten();
 }
 
+void Checkpoint::drop_pages(const TensorView& tensor) const {
+  for (const MappedFile& file : files_) {
+    const auto bytes = file.bytes();
+    if (tensor.data < bytes.data() || tensor.data >= bytes.data() + bytes.size()) continue;
+    file.drop_pages({tensor.data, tensor.bytes()});
+  }
+}
+
 int64_t Checkpoint::parameter_count() const {
   int64_t count = 0;
   for (const auto& [name, tensor] : tensors_) count += tensor.size();

@@ -28,6 +28,10 @@ class Checkpoint {
   // nullptr when there is none.
   const TensorView* find(std::string_view name) const;
 
+  // Takes a tensor's pages out of this process's memory until they are read again: for one that was read as a whole,
+  // and copied into another form.
+  void drop_pages(const TensorView& tensor) const;
+
   const std::map<std::string, TensorView, std::less<>>& tensors() const { return tensors_; }
   const std::vector<MappedFile>& files() const { return files_; }
   // Throws Error(kInvalidFile) where one of the files has been written to since it was opened: for whoever reads

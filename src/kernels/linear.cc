@@ -1,6 +1,7 @@
 #include "kernels/linear.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/fail.h"
 #include "kernels/cpu/linear.h"
@@ -21,6 +22,8 @@ constexpr int64_t kMinTaskProducts = 64 * 1024;
 
 // A panel up to this size is fetched while the one before it is used: the second-level cache has room for both.
 constexpr int64_t kMaxFetchedBytes = 384 * 1024;
+
+constexpr size_t kPanelAlignment = 64;
 
 // Rows that one task prepares (quantizes).
 constexpr int64_t kPreparedRowsPerTask = 16;
@@ -166,6 +169,12 @@ void check_matrices(const std::vector<TensorView>& matrices) {
   }
 }
 
+int64_t count_rows(const std::vector<TensorView>& matrices) {
+  int64_t rows = 0;
+  for (const TensorView& matrix : matrices) rows += matrix.shape[0];
+  return rows;
+}
+
 // Copies row `row` of the matrices, stacked, to floats; a row beyond the last is zeros.
 void copy_row(const std::vector<TensorView>& matrices, int64_t row, float* out) {
   const int64_t cols = matrices.front().shape[1];
@@ -178,24 +187,47 @@ void copy_row(const std::vector<TensorView>& matrices, int64_t row, float* out) 
 
 }  // namespace
 
-PackedWeights::PackedWeights(const std::vector<TensorView>& matrices, Precision precision, ComputePool& pool, Isa isa)
+PackedWeights::PackedWeights(const std::vector<TensorView>& matrices, Precision precision, Isa isa)
     : precision_(precision), isa_(isa) {
   check_matrices(matrices);
-  const LinearKernels& kernels = kernels_for(isa, precision);
-  for (const TensorView& matrix : matrices) out_features_ += matrix.shape[0];
+  out_features_ = count_rows(matrices);
   in_features_ = matrices.front().shape[1];
+}
+
+PackedWeights::PackedWeights(const std::vector<TensorView>& matrices, Precision precision, ComputePool& pool, Isa isa)
+    : PackedWeights(matrices, precision, isa) {
+  const LinearKernels& kernels = kernels_for(isa, precision);
   const int64_t panels = divide_up(out_features_, kernels.panel_outputs);
   const int64_t panel_bytes = kernels.panel_bytes(in_features_);
-  buffer_ = AlignedBuffer(static_cast<size_t>(panels * panel_bytes));
+  buffer_ = AlignedBuffer(packed_bytes(matrices, precision, isa));
+  packed_ = {buffer_.data(), buffer_.size()};
   pool.parallel_for(panels, 1, [&](int64_t begin, int64_t end) {
     const AlignedBuffer rows(static_cast<size_t>(kernels.panel_outputs * in_features_) * sizeof(float));
     for (int64_t panel = begin; panel < end; ++panel) {
       for (int64_t n = 0; n < kernels.panel_outputs; ++n) {
         copy_row(matrices, panel * kernels.panel_outputs + n, rows.as<float>() + n * in_features_);
       }
-      kernels.pack_panel(rows.as<float>(), in_features_, buffer_.data() + panel * panel_bytes);
+      std::byte* out = buffer_.data() + panel * panel_bytes;
+      // Where a panel is filled up to a cache line, what memory held before has no business in a file.
+      if (panel_bytes > 0) std::memset(out + panel_bytes - kPanelAlignment, 0, kPanelAlignment);
+      kernels.pack_panel(rows.as<float>(), in_features_, out);
     }
   });
+}
+
+PackedWeights::PackedWeights(const std::vector<TensorView>& matrices, Precision precision,
+                             std::span<const std::byte> packed, Isa isa)
+    : PackedWeights(matrices, precision, isa) {
+  check_invariant(packed.size() == packed_bytes(matrices, precision, isa), "packed weights have their matrices' size");
+  check_invariant(reinterpret_cast<uintptr_t>(packed.data()) % kPanelAlignment == 0, "packed weights are aligned");
+  packed_ = packed;
+}
+
+size_t PackedWeights::packed_bytes(const std::vector<TensorView>& matrices, Precision precision, Isa isa) {
+  check_matrices(matrices);
+  const LinearKernels& kernels = kernels_for(isa, precision);
+  const int64_t panels = divide_up(count_rows(matrices), kernels.panel_outputs);
+  return static_cast<size_t>(panels * kernels.panel_bytes(matrices.front().shape[1]));
 }
 
 void linear(MatrixView<const float> x, const PackedWeights& weights, const Epilogue& epilogue, MatrixView<float> y,

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "device/compute_pool.h"
@@ -18,8 +19,12 @@
 
 namespace remuda::kernels {
 
+// The version of the layouts that packing gives, for those who keep packed weights in files. Whoever changes what
+// pack_panel writes, in any instruction set or precision, raises it; a test watches.
+inline constexpr int kPackedLayoutVersion = 1;
+
 // A weight matrix [out_features, in_features], as PyTorch's nn.Linear keeps it, in the layout of one
-// instruction set.
+// instruction set: memory of its own, or a view of what somebody else holds.
 class PackedWeights {
  public:
   PackedWeights() = default;
@@ -29,21 +34,30 @@ class PackedWeights {
   // kBf16 or kInt8.
   PackedWeights(const std::vector<TensorView>& matrices, Precision precision, ComputePool& pool,
                 Isa isa = active_isa());
+  // A view of what these matrices were packed to before: packed_bytes() bytes, 64-byte aligned, which must outlive it.
+  // Of the matrices only the shapes are looked at.
+  PackedWeights(const std::vector<TensorView>& matrices, Precision precision, std::span<const std::byte> packed,
+                Isa isa = active_isa());
+
+  // The bytes that these matrices take when they are packed.
+  static size_t packed_bytes(const std::vector<TensorView>& matrices, Precision precision, Isa isa = active_isa());
 
   int64_t out_features() const { return out_features_; }
   int64_t in_features() const { return in_features_; }
   Precision precision() const { return precision_; }
   Isa isa() const { return isa_; }
-  // Memory held, in bytes.
-  size_t bytes() const { return buffer_.size(); }
-  const std::byte* data() const { return buffer_.data(); }
+  size_t bytes() const { return packed_.size(); }
+  const std::byte* data() const { return packed_.data(); }
 
  private:
+  PackedWeights(const std::vector<TensorView>& matrices, Precision precision, Isa isa);
+
   int64_t out_features_ = 0;
   int64_t in_features_ = 0;
   Precision precision_ = Precision::kFp32;
   Isa isa_ = Isa::kGeneric;
-  AlignedBuffer buffer_;
+  AlignedBuffer buffer_;               // Empty for a view.
+  std::span<const std::byte> packed_;  // What buffer_ or somebody else holds.
 };
 
 // What is done to a value before it is stored: y = activation(x W^T + bias) + residual.

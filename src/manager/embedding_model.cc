@@ -90,13 +90,16 @@ std::shared_ptr<const text::Tokenizer> load_tokenizer(const io::ModelDirectory& 
 
 }  // namespace
 
-EmbeddingModel::EmbeddingModel(const io::ModelDirectory& directory, Precision precision, ComputePool& pool)
-    : EmbeddingModel(directory, precision, pool,
+EmbeddingModel::EmbeddingModel(const io::ModelDirectory& directory, Precision precision, ComputePool& pool,
+                               const WeightCache& cache)
+    : EmbeddingModel(directory, precision, pool, cache,
                      std::async(std::launch::async, [&directory] { return load_tokenizer(directory); })) {}
 
 EmbeddingModel::EmbeddingModel(const io::ModelDirectory& directory, Precision precision, ComputePool& pool,
-                               std::future<std::shared_ptr<const text::Tokenizer>> loading)
-    : encoder(directory, precision, pool) {
+                               const WeightCache& cache, std::future<std::shared_ptr<const text::Tokenizer>> loading)
+    : encoder(cache.load(pool, [&](std::shared_ptr<io::PackedFile> packed) {
+        return models::SentenceEncoder(directory, precision, pool, std::move(packed));
+      })) {
   tokenizer = loading.get();
   check_fit(*this, directory);
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "io/model_directory.h"
+#include "manager/weight_cache.h"
 #include "models/sentence_encoder.h"
 #include "remuda/embedding_model_manager.h"
 #include "text/tokenizer.h"
@@ -17,7 +18,8 @@ namespace remuda {
 
 struct EmbeddingModel {
   // Loads tokenizer and weights side by side. Throws Error.
-  EmbeddingModel(const io::ModelDirectory& directory, Precision precision, ComputePool& pool);
+  EmbeddingModel(const io::ModelDirectory& directory, Precision precision, ComputePool& pool,
+                 const WeightCache& cache = {});
 
   // Memory held, in bytes.
   size_t bytes() const { return encoder.bytes() + tokenizer->bytes(); }
@@ -26,7 +28,7 @@ struct EmbeddingModel {
   models::SentenceEncoder encoder;
 
  private:
-  EmbeddingModel(const io::ModelDirectory& directory, Precision precision, ComputePool& pool,
+  EmbeddingModel(const io::ModelDirectory& directory, Precision precision, ComputePool& pool, const WeightCache& cache,
                  std::future<std::shared_ptr<const text::Tokenizer>> loading);
 };
 

@@ -33,7 +33,8 @@ struct EmbeddingModelManager::Impl {
 
   ModelPointer load() const {
     check_memory_limit(settings, info.name, precision, estimate_memory(info, precision));
-    return std::make_shared<const EmbeddingModel>(directory, precision, compute);
+    return std::make_shared<const EmbeddingModel>(directory, precision, compute,
+                                                  model.cache(settings, info.file_bytes));
   }
 
   std::string prompt(const EmbedOptions& options) const {

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <memory>
 
+#include "base/log.h"
 #include "base/scratch_directory.h"
 #include "hub/resolve.h"
 #include "remuda/error.h"
@@ -170,6 +171,26 @@ TEST(EmbeddingModelManager, FilesThatChangedBeforeLoadingAreRefused) {
   EmbeddingModelManager manager(settings);
   std::ofstream(copy.path() / "config.json", std::ios::app) << " ";
   EXPECT_THAT([&] { manager.acquire(); }, testing::ThrowsMessage<Error>(HasSubstr("changed")));
+}
+
+TEST(EmbeddingModelManager, TheCacheOfPackedWeightsChangesNoAnswer) {
+  for (const Precision precision : {Precision::kFp32, Precision::kBf16, Precision::kInt8}) {
+    const ScratchDirectory scratch;
+    Settings settings;
+    settings.precision = precision;
+    settings.cache_dir = "/dev/null/no-directory";
+    const auto embed = [&settings] { return EmbeddingModelManager(settings).embed_text("The herd waits at dawn."); };
+    log::set_level(log::Level::kOff);
+    const std::vector<float> wanted = embed();
+    log::set_level(log::Level::kWarning);
+    settings.cache_dir = scratch.path();
+    EXPECT_EQ(embed(), wanted);  // Makes the file.
+    const std::filesystem::directory_iterator file(scratch.path() / "weights");
+    ASSERT_NE(file, std::filesystem::directory_iterator());
+    const auto made = file->last_write_time();
+    EXPECT_EQ(embed(), wanted);  // Reads it.
+    EXPECT_EQ(std::filesystem::last_write_time(file->path()), made);
+  }
 }
 
 }  // namespace

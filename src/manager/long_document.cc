@@ -63,6 +63,7 @@ class Splitter {
       : text_(text), options_(options), count_(count), size_(static_cast<int64_t>(text.size())) {}
 
   std::vector<TextSpan> split() {
+    if (size_ == 0) return {{0, 0, tokens(0, 0)}};
     std::vector<TextSpan> parts;
     int64_t begin = 0;
     while (parts.empty() || parts.back().end < size_) {
@@ -109,7 +110,7 @@ class Splitter {
     while (fits(begin, high)) {
       low = high;
       if (high == size_) return size_;
-      high = boundary(begin, begin + 2 * (high - begin));
+      high = boundary(high, begin + 2 * (high - begin));
     }
     while (true) {
       const int64_t middle = boundary(low, low + (high - low) / 2);

@@ -41,7 +41,9 @@ void check_memory_limit(const Settings& settings, const std::string& model, Prec
 std::string file_identity(const std::filesystem::path& directory) {
   std::vector<std::filesystem::path> files;
   std::error_code error, no_file;
-  std::filesystem::recursive_directory_iterator entry(directory, error);
+  // However the directory was named, and from where, its files have the same names.
+  const std::filesystem::path root = std::filesystem::canonical(directory, no_file);
+  std::filesystem::recursive_directory_iterator entry(no_file ? directory : root, error);
   for (; !error && entry != std::filesystem::recursive_directory_iterator(); entry.increment(error)) {
     if (entry->is_regular_file(no_file)) files.push_back(entry->path());
   }

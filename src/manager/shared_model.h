@@ -16,6 +16,7 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "device/compute_pool.h"
+#include "manager/weight_cache.h"
 #include "manager/weight_store.h"
 #include "remuda/memory_cost.h"
 #include "remuda/model_instance.h"
@@ -79,6 +80,16 @@ class SharedModel {
     }
     const Pointer model = get();
     return {model, model->tokenizer.get()};
+  }
+
+  // Where its weights are kept packed; file_bytes is the size of the model's files.
+  WeightCache cache(const Settings& settings, uint64_t file_bytes) const {
+    return {settings,
+            {.directory = directory_,
+             .bytes = file_bytes,
+             .identity = identity_,
+             .identify = [this] { return file_identity(directory_); },
+             .precision = precision_}};
   }
 
  private:

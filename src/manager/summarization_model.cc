@@ -14,6 +14,8 @@ constexpr text::DecodeOptions kSummaryText = {.skip_special_tokens = true, .clea
 
 bool is_blank(const std::string& text) { return text.find_first_not_of(" \t\n\v\f\r") == std::string::npos; }
 
+bool is_cancelled(const SummarizeOptions& options) { return options.cancelled && options.cancelled(); }
+
 std::shared_ptr<const text::Tokenizer> load_tokenizer(const models::BartDirectory& directory) {
   return std::make_shared<const text::Tokenizer>(text::Tokenizer::load(directory.path));
 }
@@ -66,14 +68,11 @@ class Summarization {
  private:
   // A call that may not give parts of summaries throws here.
   bool ends_early() {
-    const bool cancelled = run_.options.cancelled && run_.options.cancelled();
-    if (!cancelled && !run_.deadline.expired()) return false;
     if (!run_.options.partial) {
-      if (cancelled) fail(ErrorCode::kCancelled, "the summarization was cancelled");
-      throw TimeoutError(
-          "the deadline passed before the summaries were finished; give more time, or ask for partial "
-          "results");
+      throw_if_over(run_.options, run_.deadline);
+      return false;
     }
+    if (!is_cancelled(run_.options) && !run_.deadline.expired()) return false;
     for (size_t number = 0; number < document_of_.size(); ++number) {
       const Search* search = batch_.search(static_cast<int64_t>(number));
       if (search != nullptr) take_results(static_cast<int64_t>(number), *search);
@@ -139,16 +138,28 @@ class Summarization {
 
 }  // namespace
 
-SummarizationModel::SummarizationModel(const models::BartDirectory& directory, Precision precision, ComputePool& pool)
-    : SummarizationModel(directory, precision, pool,
+SummarizationModel::SummarizationModel(const models::BartDirectory& directory, Precision precision, ComputePool& pool,
+                                       const WeightCache& cache)
+    : SummarizationModel(directory, precision, pool, cache,
                          std::async(std::launch::async, [&directory] { return load_tokenizer(directory); })) {}
 
 SummarizationModel::SummarizationModel(const models::BartDirectory& directory, Precision precision, ComputePool& pool,
+                                       const WeightCache& cache,
                                        std::future<std::shared_ptr<const text::Tokenizer>> loading)
-    : bart(directory.config, std::make_shared<const io::Checkpoint>(io::Checkpoint::open(directory.path)), precision,
-           pool) {
+    : bart(cache.load(pool, [&](std::shared_ptr<io::PackedFile> packed) {
+        auto checkpoint = std::make_shared<const io::Checkpoint>(io::Checkpoint::open(directory.path));
+        return models::Bart(directory.config, std::move(checkpoint), precision, pool, std::move(packed));
+      })) {
   tokenizer = loading.get();
   check_fit(*this, directory);
+}
+
+void throw_if_over(const SummarizeOptions& options, const Deadline& deadline) {
+  if (is_cancelled(options)) fail(ErrorCode::kCancelled, "the summarization was cancelled");
+  if (!deadline.expired()) return;
+  throw TimeoutError(
+      "the deadline passed before the summaries were finished; give more time, or ask for partial "
+      "results");
 }
 
 std::vector<TokenizedDocument> tokenize_documents(const text::Tokenizer& tokenizer, std::span<const std::string> texts,

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/deadline.h"
+#include "manager/weight_cache.h"
 #include "models/bart.h"
 #include "models/bart_directory.h"
 #include "remuda/summarization_model_manager.h"
@@ -16,8 +17,9 @@
 namespace remuda {
 
 struct SummarizationModel {
-  // Loads tokenizer and weights side by side. Throws Error.
-  SummarizationModel(const models::BartDirectory& directory, Precision precision, ComputePool& pool);
+  // Loads tokenizer and weights side by side, the weights from the cache where it has them. Throws Error.
+  SummarizationModel(const models::BartDirectory& directory, Precision precision, ComputePool& pool,
+                     const WeightCache& cache);
 
   // Memory held, in bytes.
   size_t bytes() const { return bart.bytes() + tokenizer->bytes(); }
@@ -27,7 +29,7 @@ struct SummarizationModel {
 
  private:
   SummarizationModel(const models::BartDirectory& directory, Precision precision, ComputePool& pool,
-                     std::future<std::shared_ptr<const text::Tokenizer>> loading);
+                     const WeightCache& cache, std::future<std::shared_ptr<const text::Tokenizer>> loading);
 };
 
 // A document as the model reads it. Without ids there is nothing to summarise.
@@ -40,6 +42,9 @@ struct TokenizedDocument {
 // Cuts each text at max_tokens. A text of white space alone has no ids. Uses the compute pool.
 std::vector<TokenizedDocument> tokenize_documents(const text::Tokenizer& tokenizer, std::span<const std::string> texts,
                                                   int64_t max_tokens, ComputePool& pool);
+
+// Throws Error(kCancelled) or TimeoutError when a call should end.
+void throw_if_over(const SummarizeOptions& options, const Deadline& deadline);
 
 // How a call is to be run; see SummarizeOptions.
 struct SummarizationRun {

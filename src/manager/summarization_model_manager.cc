@@ -105,7 +105,8 @@ struct SummarizationModelManager::Impl {
   ModelPointer load() const {
     constexpr int64_t kNoDocument = 0;  // What documents take depends on them; see room_for_documents().
     check_memory_limit(settings, info.name, precision, estimate_memory(info, precision, kNoDocument));
-    return std::make_shared<const SummarizationModel>(directory, precision, compute);
+    return std::make_shared<const SummarizationModel>(directory, precision, compute,
+                                                      model.cache(settings, info.file_bytes));
   }
 
   Call check(const SummarizeOptions& options) const {
@@ -157,10 +158,14 @@ struct SummarizationModelManager::Impl {
   ComputePool& compute;
 };
 
-// Level by level: a text's parts, their summaries, which are the next level's text, until one part holds it all.
+// Level by level: a text's parts, their summaries, which are the next level's text, until one part holds it all. A
+// level that is not a quarter shorter than the one before is the last.
 LongSummary SummarizationModelManager::Impl::summarize_long(const SummarizationModel& loaded, std::string_view text,
                                                             const LongCall& call, const SummarizeOptions& given) const {
-  const std::function count = [&loaded](std::string_view part) { return loaded.tokenizer->encode(part).total_tokens; };
+  const std::function count = [&](std::string_view part) {
+    throw_if_over(given, call.call.deadline);
+    return loaded.tokenizer->encode(part).total_tokens;
+  };
   SummarizeOptions last = given;
   last.partial = false;
   SummarizeOptions inner = last;
@@ -185,7 +190,7 @@ LongSummary SummarizationModelManager::Impl::summarize_long(const SummarizationM
         result.summary.input_tokens += spans[i].tokens;
       }
     }
-    result.merged = is_last || tokens < level_tokens;
+    result.merged = is_last || tokens < level_tokens / 4 * 3;
     if (is_last || !result.merged) {
       Summary found = is_last ? std::move(summaries.front()) : concatenate(summaries);
       if (!is_last && given.on_text) given.on_text(0, found.best.text);

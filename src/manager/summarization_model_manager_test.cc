@@ -223,8 +223,9 @@ TEST_F(SummarizationModelManagerTest, AnOldCheckpointsTaskDefaultsAreRead) {
 }
 
 TEST_F(SummarizationModelManagerTest, AVocabularyThatDoesNotFitIsRefused) {
-  std::filesystem::copy_file(std::filesystem::path(REMUDA_SOURCE_DIR) / "tests/golden/encoders/roberta_head/tokenizer.json",
-                             bart_.path() / "tokenizer.json", std::filesystem::copy_options::overwrite_existing);
+  std::filesystem::copy_file(
+      std::filesystem::path(REMUDA_SOURCE_DIR) / "tests/golden/encoders/roberta_head/tokenizer.json",
+      bart_.path() / "tokenizer.json", std::filesystem::copy_options::overwrite_existing);
   SummarizationModelManager manager(bart_.settings());
   EXPECT_THAT([&] { manager.warm_up(); }, testing::ThrowsMessage<Error>(HasSubstr("vocab_size: expected at least")));
 }

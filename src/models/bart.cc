@@ -62,9 +62,9 @@ int64_t cross_floats(int64_t encoder_tokens, kernels::AttentionShape heads, kern
 }  // namespace
 
 Bart::Bart(const io::BartConfig& config, std::shared_ptr<const io::Checkpoint> checkpoint, Precision precision,
-           ComputePool& pool)
-    : config_(config), checkpoint_(std::move(checkpoint)), precision_(precision) {
-  const BartWeights weights(config_, *checkpoint_);
+           ComputePool& pool, std::shared_ptr<io::PackedFile> packed)
+    : config_(config), checkpoint_(std::move(checkpoint)), packed_(std::move(packed)), precision_(precision) {
+  const BartWeights weights(config_, *checkpoint_, packed_.get());
   encoder_embedding_ = weights.encoder_embedding();
   decoder_embedding_ = weights.decoder_embedding();
   for (int64_t i = 0; i < config_.encoder_layers; ++i) {
@@ -167,6 +167,9 @@ void Bart::run_encoder(const RaggedIds& batch, MatrixView<float> hidden, MatrixV
               static_cast<int32_t>(BartEmbedding::kPositionOffset));
   }
   embed(encoder_embedding_, batch.ids, positions, hidden, pool);
+  // Each row that is read maps pages of others beside it; without this all of the table, 100 or 200 MB, would soon
+  // count as this process's memory. Reading them again costs microseconds beside an encoder's milliseconds.
+  checkpoint_->drop_pages(encoder_embedding_.tokens);
   const nn::RaggedBatch ragged{batch.offsets, {}};
   for (const nn::EncoderLayer& layer : encoder_layers_) layer.forward(ragged, hidden, scratch, pool);
 }

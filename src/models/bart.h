@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "io/bart_config.h"
+#include "io/packed_file.h"
 #include "io/safetensors.h"
 #include "models/bart_weights.h"
 #include "models/transformer_encoder.h"
@@ -58,13 +59,14 @@ struct DecodeRow {
 class Bart {
  public:
   // Checks every tensor's shape against the configuration. `checkpoint` is kept: token embeddings are read where the
-  // file maps them; computing throws Error(kInvalidFile) once the file has been overwritten in place. Throws
-  // Error(kInvalidFile), Error(kUnsupported).
+  // file maps them; computing throws Error(kInvalidFile) once the file has been overwritten in place. So is `packed`,
+  // if there is one: matrices are read there, or, while it isn't complete, written to it. Throws Error(kInvalidFile),
+  // Error(kUnsupported); PackedFileError, which says nothing against the checkpoint.
   Bart(const io::BartConfig& config, std::shared_ptr<const io::Checkpoint> checkpoint, Precision precision,
-       ComputePool& pool);
+       ComputePool& pool, std::shared_ptr<io::PackedFile> packed = nullptr);
 
   const io::BartConfig& config() const { return config_; }
-  // Memory of the weights that is not the file's own pages.
+  // Memory of the weights beside the checkpoint's own pages.
   size_t bytes() const;
 
   // Memory that a document takes until it is destroyed; that encode() takes beside its documents, for so many tokens of
@@ -106,6 +108,7 @@ class Bart {
 
   io::BartConfig config_;
   std::shared_ptr<const io::Checkpoint> checkpoint_;
+  std::shared_ptr<io::PackedFile> packed_;  // What the layers' matrices are views of; or nullptr.
   Precision precision_;
   BartEmbedding encoder_embedding_;
   BartEmbedding decoder_embedding_;

@@ -22,8 +22,8 @@ std::shared_ptr<const GenerationPlan> plan_of(const Bart& bart, int64_t beams, i
   options.decoder_start_token_id = 9;
   options.eos_token_id = TokenIds{7};
   options.no_repeat_ngram_size = 2;
-  return std::make_shared<const GenerationPlan>(
-      resolve(options, {.vocabulary = bart.config().vocab_size, .max_positions = bart.config().max_position_embeddings}));
+  return std::make_shared<const GenerationPlan>(resolve(
+      options, {.vocabulary = bart.config().vocab_size, .max_positions = bart.config().max_position_embeddings}));
 }
 
 std::vector<int32_t> document(int64_t length, unsigned seed) {

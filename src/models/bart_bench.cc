@@ -115,15 +115,19 @@ class RandomCheckpoint {
   uint64_t random_ = 1;
 };
 
+const RandomCheckpoint& checkpoint() {
+  static const RandomCheckpoint made(large_cnn());
+  return made;
+}
+
 // One at a time: a model in each precision would be 3 GB.
 const Bart& model(Precision precision, bool again = false) {
-  static const RandomCheckpoint checkpoint(large_cnn());
   static std::unique_ptr<const Bart> loaded;
   static Precision of = Precision::kFp32;
   if (again || loaded == nullptr || of != precision) {
     loaded.reset();
     loaded = std::make_unique<const Bart>(
-        large_cnn(), std::make_shared<const io::Checkpoint>(io::Checkpoint::open(checkpoint.path())), precision,
+        large_cnn(), std::make_shared<const io::Checkpoint>(io::Checkpoint::open(checkpoint().path())), precision,
         ComputePool::global());
     of = precision;
   }
@@ -142,6 +146,27 @@ std::vector<BartDocument> encode(const Bart& bart, int64_t count) {
 void load(benchmark::State& state, Precision precision) {
   model(precision);  // The file is in memory.
   for (auto _ : state) state.counters["MB"] = static_cast<double>(model(precision, true).bytes()) / 1e6;
+}
+
+// From a file of packed weights, up to the first step: what a process does where another was before it.
+void load_packed(benchmark::State& state, Precision precision) {
+  ComputePool& pool = ComputePool::global();
+  const fs::path path = checkpoint().path() / fmt::format("{}.packed", to_string(precision));
+  const auto loaded = [&](std::shared_ptr<io::PackedFile> packed) {
+    return Bart(large_cnn(), std::make_shared<const io::Checkpoint>(io::Checkpoint::open(checkpoint().path())),
+                precision, pool, std::move(packed));
+  };
+  {
+    const auto packed = io::PackedFile::create(path, "bench");
+    loaded(packed);
+    packed->commit();
+  }
+  for (auto _ : state) {
+    const auto packed = io::PackedFile::open(path, "bench");
+    pool.parallel_for(packed->blocks(), 4, [&](int64_t begin, int64_t end) { packed->check_blocks(begin, end); });
+    benchmark::DoNotOptimize(loaded(packed).bytes());
+  }
+  state.counters["MB"] = static_cast<double>(fs::file_size(path)) / 1e6;
 }
 
 void encode_documents(benchmark::State& state, Precision precision) {
@@ -184,6 +209,7 @@ void add_benchmarks(const char* name, Precision precision) {
         ->Unit(benchmark::kMillisecond);
   };
   add("load", load)->Iterations(1);
+  add("load packed", load_packed);
   add("encode", encode_documents)->ArgName("documents")->Arg(1)->Arg(8);
   add("decode", decode)->ArgName("documents")->Arg(1)->Arg(8);
 }

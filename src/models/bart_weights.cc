@@ -18,8 +18,11 @@ std::string prefix_of(const io::Checkpoint& checkpoint) {
 
 }  // namespace
 
-BartWeights::BartWeights(const io::BartConfig& config, const io::Checkpoint& checkpoint)
-    : config_(config), checkpoint_(checkpoint), reader_(checkpoint, prefix_of(checkpoint)), head_(checkpoint, "") {
+BartWeights::BartWeights(const io::BartConfig& config, const io::Checkpoint& checkpoint, io::PackedFile* packed)
+    : config_(config),
+      checkpoint_(checkpoint),
+      reader_(checkpoint, prefix_of(checkpoint), packed),
+      head_(checkpoint, "", packed) {
   check_layers("encoder", config.encoder_layers);
   check_layers("decoder", config.decoder_layers);
 }
@@ -33,22 +36,22 @@ void BartWeights::check_layers(const std::string& side, int64_t layers) const {
 }
 
 // Which of the names that are tied to each other a file has depends on what wrote it.
-const TensorView& BartWeights::tokens(const std::string& side) const {
-  const Shape shape = {config_.vocab_size, config_.d_model};
+std::string BartWeights::tokens_name(const std::string& side) const {
   const std::string shared = "shared.weight";
   const std::string own = side + ".embed_tokens.weight";
   const std::string other = (side == "encoder" ? "decoder" : "encoder") + std::string(".embed_tokens.weight");
   const std::string& first = config_.tie_word_embeddings ? shared : own;
   const std::string& second = config_.tie_word_embeddings ? own : shared;
   for (const std::string& name : {first, second, other}) {
-    if (reader_.has(name)) return reader_.get(name, shape);
+    if (reader_.has(name)) return name;
   }
-  return reader_.get(first, shape);
+  return first;
 }
 
 BartEmbedding BartWeights::embedding(const std::string& side) const {
   const Shape positions = {config_.max_position_embeddings + BartEmbedding::kPositionOffset, config_.d_model};
-  return {tokens(side), FloatTensor::from(reader_.get(side + ".embed_positions.weight", positions)),
+  return {reader_.get(tokens_name(side), {config_.vocab_size, config_.d_model}),
+          FloatTensor::from(reader_.get(side + ".embed_positions.weight", positions)),
           norm(side + ".layernorm_embedding")};
 }
 
@@ -97,10 +100,10 @@ nn::DecoderLayer BartWeights::decoder_layer(int64_t index, Precision precision, 
 }
 
 nn::Linear BartWeights::output(Precision precision, ComputePool& pool) const {
-  const TensorView& weight = config_.tie_word_embeddings
-                                 ? tokens("decoder")
-                                 : head_.get("lm_head.weight", {config_.vocab_size, config_.d_model});
-  nn::Linear output{kernels::PackedWeights({weight}, precision, pool), {}};
+  const Shape shape = {config_.vocab_size, config_.d_model};
+  nn::Linear output{config_.tie_word_embeddings ? reader_.weights({tokens_name("decoder")}, shape, precision, pool)
+                                                : head_.weights({"lm_head.weight"}, shape, precision, pool),
+                    {}};
   if (head_.has("final_logits_bias")) {
     output.bias = FloatTensor::from(head_.get("final_logits_bias", {1, config_.vocab_size}));
   }

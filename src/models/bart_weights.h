@@ -26,8 +26,9 @@ struct BartEmbedding {
 // Each getter throws Error(kInvalidFile) naming the file, the tensor, and the shapes expected and found.
 class BartWeights {
  public:
-  // Throws Error(kInvalidFile) where the checkpoint has more layers than the configuration.
-  BartWeights(const io::BartConfig& config, const io::Checkpoint& checkpoint);
+  // `packed` is as for WeightReader. Throws Error(kInvalidFile) where the checkpoint has more layers than the
+  // configuration.
+  BartWeights(const io::BartConfig& config, const io::Checkpoint& checkpoint, io::PackedFile* packed = nullptr);
 
   BartEmbedding encoder_embedding() const { return embedding("encoder"); }
   BartEmbedding decoder_embedding() const { return embedding("decoder"); }
@@ -38,7 +39,7 @@ class BartWeights {
 
  private:
   BartEmbedding embedding(const std::string& side) const;
-  const TensorView& tokens(const std::string& side) const;
+  std::string tokens_name(const std::string& side) const;
   void check_layers(const std::string& side, int64_t layers) const;
   nn::LayerNorm norm(const std::string& name) const;
 

@@ -77,8 +77,11 @@ std::string prefix_of(const EncoderNames& names, const io::Checkpoint& checkpoin
 
 }  // namespace
 
-EncoderWeights::EncoderWeights(const io::EncoderConfig& config, const io::Checkpoint& checkpoint)
-    : config_(config), names_(names_of(config.model_type)), reader_(checkpoint, prefix_of(names_, checkpoint)) {}
+EncoderWeights::EncoderWeights(const io::EncoderConfig& config, const io::Checkpoint& checkpoint,
+                               io::PackedFile* packed)
+    : config_(config),
+      names_(names_of(config.model_type)),
+      reader_(checkpoint, prefix_of(names_, checkpoint), packed) {}
 
 const TensorView& EncoderWeights::word_embeddings() const {
   return reader_.get(std::string(kWordEmbeddings), {config_.vocab_size, config_.hidden_size});

@@ -26,8 +26,9 @@ struct EncoderNames {
 // the tensor, and the shapes expected and found.
 class EncoderWeights {
  public:
-  // Throws Error(kUnsupported) listing the known types when config.model_type is none of them.
-  EncoderWeights(const io::EncoderConfig& config, const io::Checkpoint& checkpoint);
+  // `packed` is as for WeightReader. Throws Error(kUnsupported) listing the known types when config.model_type is none
+  // of them.
+  EncoderWeights(const io::EncoderConfig& config, const io::Checkpoint& checkpoint, io::PackedFile* packed = nullptr);
 
   const TensorView& word_embeddings() const;
   // [max_positions, hidden_size], with the vector of token type 0 added to each row where there are token

@@ -1,6 +1,9 @@
 #include "models/instruction_sets.h"
 
+#include <fmt/format.h>
+
 #include "kernels/isa.h"
+#include "kernels/linear.h"
 
 namespace remuda::models {
 
@@ -11,5 +14,9 @@ std::vector<std::string> available_instruction_sets() {
 }
 
 std::string active_instruction_set() { return std::string(kernels::to_string(kernels::active_isa())); }
+
+std::string active_packed_layout() {
+  return fmt::format("{}, version {}", active_instruction_set(), kernels::kPackedLayoutVersion);
+}
 
 }  // namespace remuda::models

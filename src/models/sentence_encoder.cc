@@ -36,10 +36,11 @@ kernels::Activation dense_activation_of(const std::string& name) {
 
 }  // namespace
 
-SentenceEncoder::SentenceEncoder(const io::ModelDirectory& directory, Precision precision, ComputePool& pool)
+SentenceEncoder::SentenceEncoder(const io::ModelDirectory& directory, Precision precision, ComputePool& pool,
+                                 std::shared_ptr<io::PackedFile> packed)
     : transformer_(directory.encoder,
-                   std::make_shared<const io::Checkpoint>(io::Checkpoint::open(directory.transformer)), precision,
-                   pool),
+                   std::make_shared<const io::Checkpoint>(io::Checkpoint::open(directory.transformer)), precision, pool,
+                   std::move(packed)),
       pools_prompt_(directory.pipeline.pooling.include_prompt),
       normalize_(directory.pipeline.normalize) {
   for (const io::PoolingMode mode : directory.pipeline.pooling.modes) poolings_.push_back(pooling_of(mode));

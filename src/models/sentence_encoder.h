@@ -14,13 +14,15 @@ namespace remuda::models {
 // Immutable after loading and thread-safe: intermediate results live in a workspace of the call.
 class SentenceEncoder {
  public:
-  // Throws Error(kNotFound), Error(kInvalidFile), Error(kUnsupported).
-  SentenceEncoder(const io::ModelDirectory& directory, Precision precision, ComputePool& pool);
+  // `packed` is as for TransformerEncoder; Dense layers are too small to be kept there. Throws Error(kNotFound),
+  // Error(kInvalidFile), Error(kUnsupported); PackedFileError.
+  SentenceEncoder(const io::ModelDirectory& directory, Precision precision, ComputePool& pool,
+                  std::shared_ptr<io::PackedFile> packed = nullptr);
 
   int64_t dimension() const;
   int64_t max_sequence_length() const { return transformer_.max_sequence_length(); }
   int64_t vocab_size() const { return transformer_.vocab_size(); }
-  // Memory that the weights take beside the pages of their file.
+  // Memory that the weights take beside the checkpoint's own pages.
   size_t bytes() const;
   // Memory that forward() takes for a batch of this many tokens.
   size_t workspace_bytes(int64_t tokens) const;

@@ -42,9 +42,9 @@ FloatTensor spread_relative_bias(const FloatTensor& buckets, int64_t max_distanc
 
 TransformerEncoder::TransformerEncoder(const io::EncoderConfig& config,
                                        std::shared_ptr<const io::Checkpoint> checkpoint, Precision precision,
-                                       ComputePool& pool)
-    : config_(config), checkpoint_(std::move(checkpoint)) {
-  const EncoderWeights weights(config_, *checkpoint_);
+                                       ComputePool& pool, std::shared_ptr<io::PackedFile> packed)
+    : config_(config), checkpoint_(std::move(checkpoint)), packed_(std::move(packed)) {
+  const EncoderWeights weights(config_, *checkpoint_, packed_.get());
   word_embeddings_ = weights.word_embeddings();
   position_embeddings_ = weights.position_embeddings();
   embedding_norm_ = weights.embedding_norm();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "io/model_directory.h"
+#include "io/packed_file.h"
 #include "io/safetensors.h"
 #include "nn/encoder_layer.h"
 #include "nn/layers.h"
@@ -28,15 +29,16 @@ struct RaggedIds {
 class TransformerEncoder {
  public:
   // Checks every tensor's shape against the configuration before using it. `checkpoint` is kept: the word
-  // embeddings are read where the file maps them. Throws Error(kInvalidFile), Error(kUnsupported).
+  // embeddings are read where the file maps them. So is `packed`, if there is one: matrices are read there, or, while
+  // it isn't complete, written to it. Throws Error(kInvalidFile), Error(kUnsupported); PackedFileError.
   TransformerEncoder(const io::EncoderConfig& config, std::shared_ptr<const io::Checkpoint> checkpoint,
-                     Precision precision, ComputePool& pool);
+                     Precision precision, ComputePool& pool, std::shared_ptr<io::PackedFile> packed = nullptr);
 
   int64_t hidden_size() const { return config_.hidden_size; }
   // The longest sequence that has positions.
   int64_t max_sequence_length() const { return config_.max_sequence_length(); }
   int64_t vocab_size() const { return config_.vocab_size; }
-  // Memory of the weights that is not the file's own pages.
+  // Memory of the weights beside the checkpoint's own pages.
   size_t bytes() const;
   // Floats of scratch that forward() needs for a row.
   int64_t scratch_size() const;
@@ -51,8 +53,9 @@ class TransformerEncoder {
 
   io::EncoderConfig config_;
   std::shared_ptr<const io::Checkpoint> checkpoint_;
-  TensorView word_embeddings_;       // [vocab_size, hidden_size], in the mapped file.
-  FloatTensor position_embeddings_;  // [max_positions, hidden_size], token type 0 added where there are types.
+  std::shared_ptr<io::PackedFile> packed_;  // What the layers' matrices are views of; or nullptr.
+  TensorView word_embeddings_;              // [vocab_size, hidden_size], in the mapped file.
+  FloatTensor position_embeddings_;         // [max_positions, hidden_size], token type 0 added where there are types.
   nn::LayerNorm embedding_norm_;
   FloatTensor relative_bias_;  // [num_heads, 2 * max_positions - 1], MPNet only.
   std::vector<nn::EncoderLayer> layers_;

@@ -6,14 +6,34 @@ namespace remuda::models {
 
 nn::Linear WeightReader::linear(const std::vector<std::string>& names, const Shape& shape, Precision precision,
                                 ComputePool& pool) const {
+  std::vector<std::string> matrices;
+  for (const std::string& name : names) matrices.push_back(name + ".weight");
+  nn::Linear layer{weights(matrices, shape, precision, pool), {}};
   const int64_t out = shape[0];
-  std::vector<TensorView> matrices;
-  FloatTensor bias({out * static_cast<int64_t>(names.size())});
+  layer.bias = FloatTensor({out * std::ssize(names)});
   for (size_t i = 0; i < names.size(); ++i) {
-    matrices.push_back(get(names[i] + ".weight", shape));
-    to_float(get(names[i] + ".bias", {out}), 0, out, bias.data() + static_cast<int64_t>(i) * out);
+    to_float(get(names[i] + ".bias", {out}), 0, out, layer.bias.data() + static_cast<int64_t>(i) * out);
   }
-  return {kernels::PackedWeights(matrices, precision, pool), std::move(bias)};
+  return layer;
+}
+
+kernels::PackedWeights WeightReader::weights(const std::vector<std::string>& names, const Shape& shape,
+                                             Precision precision, ComputePool& pool) const {
+  std::vector<TensorView> matrices;
+  std::string packed_name;
+  for (const std::string& name : names) {
+    matrices.push_back(get(name, shape));
+    packed_name.append(packed_name.empty() ? "" : "+").append(full_name(name));
+  }
+  if (packed_ != nullptr && packed_->is_complete()) {
+    const size_t bytes = kernels::PackedWeights::packed_bytes(matrices, precision);
+    return {matrices, precision, packed_->get(packed_name, bytes)};
+  }
+  kernels::PackedWeights weights(matrices, precision, pool);
+  // What was read of the checkpoint would count as this process's memory beside what was made of it.
+  for (const TensorView& matrix : matrices) checkpoint_.drop_pages(matrix);
+  if (packed_ == nullptr) return weights;
+  return {matrices, precision, packed_->add(packed_name, {weights.data(), weights.bytes()})};
 }
 
 nn::LayerNorm WeightReader::layer_norm(const std::string& name, int64_t size, double epsilon) const {

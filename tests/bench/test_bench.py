@@ -1,6 +1,7 @@
 """The measurements in bench/ in a short form, and their arithmetic. Needs none of the peers."""
 import array
 import json
+import math
 import os
 import pathlib
 import subprocess
@@ -11,10 +12,12 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
 
+import bart_model  # noqa: E402
 import common  # noqa: E402
 import embed  # noqa: E402
 import memory  # noqa: E402
 import npy  # noqa: E402
+import summarize  # noqa: E402
 import texts  # noqa: E402
 
 ENVIRONMENT = {"REMUDA_MODELS_DIR": str(ROOT / "models"), **os.environ}
@@ -72,12 +75,33 @@ class Measurements(unittest.TestCase):
         # After so few lines a thread that touches its last pages late still shows; the lines' vectors are a quarter.
         self.assertLessEqual(lines["measured"], 1.05, done.stdout)
 
+    def test_summaries_of_remuda_alone_are_measured_without_the_peers(self):
+        with tempfile.TemporaryDirectory() as cache:
+            done, figures = self.measure("summarize.py", "--short", "--only", "remuda", "--cache", cache)
+            self.assertRegex(done.stdout, r"\| remuda-int8 \| 3 \| [\d,]+ \| [\d.]+ ms \| [\d.]+ \| [\d.]+ s \| \d+ MB")
+            self.assertNotIn("target", done.stdout)
+            self.assertIn("3 documents: round 2 of 2: remuda-fp32", done.stderr)
+            self.assertEqual(list(figures["documents"]), ["1", "3"])
+            for engines in figures["documents"].values():
+                self.assertEqual(list(engines), ["remuda-fp32", "remuda-bf16", "remuda-int8"])
+                for result in engines.values():
+                    self.assertEqual(len(result["rounds"]), 2)
+                    self.assertTrue(all(value > 0 for value in result["median"].values()), result)
+            again, _ = self.measure("summarize.py", "--short", "--only", "remuda-int8", "--cache", cache, "--documents",
+                                    "1", "--rounds", "1")
+            self.assertIn("Making", done.stderr)
+            self.assertNotIn("Making", again.stderr)
+
     def test_what_is_missing_is_said(self):
         for script in ("embed.py", "cold_start.py", "memory.py"):
             for flag in ("--binary", "--model"):
                 with self.subTest(script=script, flag=flag):
                     done, _ = self.measure(script, flag, "/nowhere", codes=(1,))
                     self.assertIn("/nowhere", done.stderr)
+        done, _ = self.measure("summarize.py", "--binary", "/nowhere", codes=(1,))
+        self.assertIn("/nowhere", done.stderr)
+        done, _ = self.measure("summarize.py", "--only", "ctranslate2", "--python", "/nowhere", codes=(1,))
+        self.assertIn("scripts/peers_env.sh bench/requirements.txt", done.stderr)
         done, _ = self.measure("embed.py", "--only", "remuda-fp32,tensorflow", codes=(2,))
         self.assertIn("tensorflow", done.stderr)
         self.assertIn("openvino-bf16", done.stderr)
@@ -88,10 +112,10 @@ class Arithmetic(unittest.TestCase):
         results = {"remuda-fp32": rounds(p50_ms=[1, 2, 9]), "openvino-fp32": rounds(p50_ms=[4, 4, 12]),
                    "ctranslate2-fp32": rounds(p50_ms=[2, 8, 10])}
         peers = ["openvino-fp32", "ctranslate2-fp32", "onnxruntime-fp32"]
-        self.assertEqual(embed.ratio(results, "p50_ms", "remuda-fp32", peers, min), 0.5)  # Of 1/2, 2/4 and 9/10.
-        self.assertEqual(embed.ratio(results, "p50_ms", "remuda-fp32", peers[:1]), 0.5)  # Of 1/4, 2/4 and 9/12.
-        self.assertIsNone(embed.ratio(results, "p50_ms", "remuda-fp32", ["onnxruntime-fp32"]))
-        self.assertIsNone(embed.ratio(results, "p50_ms", "remuda-int8", peers))
+        self.assertEqual(common.ratio(results, "p50_ms", "remuda-fp32", peers, min), 0.5)  # Of 1/2, 2/4 and 9/10.
+        self.assertEqual(common.ratio(results, "p50_ms", "remuda-fp32", peers[:1]), 0.5)  # Of 1/4, 2/4 and 9/12.
+        self.assertIsNone(common.ratio(results, "p50_ms", "remuda-fp32", ["onnxruntime-fp32"]))
+        self.assertIsNone(common.ratio(results, "p50_ms", "remuda-int8", peers))
 
     def test_targets_are_met_and_missed(self):
         results = {"remuda-int8": rounds(tokens_per_s=[130], p50_ms=[0.7]),
@@ -103,6 +127,25 @@ class Arithmetic(unittest.TestCase):
                                     "tokens/s on long texts, remuda-int8 by onnxruntime-int8": True,
                                     "p50 of one short text, remuda-int8 by onnxruntime-int8": False,
                                     "smallest cosine, remuda-int8": True})
+
+    def test_targets_of_summaries(self):
+        def kind(**figures):
+            return {**rounds(**figures), "median": {name: values[0] for name, values in figures.items()}}
+
+        alone = {"remuda-int8": kind(steps_per_s=[90], encode_tokens_per_s=[150], load_s=[0.2], peak_rss_bytes=[530e6]),
+                 "ctranslate2-int8": kind(steps_per_s=[20], encode_tokens_per_s=[100], load_s=[2],
+                                          peak_rss_bytes=[600e6])}
+        checks = summarize.target_checks({1: alone, 3: alone})
+        self.assertEqual({check.what: check.met for check in checks},
+                         {"decode steps/s, 1 document, remuda-int8 by ctranslate2-int8": True,
+                          "encoded tokens/s, 1 document, remuda-int8 by ctranslate2-int8": False,
+                          "load, remuda-int8, s": True, "memory, 1 document, remuda-int8, MB": False})
+        self.assertEqual(checks[0].measured, 4.5)
+        self.assertEqual(summarize.times_better(alone, "load_s", "remuda-int8", "ctranslate2-int8"), 10)
+
+    def test_made_model_has_the_shape_of_bart_large_cnn(self):
+        sizes = bart_model.tensors_of(bart_model.LARGE)
+        self.assertEqual(sum(map(math.prod, sizes.values())) - 50264, 406_290_432)  # Without final_logits_bias.
 
     def test_memory_that_grows_after_the_first_tenth_is_a_miss(self):
         flat = [{"lines": 10 * i, "rss": 100 + (i == 3)} for i in range(1, 101)]

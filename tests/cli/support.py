@@ -21,6 +21,8 @@ _KEPT = ("REMUDA_MODELS_DIR", "REMUDA_BINARY", "REMUDA_ISA")
 def environment(extra=None):
     kept = {k: v for k, v in os.environ.items() if k in _KEPT or not k.startswith(_SETTINGS)}
     kept.setdefault("REMUDA_MODELS_DIR", str(SOURCE / "models"))
+    # Started by hand too, tests keep out of a person's own cache.
+    kept["XDG_CACHE_HOME"] = str(pathlib.Path(BINARY).resolve().parent / "test-cache")
     return {**kept, **(extra or {})}
 
 

@@ -1,14 +1,17 @@
 """Tests of training/: python3 -m unittest discover -s tests/training (needs training/requirements.txt and the models)."""
+import contextlib
 import os
 import pathlib
 import sys
 import tempfile
 import unittest
+import unittest.mock
 
 import torch
 from transformers import BertConfig, BertModel
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+MINILM = pathlib.Path(os.environ.get("REMUDA_MODELS_DIR", ROOT / "models")) / "all-MiniLM-L6-v2"
 sys.path.insert(0, str(ROOT / "training"))
 import data  # noqa: E402
 import evaluate  # noqa: E402
@@ -72,11 +75,31 @@ class Data(unittest.TestCase):
         self.assertEqual(len(evaluate.first_sentence("word " * 40).split()), 15)
 
 
+class Native(unittest.TestCase):
+    """evaluate.py --binary on an untrained model."""
+
+    def test_remuda_finds_the_summaries_of_transformers(self):
+        binary = pathlib.Path(os.environ.get("REMUDA_BINARY", ROOT / "build/release/remuda"))
+        self.assertTrue(binary.exists(), f"{binary} is missing: run scripts/build.sh release remuda_cli")
+        texts = ["Reads and writes the foo format, quickly and with little memory.", "All about foo. " * 20, "Ça alors!"]
+        tokenizer = evaluate.tokenizer_from(MINILM / "tokenizer.json", 96)
+        torch.manual_seed(7)
+        config = BertConfig(vocab_size=len(tokenizer), hidden_size=48, num_hidden_layers=6, num_attention_heads=4,
+                            intermediate_size=64, max_position_embeddings=128, initializer_range=0.4)
+        model = bart.bart_from_bert(BertModel(config, add_pooling_layer=False)).eval()
+        with tempfile.TemporaryDirectory() as directory:
+            model.save_pretrained(directory)
+            tokenizer.save_pretrained(directory)
+            given = evaluate.summarize_natively(binary, directory, "fp32", texts, 96)
+        with unittest.mock.patch("torch.autocast", lambda *_: contextlib.nullcontext()):
+            self.assertEqual(given, evaluate.summarize(model, tokenizer, texts, 96))
+        self.assertTrue(all(given), given)
+
+
 class Model(unittest.TestCase):
     def test_encoder_gives_the_hidden_states_of_minilm(self):
-        directory = pathlib.Path(os.environ.get("REMUDA_MODELS_DIR", ROOT / "models")) / "all-MiniLM-L6-v2"
-        self.assertTrue(directory.exists(), f"{directory} is missing: run scripts/fetch_model.sh")
-        bert = BertModel.from_pretrained(directory, add_pooling_layer=False, dtype=torch.float32).eval()
+        self.assertTrue(MINILM.exists(), f"{MINILM} is missing: run scripts/fetch_model.sh")
+        bert = BertModel.from_pretrained(MINILM, add_pooling_layer=False, dtype=torch.float32).eval()
         torch.manual_seed(1)
         ids = torch.randint(1000, 30000, (3, 40))
         mask = (torch.arange(40) < torch.tensor([[40], [17], [1]])).long()
