@@ -19,8 +19,8 @@ void add_bench_flags(CLI::App& command, BenchFlags& flags, const char* what_is_m
 
 Computing describe_computing(const Settings& settings) {
   const MachineReport machine = describe_machine();
-  return {machine.active_instruction_set, settings.compute_threads > 0 ? static_cast<int>(settings.compute_threads)
-                                                                       : machine.devices.front().threads};
+  return {machine.active_instruction_set,
+          settings.compute_threads > 0 ? static_cast<int>(settings.compute_threads) : machine.devices.front().threads};
 }
 
 void add_bench(CLI::App& app, Action& action) {

@@ -42,9 +42,9 @@ std::unique_ptr<SummarizationModelManager> make_manager(const Settings& settings
     if (error.code() != ErrorCode::kNotFound) throw;
   }
   fmt::print(
-      "Summaries need a model, and {} is not there. The project's own\n"
-      "stands in pretrained/ of a checkout; --summarization-model takes a directory or a\n"
-      "name in the Hugging Face cache, such as facebook/bart-large-cnn.\n",
+      "Summaries need a model, and there is no {} here. The\n"
+      "project's own stands in pretrained/ of a checkout; --summarization-model takes\n"
+      "a directory or a name in the Hugging Face cache: facebook/bart-large-cnn, say.\n",
       settings.summarization_model);
   return nullptr;
 }

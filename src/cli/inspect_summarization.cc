@@ -89,18 +89,20 @@ void print_json(const SummarizationModelInfo& info, const Device& device) {
 }
 
 void print_generation(const GenerationOptions& options) {
-  std::string line = "  generation  ";
   constexpr size_t kWidth = 78;
+  constexpr size_t kIndent = 16;
   const Json json = generation_json(options);
+  std::string line = "  generation    ";
+  size_t left = json.size();
   for (const auto& [name, value] : json.items()) {
-    const std::string item = fmt::format(" {} {}", name, value.dump());
+    const std::string item = fmt::format("{} {}{}", name, value.dump(), --left > 0 ? ", " : "");
     if (line.size() + item.size() > kWidth) {
       fmt::print("{}\n", line);
-      line = std::string(14, ' ');
+      line = std::string(kIndent, ' ');
     }
     line += item;
   }
-  fmt::print("{}{}\n", line, json.empty() ? " as transformers has it" : "");
+  fmt::print("{}{}\n", line, json.empty() ? "as transformers has it" : "");
 }
 
 void print_text(const SummarizationModelInfo& info, const Device& device) {

@@ -1,5 +1,5 @@
-// Reads texts, computes what is asked of them and writes it, at the same time, in input order, with a bounded part of the
-// input in memory.
+// Reads texts, computes what is asked of them and writes it, at the same time, in input order, with a bounded part of
+// the input in memory.
 #pragma once
 
 #include <atomic>
@@ -26,8 +26,8 @@ class OrderedRun {
   using Texts = std::vector<std::string>;
 
   struct Work {
-    // Called for several chunks at once, on threads of its own. Should end soon, by an error or with what there is, once
-    // given_up() is true.
+    // Called for several chunks at once, on threads of its own. Should end soon, by an error or with what there is,
+    // once given_up() is true.
     std::function<Result(const Texts&)> compute;
     // Called for each chunk in input order, on the thread that runs.
     std::function<void(Result)> write;

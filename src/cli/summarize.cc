@@ -65,19 +65,19 @@ struct SummarizeFlags {
 void print_stats(const SummarizeTotals& totals, double load_ms, double seconds,
                  const SummarizationModelManager& manager) {
   print_run_stats({{"documents", totals.documents},
-               {"input_tokens", totals.input_tokens},
-               {"used_tokens", totals.used_tokens},
-               {"output_tokens", totals.output_tokens},
-               {"seconds", seconds},
-               {"documents_per_s", static_cast<double>(totals.documents) / seconds},
-               {"output_tokens_per_s", static_cast<double>(totals.output_tokens) / seconds},
-               {"truncated", totals.truncated},
-               {"incomplete", totals.incomplete},
-               {"invalid_utf8", totals.invalid_utf8}},
-              {.load_ms = load_ms,
-               .precision = manager.precision(),
-               .device = manager.get_device(),
-               .pool = manager.get_pool_stats()});
+                   {"input_tokens", totals.input_tokens},
+                   {"used_tokens", totals.used_tokens},
+                   {"output_tokens", totals.output_tokens},
+                   {"seconds", seconds},
+                   {"documents_per_s", static_cast<double>(totals.documents) / seconds},
+                   {"output_tokens_per_s", static_cast<double>(totals.output_tokens) / seconds},
+                   {"truncated", totals.truncated},
+                   {"incomplete", totals.incomplete},
+                   {"invalid_utf8", totals.invalid_utf8}},
+                  {.load_ms = load_ms,
+                   .precision = manager.precision(),
+                   .device = manager.get_device(),
+                   .pool = manager.get_pool_stats()});
 }
 
 // What happened to documents is never silent.
@@ -99,8 +99,8 @@ SummarizePlan plan_of(const SummarizeFlags& flags, const SummarizationModelInfo&
   plan.stream = flags.stream;
   if (flags.long_documents) plan.long_documents = flags.parts;
   if (flags.timeout) {
-    plan.options.timeout = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(
-        *flags.timeout));
+    plan.options.timeout =
+        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(*flags.timeout));
   }
   const GenerationOptions generation = flags.summarize.generation.over(info.generation);
   plan.fields = {.others = generation.num_return_sequences.value_or(1) > 1,
@@ -160,14 +160,15 @@ void add_input_flags(CLI::App& command, SummarizeFlags& flags) {
       command.add_flag("--jsonl", flags.input.jsonl, "Lines are JSON objects; the document is in \"text\"");
   command.add_flag("--whole-file", flags.input.whole_files, "Each FILE is one document, not each line")
       ->excludes(jsonl);
-  command.add_option("--max-input-tokens", flags.summarize.max_input_tokens,
-                     "Cut documents at N tokens, special ones included\n[the model's window]")
+  command
+      .add_option("--max-input-tokens", flags.summarize.max_input_tokens,
+                  "Cut documents at N tokens, special ones included\n[the model's window]")
       ->option_text("N");
 }
 
 void add_long_flags(CLI::App& command, SummarizeFlags& flags) {
-  CLI::Option* is_long = command.add_flag("--long", flags.long_documents,
-                                          "Read documents of any length, in parts of the\nmodel's window");
+  CLI::Option* is_long =
+      command.add_flag("--long", flags.long_documents, "Read documents of any length, in parts of the\nmodel's window");
   command.add_option("--part-tokens", flags.parts.part_tokens, "Tokens of a part at most [the window]")
       ->option_text("N")
       ->needs(is_long);

@@ -1,5 +1,5 @@
-// How fast a summarization model is on this machine, measured below the manager, where encoding and decoding can be told
-// apart.
+// How fast a summarization model is on this machine, measured below the manager, where encoding and decoding can be
+// told apart.
 #pragma once
 
 #include <cstdint>

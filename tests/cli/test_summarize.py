@@ -186,7 +186,7 @@ class BadInput(SummarizeTest):
 class Interruption(SummarizeTest):
     def test_ctrl_c_keeps_what_is_complete(self):
         path = self.write("in.txt", "\n".join(documents(200_000)))
-        process = self.start("summarize", "-m", str(self.model), path, stdin=subprocess.DEVNULL)
+        process = self.start("summarize", "-m", str(self.model), path, stdin=subprocess.DEVNULL, bufsize=0)
         first = process.stdout.readline()
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
