@@ -9,7 +9,11 @@ trap 'rm -rf "$scratch"' EXIT
 cmake --install "$build" --prefix "$scratch/prefix" >/dev/null
 cmake -S "$here" -B "$scratch/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$scratch/prefix" >/dev/null
 cmake --build "$scratch/build" >/dev/null
-REMUDA_MODELS_DIR=${REMUDA_MODELS_DIR:-$here/../../models} "$scratch/build/consumer" | tee "$scratch/out"
+export REMUDA_MODELS_DIR=${REMUDA_MODELS_DIR:-$here/../../models}
+REMUDA_SUMMARIZATION_MODEL=$scratch/prefix/share/remuda/models/bart-small-synopsis "$scratch/build/consumer" |
+  tee "$scratch/out"
 grep -q "^text 2: " "$scratch/out"
 grep -q "^summary: ." "$scratch/out"
 "$scratch/prefix/bin/remuda" --version
+# The installed program finds the installed model by itself.
+(cd "$scratch" && "$scratch/prefix/bin/remuda" summarize "$here/main.cc" | grep -q '"summary"')
