@@ -106,7 +106,7 @@ int perform(const Action& action) {
 }  // namespace
 
 int run(int argc, const char* const* argv) {
-  CLI::App app("Pools of machine-learning models: sentence embeddings on a native engine.", "remuda");
+  CLI::App app("Pools of machine-learning models: embeddings and summaries on a native engine.", "remuda");
   app.footer(kFooter + 1);
   app.set_version_flag("--version", fmt::format("remuda {}", version()));
   app.require_subcommand(1);
