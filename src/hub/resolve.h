@@ -10,9 +10,6 @@ namespace remuda::hub {
 // The embedding model that comes with the project (scripts/fetch_model.sh puts it there).
 inline constexpr std::string_view kDefaultEmbeddingModel = "sentence-transformers/all-MiniLM-L6-v2";
 
-// The summarization model that comes with the project, in its directory pretrained/.
-inline constexpr std::string_view kDefaultSummarizationModel = "remuda/bart-small-synopsis";
-
 // In this order: a path of a directory; a directory below the models directories ($REMUDA_MODELS_DIR, ./models, models/
 // and pretrained/ of the checkout or share/remuda/models of the installation that the running binary is of,
 // $XDG_DATA_HOME/remuda/models), by the name or by its last part; `org/name` in the local Hugging Face cache
