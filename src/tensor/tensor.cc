@@ -10,6 +10,26 @@
 #include "tensor/float16.h"
 
 namespace remuda {
+namespace {
+
+constexpr size_t kCacheLine = 64;
+constexpr size_t kHugePage = size_t{2} << 20;
+
+// Memory that begins at the bound of a huge page, or nullptr. `bytes` is a multiple of one.
+std::byte* map_huge_pages(size_t bytes) {
+  const size_t mapped = bytes + kHugePage;
+  if (mapped < bytes) return nullptr;
+  void* const all = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (all == MAP_FAILED) return nullptr;
+  auto* const begin = static_cast<std::byte*>(all);
+  const size_t before = (kHugePage - reinterpret_cast<uintptr_t>(begin) % kHugePage) % kHugePage;
+  if (before > 0) munmap(begin, before);
+  munmap(begin + before + bytes, kHugePage - before);
+  madvise(begin + before, bytes, MADV_HUGEPAGE);
+  return begin + before;
+}
+
+}  // namespace
 
 int64_t element_count(const Shape& shape) {
   int64_t count = 1;
@@ -40,18 +60,25 @@ void to_float(const TensorView& view, int64_t begin, int64_t count, float* out) 
 }
 
 AlignedBuffer::AlignedBuffer(size_t bytes) : size_(bytes) {
-  constexpr size_t kCacheLine = 64;
-  constexpr size_t kHugePage = size_t{2} << 20;
   if (bytes == 0) return;
   const size_t alignment = bytes >= kHugePage ? kHugePage : kCacheLine;
   const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-  void* memory = rounded >= bytes ? std::aligned_alloc(alignment, rounded) : nullptr;
+  std::byte* memory = nullptr;
+  if (rounded >= bytes) {
+    memory = alignment == kHugePage ? map_huge_pages(rounded)
+                                    : static_cast<std::byte*>(std::aligned_alloc(alignment, rounded));
+  }
   if (memory == nullptr) throw OutOfMemory(fmt::format("can't allocate {} bytes", bytes));
-  if (alignment == kHugePage) madvise(memory, rounded, MADV_HUGEPAGE);
-  data_.reset(static_cast<std::byte*>(memory));
+  data_ = {memory, Free{.mapped_bytes = alignment == kHugePage ? rounded : 0}};
 }
 
-void AlignedBuffer::Free::operator()(std::byte* data) const { std::free(data); }
+void AlignedBuffer::Free::operator()(std::byte* data) const {
+  if (mapped_bytes > 0) {
+    munmap(data, mapped_bytes);
+  } else {
+    std::free(data);
+  }
+}
 
 FloatTensor::FloatTensor(Shape shape)
     : shape_(std::move(shape)), buffer_(static_cast<size_t>(element_count(shape_)) * sizeof(float)) {}

@@ -55,7 +55,8 @@ struct MatrixView {
   operator MatrixView<const T>() const { return {data, rows, cols, stride}; }
 };
 
-// Uninitialised memory, aligned to 64 bytes; from 2 MiB on it asks for huge pages.
+// Uninitialised memory, aligned to 64 bytes. From 2 MiB on it is mapped: in huge pages where the system has them, and the
+// system's again as soon as it is freed.
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
@@ -76,6 +77,7 @@ class AlignedBuffer {
 
  private:
   struct Free {
+    size_t mapped_bytes;  // 0: from the heap.
     void operator()(std::byte* data) const;
   };
   std::unique_ptr<std::byte[], Free> data_;

@@ -89,6 +89,15 @@ TEST(WorkspaceArena, ALargerBlockTakesAnIdleOnesPlace) {
   EXPECT_EQ(arena.idle_bytes(), 0u);
 }
 
+TEST(WorkspaceArena, ALargeBlockIsKeptForWhoNeedsIt) {
+  WorkspaceArena arena;
+  arena.acquire(1 << 20);
+  const Workspace small = arena.acquire(1 << 12);
+  EXPECT_EQ(arena.idle_bytes(), size_t{1} << 20);
+  arena.acquire(1 << 20);
+  EXPECT_EQ(arena.idle_bytes(), size_t{1} << 20);
+}
+
 TEST(WorkspaceArena, KeepsNoMoreThanItsBound) {
   WorkspaceArena arena;
   {

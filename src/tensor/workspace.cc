@@ -1,6 +1,7 @@
 #include "tensor/workspace.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <utility>
 
 #include "base/fail.h"
@@ -9,6 +10,13 @@ namespace remuda {
 namespace {
 
 constexpr size_t kAlignment = 64;
+constexpr size_t kGranule = size_t{2} << 20;
+
+// What is taken for `bytes`: large blocks in steps, so that requests of nearly the same size find each other's.
+size_t block_bytes(size_t bytes) {
+  const bool steps = bytes >= kGranule && bytes <= SIZE_MAX - kGranule;
+  return steps ? (bytes + kGranule - 1) / kGranule * kGranule : bytes;
+}
 
 }  // namespace
 
@@ -38,12 +46,14 @@ Workspace WorkspaceArena::acquire(size_t bytes) {
   AlignedBuffer outgrown;  // Freed after the lock: a larger block takes its place.
   {
     const std::lock_guard lock(mutex_);
-    // The smallest that is large enough; if none is, the largest makes way for one that is.
+    // The smallest that is large enough, but none that would lie unused but for a quarter: who needs all of it would make
+    // another. If there is none, the largest of the smaller ones makes way for one that is large enough.
     const auto rank = [bytes](const AlignedBuffer& buffer) {
+      if (buffer.size() / 4 > bytes) return std::pair(2, size_t{0});
       return buffer.size() >= bytes ? std::pair(0, buffer.size()) : std::pair(1, ~buffer.size());
     };
     const auto chosen = std::ranges::min_element(idle_, {}, rank);
-    if (chosen != idle_.end()) {
+    if (chosen != idle_.end() && rank(*chosen).first < 2) {
       outgrown = std::move(*chosen);
       idle_.erase(chosen);
       idle_bytes_ -= outgrown.size();
@@ -51,7 +61,7 @@ Workspace WorkspaceArena::acquire(size_t bytes) {
     }
   }
   outgrown = AlignedBuffer();
-  return Workspace(this, AlignedBuffer(bytes));
+  return Workspace(this, AlignedBuffer(block_bytes(bytes)));
 }
 
 void WorkspaceArena::give_back(AlignedBuffer buffer) {
