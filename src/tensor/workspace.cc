@@ -46,8 +46,8 @@ Workspace WorkspaceArena::acquire(size_t bytes) {
   AlignedBuffer outgrown;  // Freed after the lock: a larger block takes its place.
   {
     const std::lock_guard lock(mutex_);
-    // The smallest that is large enough, but none that would lie unused but for a quarter: who needs all of it would make
-    // another. If there is none, the largest of the smaller ones makes way for one that is large enough.
+    // The smallest that is large enough, but none that would lie unused but for a quarter: who needs all of it would
+    // make another. If there is none, the largest of the smaller ones makes way for one that is large enough.
     const auto rank = [bytes](const AlignedBuffer& buffer) {
       if (buffer.size() / 4 > bytes) return std::pair(2, size_t{0});
       return buffer.size() >= bytes ? std::pair(0, buffer.size()) : std::pair(1, ~buffer.size());
