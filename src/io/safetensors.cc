@@ -227,6 +227,10 @@ void Checkpoint::drop_pages(const TensorView& tensor) const {
   }
 }
 
+void Checkpoint::drop_pages() const {
+  for (const MappedFile& file : files_) file.drop_pages(file.bytes());
+}
+
 int64_t Checkpoint::parameter_count() const {
   int64_t count = 0;
   for (const auto& [name, tensor] : tensors_) count += tensor.size();

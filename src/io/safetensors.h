@@ -31,6 +31,8 @@ class Checkpoint {
   // Takes a tensor's pages out of this process's memory until they are read again: for one that was read as a whole,
   // and copied into another form.
   void drop_pages(const TensorView& tensor) const;
+  // Of all tensors: when a model has read what it needed.
+  void drop_pages() const;
 
   const std::map<std::string, TensorView, std::less<>>& tensors() const { return tensors_; }
   const std::vector<MappedFile>& files() const { return files_; }

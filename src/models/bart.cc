@@ -14,6 +14,9 @@ namespace {
 // enough for the caches to hold what passes from layer to layer.
 constexpr int64_t kEncodeTokens = 1024;
 
+// Tokens whose embeddings are read before their pages are given back: 64 KiB each, where none is near another.
+constexpr int64_t kEmbedTokens = 128;
+
 // A step's rows, by document.
 struct Step {
   std::vector<int32_t> tokens;
@@ -74,6 +77,7 @@ Bart::Bart(const io::BartConfig& config, std::shared_ptr<const io::Checkpoint> c
     decoder_layers_.push_back(weights.decoder_layer(i, precision, pool));
   }
   output_ = weights.output(precision, pool);
+  checkpoint_->drop_pages();
 }
 
 size_t Bart::bytes() const {
@@ -156,6 +160,9 @@ void Bart::embed(const BartEmbedding& embedding, std::span<const int32_t> ids, s
   checkpoint_->check_unwritten();
   kernels::gather_rows({embedding.tokens, scale}, ids, added, hidden, pool);
   checkpoint_->check_unwritten();
+  // Each row that is read maps pages of others beside it; without this all of the table, 100 or 200 MB, would soon
+  // count as this process's memory. Reading them again costs microseconds beside a step's milliseconds.
+  checkpoint_->drop_pages(embedding.tokens);
   embedding.norm.forward_in_place(hidden, pool);
 }
 
@@ -166,10 +173,12 @@ void Bart::run_encoder(const RaggedIds& batch, MatrixView<float> hidden, MatrixV
     std::iota(positions.begin() + batch.offsets[i], positions.begin() + batch.offsets[i + 1],
               static_cast<int32_t>(BartEmbedding::kPositionOffset));
   }
-  embed(encoder_embedding_, batch.ids, positions, hidden, pool);
-  // Each row that is read maps pages of others beside it; without this all of the table, 100 or 200 MB, would soon
-  // count as this process's memory. Reading them again costs microseconds beside an encoder's milliseconds.
-  checkpoint_->drop_pages(encoder_embedding_.tokens);
+  const auto tokens = static_cast<int64_t>(batch.ids.size());
+  for (int64_t first = 0; first < tokens; first += kEmbedTokens) {
+    const int64_t count = std::min(kEmbedTokens, tokens - first);
+    const auto part = [&](const auto& all) { return std::span(all).subspan(first, count); };
+    embed(encoder_embedding_, part(batch.ids), part(positions), hidden.slice_rows(first, count), pool);
+  }
   const nn::RaggedBatch ragged{batch.offsets, {}};
   for (const nn::EncoderLayer& layer : encoder_layers_) layer.forward(ragged, hidden, scratch, pool);
 }
