@@ -56,14 +56,24 @@ int64_t heads_per_range(const Operands& a, int64_t heads) {
   return (heads + ranges - 1) / ranges;
 }
 
+using HeadKernel = void (*)(const AttentionHead& head);
+
+HeadKernel head_kernel(Isa isa, StoredAs multiplied_as) {
+#if defined(__x86_64__)
+  if (multiplied_as == StoredAs::kBf16 && isa >= Isa::kAvx512Bf16) return attention_head_avx512_bf16;
+#endif
+  return rowwise_kernels(isa).attention_head;
+}
+
 }  // namespace
 
 void attention(MatrixView<const float> q, MatrixView<const float> k, MatrixView<const float> v,
                std::span<const int64_t> offsets, AttentionShape shape, float scale,
-               MatrixView<const float> relative_bias, MatrixView<float> out, ComputePool& pool, Isa isa) {
+               MatrixView<const float> relative_bias, StoredAs multiplied_as, MatrixView<float> out, ComputePool& pool,
+               Isa isa) {
   const Operands a{q, k, v, offsets, shape, relative_bias, out};
   check(a);
-  const RowwiseKernels& kernels = rowwise_kernels(isa);
+  const HeadKernel attend_head = head_kernel(isa, multiplied_as);
   const int64_t tasks = static_cast<int64_t>(offsets.size() - 1) * shape.num_heads;
   if (tasks == 0) return;
   pool.parallel_for(tasks, heads_per_range(a, tasks), [&](int64_t begin, int64_t end) {
@@ -74,20 +84,19 @@ void attention(MatrixView<const float> q, MatrixView<const float> k, MatrixView<
       const int64_t length = offsets[sequence + 1] - first;
       if (length == 0) continue;
       const int64_t column = head * shape.head_dim;
-      kernels.attention_head(
-          {.q = q.row(first) + column,
-           .k = k.row(first) + column,
-           .v = v.row(first) + column,
-           .out = out.row(first) + column,
-           .q_stride = q.stride,
-           .k_stride = k.stride,
-           .v_stride = v.stride,
-           .out_stride = out.stride,
-           .length = length,
-           .head_dim = shape.head_dim,
-           .scale = scale,
-           .bias = relative_bias.data ? relative_bias.row(head) + (relative_bias.cols - 1) / 2 : nullptr,
-           .scratch = thread_scratch(attention_scratch_floats(length, shape.head_dim))});
+      attend_head({.q = q.row(first) + column,
+                   .k = k.row(first) + column,
+                   .v = v.row(first) + column,
+                   .out = out.row(first) + column,
+                   .q_stride = q.stride,
+                   .k_stride = k.stride,
+                   .v_stride = v.stride,
+                   .out_stride = out.stride,
+                   .length = length,
+                   .head_dim = shape.head_dim,
+                   .scale = scale,
+                   .bias = relative_bias.data ? relative_bias.row(head) + (relative_bias.cols - 1) / 2 : nullptr,
+                   .scratch = thread_scratch(attention_scratch_floats(length, shape.head_dim))});
     }
   });
 }

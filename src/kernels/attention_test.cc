@@ -46,8 +46,8 @@ struct Batch {
   MatrixView<float> part(int64_t i) { return {qkv.data() + 1 + i * cols, tokens(), cols, stride}; }
   MatrixView<float> output() { return {out.data() + 1, tokens(), cols, cols + 3}; }
 
-  void run(Isa isa, ComputePool& pool, MatrixView<const float> bias = {}) {
-    attention(part(0), part(1), part(2), offsets, shape, scale, bias, output(), pool, isa);
+  void run(Isa isa, ComputePool& pool, MatrixView<const float> bias = {}, StoredAs multiplied_as = StoredAs::kFp32) {
+    attention(part(0), part(1), part(2), offsets, shape, scale, bias, multiplied_as, output(), pool, isa);
   }
 
   // The definition, in double.
@@ -243,6 +243,55 @@ TEST_P(AttentionTest, BitsDependOnTheSequenceAlone) {
     EXPECT_TRUE(same_bits(bits_of(alone.output()), bits_of(batch.output().slice_rows(batch.offsets[i], lengths[i]))))
         << "sequence " << i;
   }
+}
+
+// Values of about 1, each rounded by at most 2^-9 of itself, as are the weights: what is left after averaging.
+TEST_P(AttentionTest, RoundedToBf16IsNearTheDefinition) {
+  std::vector<float> values(3 * 257);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = std::sin(static_cast<float>(i) * 1.7f);
+  const MatrixView<const float> bias(values.data(), 3, 257);
+  for (const int64_t head_dim : {1, 2, 7, 16, 31, 32, 33, 64, 100}) {
+    SCOPED_TRACE(head_dim);
+    Batch batch({1, 2, 3, 0, 15, 16, 17, 33, 64, 127}, {.num_heads = 3, .head_dim = head_dim});
+    batch.run(GetParam(), pool_, bias, StoredAs::kBf16);
+    batch.expect_near(batch.reference(bias), 0.03);
+  }
+}
+
+TEST_P(AttentionTest, RoundedToBf16BitsDependOnTheSequenceAlone) {
+  const AttentionShape shape{.num_heads = 4, .head_dim = 21};
+  const std::vector<int64_t> lengths = {3, 40, 1, 17, 128, 2, 17};
+  Batch batch(lengths, shape, 9);
+  batch.run(GetParam(), pool_, {}, StoredAs::kBf16);
+  ComputePool one(1);
+  for (size_t i = 0; i < lengths.size(); ++i) {
+    Batch alone({lengths[i]}, shape);
+    for (int64_t t = 0; t < lengths[i]; ++t) {
+      std::copy_n(batch.part(0).row(batch.offsets[i] + t), 3 * batch.cols, alone.part(0).row(t));
+    }
+    alone.run(GetParam(), one, {}, StoredAs::kBf16);
+    EXPECT_TRUE(same_bits(bits_of(alone.output()), bits_of(batch.output().slice_rows(batch.offsets[i], lengths[i]))))
+        << "sequence " << i;
+  }
+}
+
+TEST_P(AttentionTest, RoundedToBf16NanStaysInItsSequenceAndHead) {
+  Batch batch({5, 18, 7}, {.num_heads = 2, .head_dim = 8});
+  batch.part(1).row(10)[3] = std::numeric_limits<float>::quiet_NaN();  // A key of sequence 1, head 0.
+  batch.run(GetParam(), pool_, {}, StoredAs::kBf16);
+  for (int64_t t = 0; t < batch.tokens(); ++t) {
+    for (int64_t c = 0; c < batch.cols; ++c) {
+      EXPECT_EQ(std::isnan(batch.output().row(t)[c]), t >= 5 && t < 23 && c < 8) << t << ", " << c;
+    }
+  }
+}
+
+TEST_P(AttentionTest, RoundingToBf16IsForInstructionSetsThatGainByIt) {
+  Batch exact({40}, {.num_heads = 2, .head_dim = 16});
+  exact.run(GetParam(), pool_);
+  Batch rounded({40}, {.num_heads = 2, .head_dim = 16});
+  rounded.run(GetParam(), pool_, {}, StoredAs::kBf16);
+  EXPECT_EQ(same_bits(bits_of(exact.output()), bits_of(rounded.output())), GetParam() < Isa::kAvx512Bf16);
 }
 
 TEST_P(AttentionTest, NoSequencesIsNoWork) {

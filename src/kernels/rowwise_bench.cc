@@ -24,6 +24,7 @@ std::vector<float> normal_floats(int64_t n) {
 struct Setting {
   Isa isa;
   int threads;
+  StoredAs multiplied_as = StoredAs::kFp32;
 };
 
 // Sequences of `length` tokens, about 1024 tokens of them, as columns of a fused projection.
@@ -39,7 +40,7 @@ void bench_attention(benchmark::State& state, Setting setting) {
   const auto part = [&](int64_t i) { return MatrixView<const float>(qkv.data() + i * cols, tokens, cols, 3 * cols); };
   for (auto _ : state) {
     attention(part(0), part(1), part(2), offsets, {kHeads, head_dim}, 1.0f / std::sqrt(static_cast<float>(head_dim)),
-              {}, {out.data(), tokens, cols}, pool, setting.isa);
+              {}, setting.multiplied_as, {out.data(), tokens, cols}, pool, setting.isa);
     benchmark::ClobberMemory();
   }
   const double flops = 4.0 * static_cast<double>(length * length * sequences * cols);
@@ -68,29 +69,37 @@ void bench_activation(benchmark::State& state, Activation activation, Isa isa) {
   state.SetItemsProcessed(state.iterations() * 4096);
 }
 
+void register_attention(const std::string& name, Setting setting) {
+  benchmark::RegisterBenchmark(name.c_str(), bench_attention, setting)
+      ->ArgNames({"tokens", "head_dim", "sequences"})
+      ->Args({12, 32, 1})
+      ->Args({12, 32, 64})
+      ->Args({80, 32, 12})
+      ->Args({256, 32, 4})
+      ->Args({512, 32, 2})
+      ->Args({12, 64, 64})
+      ->Args({80, 64, 12})
+      ->Args({256, 64, 4})
+      ->UseRealTime();
+}
+
 const int registered = [] {
   for (const Isa isa : available_isas()) {
-    if (isa > Isa::kAvx512) break;  // The same kernels from there on.
     const std::string name(to_string(isa));
     for (const int threads : {1, 2}) {
       const std::string suffix = "/" + name + "/threads:" + std::to_string(threads);
-      benchmark::RegisterBenchmark(("attention" + suffix).c_str(), bench_attention, Setting{isa, threads})
-          ->ArgNames({"tokens", "head_dim", "sequences"})
-          ->Args({12, 32, 1})
-          ->Args({12, 32, 64})
-          ->Args({80, 32, 12})
-          ->Args({256, 32, 4})
-          ->Args({512, 32, 2})
-          ->Args({12, 64, 64})
-          ->Args({80, 64, 12})
-          ->Args({256, 64, 4})
-          ->UseRealTime();
+      if (isa == Isa::kAvx512Bf16) {
+        register_attention("attention_rounded" + suffix, {isa, threads, StoredAs::kBf16});
+      }
+      if (isa > Isa::kAvx512) continue;  // The same kernels from there on.
+      register_attention("attention" + suffix, {isa, threads});
       benchmark::RegisterBenchmark(("layer_norm" + suffix).c_str(), bench_layer_norm, Setting{isa, threads})
           ->ArgNames({"rows", "cols"})
           ->Args({12, 384})
           ->Args({1024, 384})
           ->UseRealTime();
     }
+    if (isa > Isa::kAvx512) continue;
     benchmark::RegisterBenchmark(("gelu/" + name).c_str(), bench_activation, Activation::kGelu, isa);
     benchmark::RegisterBenchmark(("gelu_tanh/" + name).c_str(), bench_activation, Activation::kGeluTanh, isa);
     benchmark::RegisterBenchmark(("tanh/" + name).c_str(), bench_activation, Activation::kTanh, isa);

@@ -12,8 +12,11 @@ void EncoderLayer::forward(const RaggedBatch& batch, MatrixView<float> hidden, M
   const MatrixView<float> context = scratch.slice_cols(3 * size, size);
   query_key_value.forward(hidden, qkv, pool);
   const float scale = 1.0f / std::sqrt(static_cast<float>(heads.head_dim));
+  // Where weights are rounded, so may what attention multiplies be.
+  const bool exact = query_key_value.weights.precision() == Precision::kFp32;
   kernels::attention(qkv.slice_cols(0, size), qkv.slice_cols(size, size), qkv.slice_cols(2 * size, size), batch.offsets,
-                     heads, scale, batch.relative_bias, context, pool);
+                     heads, scale, batch.relative_bias, exact ? kernels::StoredAs::kFp32 : kernels::StoredAs::kBf16,
+                     context, pool);
   attention_output.forward(context, hidden, pool, kernels::Activation::kNone, hidden);
   attention_norm.forward_in_place(hidden, pool);
 

@@ -23,15 +23,15 @@ namespace {
 constexpr int kShortRows = 4;  // Queries at a time for sequences shorter than V::kRows.
 
 // c = a b for `rows` x (columns vectors): a[r][i] is a scalar, b + i * b_step + n * b_next the n-th vector of row i.
-// B is how b is stored.
+// B is how b is stored, and how it is multiplied.
 template <typename B>
 struct BlockProduct {
-  const float* a;
-  int64_t a_stride;
+  const typename B::Scalar* a = nullptr;
+  int64_t a_stride = 0;
   const typename B::Element* b;
   int64_t b_step;
   int64_t b_next;
-  int64_t inner;
+  int64_t inner;  // Groups of B::kGroup.
 };
 
 // store(r, n, sum) is called for every row and column. It should capture by value: a store through a pointer to vectors
@@ -46,14 +46,14 @@ template <typename V, int kRows, int kColumns, typename B, typename Store>
   }
   const typename B::Element* b = p.b;
   for (int64_t i = 0; i < p.inner; ++i, b += p.b_step) {
-    V columns[kColumns];
+    typename B::Operand columns[kColumns];
 #pragma GCC unroll 4
     for (int n = 0; n < kColumns; ++n) columns[n] = B::load(b + n * p.b_next);
 #pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r) {
-      const V a = V::set(p.a[r * p.a_stride + i]);
+      const typename B::Operand a = B::broadcast(p.a + r * p.a_stride + i);
 #pragma GCC unroll 4
-      for (int n = 0; n < kColumns; ++n) sums[r][n] = fma(a, columns[n], sums[r][n]);
+      for (int n = 0; n < kColumns; ++n) sums[r][n] = B::multiply_add(a, columns[n], sums[r][n]);
     }
   }
 #pragma GCC unroll 12
@@ -75,21 +75,27 @@ struct HeadQueries {
   const float* bias;  // bias[s - t] is added to the score of key s for query t; nullptr for none.
 };
 
+constexpr int64_t divide_up(int64_t value, int64_t divisor) { return (value + divisor - 1) / divisor; }
+
 // The keys and values of one head as the products take them, and room for the scores of a block of queries. B is how
 // they are stored.
 template <typename V, typename B>
 struct HeadKeys {
   int64_t length;
   int64_t head_dim;
-  const typename B::Element* keys = nullptr;    // [panels()][head_dim][V::kWidth]
-  const typename B::Element* values = nullptr;  // [length][padded_dim()]
+  const typename B::Element* keys = nullptr;    // [panels()][dim_groups()][V::kWidth]
+  const typename B::Element* values = nullptr;  // [key_groups()][padded_dim()]
   float* scores = nullptr;                      // [kRows][panels() * V::kWidth]
+  typename B::Scalar* queries = nullptr;        // [kRows][dim_groups()], where B::kGroup > 1.
 
   // Vectors that hold all keys.
-  int64_t panels() const { return (length + V::kWidth - 1) / V::kWidth; }
+  int64_t panels() const { return divide_up(length, V::kWidth); }
   // head_dim, up to whole vectors.
-  int64_t padded_dim() const { return (head_dim + V::kWidth - 1) / V::kWidth * V::kWidth; }
+  int64_t padded_dim() const { return divide_up(head_dim, V::kWidth) * V::kWidth; }
   int64_t score_stride() const { return panels() * V::kWidth; }
+  // What the products have as their inner index.
+  int64_t dim_groups() const { return divide_up(head_dim, B::kGroup); }
+  int64_t key_groups() const { return divide_up(length, B::kGroup); }
 };
 
 // Keys [first, first + V::kWidth) as a panel of floats; those past the end are zeros.
@@ -120,12 +126,19 @@ void pack_values(const AttentionHead& head, int64_t padded_dim, float* to) {
 // scores[r][s] = scale * q[t + r] . k[s], for all keys.
 template <typename V, int kRows, typename B>
 inline void compute_scores(const HeadQueries& head, const HeadKeys<V, B>& keys, int64_t t) {
-  BlockProduct<B> product{.a = head.q + t * head.q_stride,
-                          .a_stride = head.q_stride,
-                          .b = keys.keys,
-                          .b_step = V::kWidth,
-                          .b_next = V::kWidth * head.head_dim,
-                          .inner = head.head_dim};
+  BlockProduct<B> product{
+      .b = keys.keys, .b_step = V::kWidth, .b_next = V::kWidth * keys.dim_groups(), .inner = keys.dim_groups()};
+  const float* queries = head.q + t * head.q_stride;
+  if constexpr (B::kGroup == 1) {
+    product.a = queries;
+    product.a_stride = head.q_stride;
+  } else {
+    product.a = keys.queries;
+    product.a_stride = keys.dim_groups();
+    for (int r = 0; r < kRows; ++r) {
+      B::group(queries + r * head.q_stride, head.head_dim, keys.queries + r * product.a_stride);
+    }
+  }
   float* scores = keys.scores;
   const auto store_to = [scale = V::set(head.scale), stride = keys.score_stride()](float* to) {
     return [=](int r, int n, V sum) { (sum * scale).store(to + r * stride + n * V::kWidth); };
@@ -185,12 +198,18 @@ inline void softmax(const HeadQueries& head, const HeadKeys<V, B>& keys, int64_t
 // out[t + r] = factors[r] * scores[r] V.
 template <typename V, int kRows, typename B>
 inline void weigh_values(const HeadQueries& head, const HeadKeys<V, B>& keys, int64_t t, const float* factors) {
-  BlockProduct<B> product{.a = keys.scores,
+  if constexpr (B::kGroup > 1) {  // In place: groups take less room.
+    for (int r = 0; r < kRows; ++r) {
+      float* row = keys.scores + r * keys.score_stride();
+      B::group(row, keys.score_stride(), reinterpret_cast<typename B::Scalar*>(row));
+    }
+  }
+  BlockProduct<B> product{.a = reinterpret_cast<const typename B::Scalar*>(keys.scores),
                           .a_stride = keys.score_stride(),
                           .b = keys.values,
                           .b_step = keys.padded_dim(),
                           .b_next = V::kWidth,
-                          .inner = keys.length};
+                          .inner = keys.key_groups()};
   float* out = head.out + t * head.out_stride;
   const auto store_to = [stride = head.out_stride, factors](float* to) {
     return [=](int r, int n, V sum) { (sum * V::set(factors[r])).store(to + r * stride + n * V::kWidth); };
@@ -241,6 +260,17 @@ void attend(const HeadQueries& head, const HeadKeys<V, B>& keys) {
   }
 }
 
+inline HeadQueries queries_of(const AttentionHead& head) {
+  return {.q = head.q,
+          .out = head.out,
+          .q_stride = head.q_stride,
+          .out_stride = head.out_stride,
+          .count = head.length,
+          .head_dim = head.head_dim,
+          .scale = head.scale,
+          .bias = head.bias};
+}
+
 template <typename V>
 void attention_head(const AttentionHead& head) {
   HeadKeys<V, StoredFp32<V>> keys{.length = head.length, .head_dim = head.head_dim, .keys = head.scratch};
@@ -249,15 +279,7 @@ void attention_head(const AttentionHead& head) {
   keys.scores = values + head.length * keys.padded_dim();
   pack_keys<V>(head, head.scratch);
   pack_values<V>(head, keys.padded_dim(), values);
-  attend<V>({.q = head.q,
-             .out = head.out,
-             .q_stride = head.q_stride,
-             .out_stride = head.out_stride,
-             .count = head.length,
-             .head_dim = head.head_dim,
-             .scale = head.scale,
-             .bias = head.bias},
-            keys);
+  attend<V>(queries_of(head), keys);
 }
 
 }  // namespace

@@ -27,6 +27,17 @@ struct Avx2Int8 {
   static Sums multiply_add(Sums sums, Operand inputs, Operand weights) {
     return _mm256_add_epi32(sums, _mm256_madd_epi16(inputs, weights));
   }
+  static __m128i to_int16(Avx2Vec integers) {
+    const __m256i wide = _mm256_cvtps_epi32(integers.v);
+    return _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+  }
+  static void store(Avx2Vec integers, int8_t* to) {
+    const __m128i narrow = to_int16(integers);
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packs_epi16(narrow, narrow));
+  }
+  static void store(Avx2Vec integers, int16_t* to) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), to_int16(integers));
+  }
   static Avx2Vec to_float(Sums sums) { return {_mm256_cvtepi32_ps(sums)}; }
 };
 

@@ -26,6 +26,12 @@ struct Avx512Int8 {
   static Sums multiply_add(Sums sums, Operand inputs, Operand weights) {
     return _mm512_add_epi32(sums, _mm512_madd_epi16(inputs, weights));
   }
+  static void store(Avx512Vec integers, int8_t* to) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(integers.v)));
+  }
+  static void store(Avx512Vec integers, int16_t* to) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(integers.v)));
+  }
   static Avx512Vec to_float(Sums sums) { return {_mm512_cvtepi32_ps(sums)}; }
 };
 

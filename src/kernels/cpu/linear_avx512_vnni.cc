@@ -27,6 +27,10 @@ struct VnniInt8 {
     asm("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(inputs), "v"(weights));
     return sums;
   }
+  template <typename Byte>
+  static void store(Avx512Vec integers, Byte* to) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(integers.v)));
+  }
   static Avx512Vec to_float(Sums sums) { return {_mm512_cvtepi32_ps(sums)}; }
 };
 

@@ -38,6 +38,10 @@ struct GenericInt8 {
   static Sums multiply_add(Sums sums, const Operand& inputs, const Operand& weights) {
     return sums + inputs.even * weights.even + inputs.odd * weights.odd;
   }
+  template <typename Integer>
+  static void store(GenericVec integers, Integer* to) {
+    for (int i = 0; i < GenericVec::kWidth; ++i) to[i] = static_cast<Integer>(integers.v[i]);
+  }
   static GenericVec to_float(Sums sums) { return {__builtin_convertvector(sums, GenericVec::Native)}; }
 };
 

@@ -24,40 +24,39 @@ constexpr int64_t align_panel(int64_t bytes) {
 template <typename V>
 constexpr int64_t kPanelOutputs = V::kColumns * V::kWidth;
 
-template <typename V>
-V apply(Activation activation, V x) {
-  switch (activation) {
-    case Activation::kNone:
-      return x;
-    case Activation::kGelu:
-      return vgelu(x);
-    case Activation::kGeluTanh:
-      return vgelu_tanh(x);
-    case Activation::kRelu:
-      return vrelu(x);
-    case Activation::kTanh:
-      return vtanh(x);
-  }
+template <Activation kActivation, typename V>
+V apply(V x) {
+  if constexpr (kActivation == Activation::kGelu) return vgelu(x);
+  if constexpr (kActivation == Activation::kGeluTanh) return vgelu_tanh(x);
+  if constexpr (kActivation == Activation::kRelu) return vrelu(x);
+  if constexpr (kActivation == Activation::kTanh) return vtanh(x);
   return x;
 }
 
 // Bias, activation, residual, and the store, of one vector of sums: row `row`, outputs from `output` on.
-template <typename V>
+template <Activation kActivation, typename V>
 void finish(const LinearPanel& p, int64_t row, int64_t output, V sum) {
   const int64_t left = p.outputs - output;
   float* y = p.y + row * p.y_stride + output;
   const float* residual = p.residual == nullptr ? nullptr : p.residual + row * p.residual_stride + output;
   if (left >= V::kWidth) {
     if (p.bias != nullptr) sum = sum + V::load(p.bias + output);
-    sum = apply(p.activation, sum);
+    sum = apply<kActivation>(sum);
     if (residual != nullptr) sum = sum + V::load(residual);
     sum.store(y);
   } else if (left > 0) {
     const int count = static_cast<int>(left);
     if (p.bias != nullptr) sum = sum + V::load(p.bias + output, count);
-    sum = apply(p.activation, sum);
+    sum = apply<kActivation>(sum);
     if (residual != nullptr) sum = sum + V::load(residual, count);
     sum.store(y, count);
+  }
+}
+
+template <Activation kActivation, typename V>
+void finish_rows(const LinearPanel& p, int64_t row, int64_t rows, const float* sums) {
+  for (int64_t r = 0; r < rows; ++r, sums += kPanelOutputs<V>) {
+    for (int c = 0; c < V::kColumns; ++c) finish<kActivation>(p, row + r, c * V::kWidth, V::load(sums + c * V::kWidth));
   }
 }
 
@@ -65,8 +64,17 @@ void finish(const LinearPanel& p, int64_t row, int64_t output, V sum) {
 // those registers, none of which survives it, would make the compiler keep them in memory all along.
 template <typename V>
 [[gnu::noinline]] void finish_tile(const LinearPanel& p, int64_t row, int64_t rows, const float* sums) {
-  for (int64_t r = 0; r < rows; ++r, sums += kPanelOutputs<V>) {
-    for (int c = 0; c < V::kColumns; ++c) finish(p, row + r, c * V::kWidth, V::load(sums + c * V::kWidth));
+  switch (p.activation) {
+    case Activation::kNone:
+      return finish_rows<Activation::kNone, V>(p, row, rows, sums);
+    case Activation::kGelu:
+      return finish_rows<Activation::kGelu, V>(p, row, rows, sums);
+    case Activation::kGeluTanh:
+      return finish_rows<Activation::kGeluTanh, V>(p, row, rows, sums);
+    case Activation::kRelu:
+      return finish_rows<Activation::kRelu, V>(p, row, rows, sums);
+    case Activation::kTanh:
+      return finish_rows<Activation::kTanh, V>(p, row, rows, sums);
   }
 }
 

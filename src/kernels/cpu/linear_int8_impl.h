@@ -40,23 +40,29 @@ Quantization quantization_of(const float* x, int64_t n, Center center) {
   return {reach / kMaxQuantized + not_finite.sum(), reach > 0.0f ? kMaxQuantized / reach : 0.0f, middle};
 }
 
-// Writes n quantized values plus kOffset, as Input; what is not finite becomes some value.
-template <typename V, typename Input, int kOffset>
-void quantize(const float* x, int64_t n, Quantization quantization, Input* out) {
+// Writes n quantized values plus kOffset; what is not finite becomes some value. I: as for Int8Group.
+template <typename I, int kOffset, typename Integer>
+void quantize(const float* x, int64_t n, Quantization quantization, Integer* out) {
+  using V = typename I::Float;
   const V inverse = V::set(quantization.inverse);
   const V center = V::set(quantization.center);
   const V most = V::set(kMaxQuantized);
-  float rounded[V::kWidth];
-  for (int64_t i = 0; i < n; i += V::kWidth) {
-    const int count = n - i < V::kWidth ? static_cast<int>(n - i) : V::kWidth;
-    const V value = (count == V::kWidth ? V::load(x + i) : V::load(x + i, count)) - center;
-    max(min(round(value * inverse), most), V::zero() - most).store(rounded);  // min(NaN, most) is most.
-    for (int j = 0; j < count; ++j) out[i + j] = static_cast<Input>(static_cast<int32_t>(rounded[j]) + kOffset);
-  }
+  const auto quantized = [&](V value) {
+    // min(NaN, most) is most.
+    return max(min(round((value - center) * inverse), most), V::zero() - most) + V::set(kOffset);
+  };
+  int64_t i = 0;
+  for (; i + V::kWidth <= n; i += V::kWidth) I::store(quantized(V::load(x + i)), out + i);
+  if (i == n) return;
+  const auto rest = static_cast<size_t>(n - i);
+  Integer last[V::kWidth];
+  I::store(quantized(V::load(x + i, static_cast<int>(rest))), last);
+  __builtin_memcpy(out + i, last, rest * sizeof(Integer));
 }
 
 // How int8 rows and panels look in memory. I adds the instructions:
-//   Float, Input, kGroup, kInputOffset (what is added to quantized inputs), Sums, Operand, and multiply_add.
+//   Float, Input, kGroup, kInputOffset (what is added to quantized inputs), Sums, Operand, multiply_add, and store
+//   (floats that are integers in the range of what they are stored as).
 template <typename I>
 struct Int8Group : I {
   using V = typename I::Float;
@@ -103,7 +109,7 @@ struct Int8Group : I {
       const Quantization quantization = quantization_of<V>(row, in_features, Center::kZero);
       // In place: int8 values are smaller than the floats that they come from.
       auto* quantized = reinterpret_cast<int8_t*>(row);
-      quantize<V, int8_t, 0>(row, in_features, quantization, quantized);
+      quantize<I, 0>(row, in_features, quantization, quantized);
       int32_t sum = 0;
       for (int64_t k = 0; k < in_features; ++k) {
         weights[k / I::kGroup * group_weights + n * I::kGroup + k % I::kGroup] = quantized[k];
@@ -128,7 +134,7 @@ struct Int8Group : I {
       const float* x = rows.x + r * rows.x_stride;
       auto* out = reinterpret_cast<Input*>(rows.out + r * rows.out_stride_bytes);
       const Quantization quantization = quantization_of<V>(x, rows.in_features, Center::kMiddle);
-      quantize<V, Input, I::kInputOffset>(x, rows.in_features, quantization, out);
+      quantize<I, I::kInputOffset>(x, rows.in_features, quantization, out);
       const int64_t padded = Product::groups(rows.in_features) * I::kGroup;
       for (int64_t k = rows.in_features; k < padded; ++k) out[k] = 0;  // Their weights are 0.
       const RowTail tail = {quantization.scale, quantization.center};

@@ -60,11 +60,11 @@ constexpr int64_t kMaxQueryRows = 12;
 
 constexpr int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
-// Room for K transposed, V, and the scores of a block of queries.
+// Room for K transposed, V, the scores of a block of queries, and a panel of K.
 constexpr int64_t attention_scratch_floats(int64_t length, int64_t head_dim) {
   const int64_t padded_length = round_up(length, kMaxVectorWidth);
   const int64_t padded_dim = round_up(head_dim, kMaxVectorWidth);
-  return padded_length * (2 * padded_dim + kMaxQueryRows);
+  return padded_length * (2 * padded_dim + kMaxQueryRows) + kMaxVectorWidth * padded_dim;
 }
 
 // How keys and values wait for later queries.
@@ -138,5 +138,8 @@ struct RowwiseKernels {
 extern const RowwiseKernels kRowwiseGeneric;
 extern const RowwiseKernels kRowwiseAvx2;    // All nullptr where the build is not for x86.
 extern const RowwiseKernels kRowwiseAvx512;  // Likewise.
+
+// As RowwiseKernels::attention_head, with what is multiplied rounded to bf16. Where the build is for x86.
+void attention_head_avx512_bf16(const AttentionHead& head);
 
 }  // namespace remuda::kernels
