@@ -66,13 +66,12 @@ struct Plan {
   int64_t panel_blocks;
 
   Plan(int64_t rows, int64_t panels, int64_t panel_products, int64_t tile_rows, int64_t threads) {
-    // Blocks of about equal size, a multiple of the number of threads.
-    const int64_t rounds = divide_up(rows, kBlockRows * threads);
-    const int64_t even = divide_up(divide_up(rows, rounds * threads), tile_rows) * tile_rows;
-    // Few rows are not worth splitting: each block would stream through all the weights again.
-    block_rows = std::max(even, std::min(rows, kBlockRows / 4));
+    // Each block of rows streams through all the weights, so there are as few as can be, of whole tiles.
+    block_rows = divide_up(divide_up(rows, divide_up(rows, kBlockRows)), tile_rows) * tile_rows;
     row_blocks = divide_up(rows, block_rows);
-    const int64_t wanted = row_blocks >= threads ? 1 : divide_up(2 * threads, row_blocks);
+    // The last block of rows may be a small one, and the threads should end together all the same.
+    const int64_t tasks = (row_blocks == 1 ? 2 : 4) * threads;
+    const int64_t wanted = divide_up(tasks, row_blocks);
     const int64_t worthwhile = std::max<int64_t>(1, rows * panels * panel_products / kMinTaskProducts);
     panel_blocks = std::min({wanted, panels, worthwhile});
     block_panels = divide_up(panels, panel_blocks);
@@ -116,9 +115,10 @@ class Product {
   void multiply(const Plan& plan, int64_t panels, const std::byte* x, int64_t x_stride_bytes, ComputePool& pool) const {
     pool.parallel_for(plan.row_blocks * plan.panel_blocks, 1, [&](int64_t begin, int64_t end) {
       for (int64_t task = begin; task < end; ++task) {
-        const int64_t row = task / plan.panel_blocks * plan.block_rows;
+        // A block of panels is used by all rows while the caches have it.
+        const int64_t row = task % plan.row_blocks * plan.block_rows;
         const int64_t rows = std::min(plan.block_rows, x_.rows - row);
-        const int64_t first = task % plan.panel_blocks * plan.block_panels;
+        const int64_t first = task / plan.row_blocks * plan.block_panels;
         const int64_t last = std::min(first + plan.block_panels, panels);
         for (int64_t panel = first; panel < last; ++panel) {
           multiply_panel(x, x_stride_bytes, row, rows, panel, panel + 1 < last && panel_bytes_ <= kMaxFetchedBytes);
