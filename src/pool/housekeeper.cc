@@ -18,8 +18,8 @@ std::atomic<Housekeeper*> this_process{nullptr};
 
 thread_local bool is_housekeeping_thread = false;
 
-// Registered before main(), hence before any pool can be made. The parent's, which may have been copied in the middle of
-// something, is left alone.
+// Registered before main(), hence before any pool can be made. The parent's, which may have been copied in the middle
+// of something, is left alone.
 [[maybe_unused]] const int kRegistered = pthread_atfork(nullptr, nullptr, [] {
   this_process.store(nullptr);
   is_housekeeping_thread = false;
@@ -73,12 +73,11 @@ void Housekeeper::visit_at(const std::shared_ptr<Housekept>& whom, Clock::time_p
 }
 
 void Housekeeper::forget(const Housekept* whom) {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   visits_.erase(whom);
   if (visits_.empty()) changed_.notify_one();
+  if (!is_housekeeping_thread) visited_.wait(lock, [&] { return visiting_ != whom; });
 }
-
-bool Housekeeper::is_this_thread() const { return is_housekeeping_thread; }
 
 bool Housekeeper::is_running() {
   const std::lock_guard lock(mutex_);
@@ -94,7 +93,7 @@ void Housekeeper::stop() {
     ending = std::move(thread_);
   }
   if (!ending.joinable()) return;
-  if (is_this_thread()) {
+  if (is_housekeeping_thread) {
     ending.detach();  // A visit that ended the process.
   } else {
     ending.join();
@@ -140,10 +139,13 @@ void Housekeeper::make_visit(std::unique_lock<std::mutex>& lock, Visits::iterato
   }
   const Housekept* key = whom.get();
   next->second.due = Clock::time_point::max();
+  visiting_ = key;
   lock.unlock();
   const Clock::time_point due = whom->housekeep();
   whom.reset();  // Perhaps the last that held it.
   lock.lock();
+  visiting_ = nullptr;
+  visited_.notify_all();
   const auto visited = visits_.find(key);
   if (visited != visits_.end()) visited->second.due = std::min(visited->second.due, due);
 }

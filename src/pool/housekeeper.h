@@ -22,8 +22,8 @@ class Housekept {
 };
 
 // The thread starts with the first visit that is asked for, sleeps until the next one is due, and ends when all that
-// asked have been forgotten or destroyed, or with the process. Visits are one after another. No signal of the process is
-// handled on it.
+// asked have been forgotten or destroyed, or with the process. Visits are one after another. No signal of the process
+// is handled on it.
 //
 // Thread-safe. In the child of a fork it starts anew, with nothing to visit.
 class Housekeeper {
@@ -36,10 +36,10 @@ class Housekeeper {
   // Asks for a visit then, or before. One that can't be had, because the system refuses a thread or the process is
   // ending, is logged and lost.
   void visit_at(const std::shared_ptr<Housekept>& whom, Clock::time_point when);
-  // No visit begins after this; one that is under way goes on.
+  // No visit begins after this, and none is under way: it waits for one, unless it is called by that visit. The thread
+  // then holds nothing of `whom`.
   void forget(const Housekept* whom);
 
-  bool is_this_thread() const;
   bool is_running();
   // Ends the thread, for good, after the visit that is under way.
   void stop();
@@ -58,7 +58,9 @@ class Housekeeper {
   std::mutex mutex_;
   // All below are guarded by mutex_.
   std::condition_variable changed_;
+  std::condition_variable visited_;
   Visits visits_;
+  const Housekept* visiting_ = nullptr;
   std::thread thread_;
   bool running_ = false;
   bool stopped_ = false;

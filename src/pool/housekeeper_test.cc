@@ -85,6 +85,36 @@ TEST(Housekeeper, WhatIsGoneIsNotVisited) {
   housekeeper.stop();
 }
 
+TEST(Housekeeper, ForgettingWaitsForAVisit) {
+  Housekeeper housekeeper;
+  std::atomic<bool> inside{false};
+  auto whom = std::make_shared<Visited>([&] {
+    inside = true;
+    std::this_thread::sleep_for(milliseconds(20));
+    inside = false;
+    return Clock::time_point::max();
+  });
+  housekeeper.visit_at(whom, Clock::now());
+  wait_until([&] { return inside.load(); });
+  housekeeper.forget(whom.get());
+  EXPECT_FALSE(inside);
+  EXPECT_EQ(whom.use_count(), 1);
+  housekeeper.stop();
+}
+
+TEST(Housekeeper, AVisitMayForgetItself) {
+  Housekeeper housekeeper;
+  std::shared_ptr<Visited> whom;
+  whom = std::make_shared<Visited>([&] {
+    housekeeper.forget(whom.get());
+    return Clock::now();
+  });
+  housekeeper.visit_at(whom, Clock::now());
+  wait_until([&] { return !housekeeper.is_running(); });
+  EXPECT_EQ(whom->visits, 1);
+  housekeeper.stop();
+}
+
 TEST(Housekeeper, HandlesNoSignalOfTheProcess) {
   Housekeeper housekeeper;
   sigset_t blocked;

@@ -270,15 +270,12 @@ void PoolCore::give_up(Lock& lock, const Waiter& waiter, const Call& call) {
 }
 
 bool PoolCore::is_healthy(ModelInstance& instance) const {
-  std::string why;
   try {
     return options_.is_healthy(instance);
-  } catch (const std::exception& error) {
-    why = error.what();
   } catch (...) {  // Leases release in their destructors: nothing may escape.
-    why = "it threw something that is no std::exception";
+    log::warning("pool {}: the health check of instance {} failed: {}", options_.name, instance.metadata_.id,
+                 message_of_current_exception());
   }
-  log::warning("pool {}: the health check of instance {} failed: {}", options_.name, instance.metadata_.id, why);
   return false;
 }
 

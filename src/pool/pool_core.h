@@ -124,7 +124,8 @@ class PoolCore : public Housekept, public std::enable_shared_from_this<PoolCore>
   Instances remove_expired(Clock::time_point now);
   void destroy(Lock& lock, Instances instances);
   bool wants_refill() const;
-  void refill(Lock& lock);
+  bool refill(Lock& lock);
+  void try_refill(Lock& lock);
   void ask_for_housekeeping(Clock::time_point when);
   Clock::time_point next_housekeeping() const;
 
@@ -144,7 +145,7 @@ class PoolCore : public Housekept, public std::enable_shared_from_this<PoolCore>
 
   std::mutex mutex_;
   // All below are guarded by mutex_.
-  std::condition_variable emptied_;  // cleanup() waits here for slots to go, close() for housekeeping.
+  std::condition_variable emptied_;  // cleanup() waits here for slots to go.
   std::list<PoolSlot> slots_;
   std::vector<PoolSlot*> idle_;  // The most recently used last, and the first to be used again: its caches are warm.
   WaitQueue queue_;
@@ -158,13 +159,15 @@ class PoolCore : public Housekept, public std::enable_shared_from_this<PoolCore>
   std::optional<Clock::time_point> no_memory_until_;
   std::string no_memory_because_;
   Clock::time_point housekeeping_due_ = Clock::time_point::max();
-  bool housekeeping_ = false;  // The housekeeping thread is in here.
-  bool refill_ = false;        // Idle instances went in ways that min_idle is about.
+  bool refill_ = false;  // Idle instances went in ways that min_idle is about.
   Clock::time_point refill_not_before_ = Clock::time_point::min();
   int refill_failures_ = 0;            // In a row.
   PoolStats stats_;                    // The counters and histograms; the rest is filled in for each snapshot.
   std::shared_ptr<PoolCore> forever_;  // Itself, in a child of fork(), where nothing of it can be destroyed.
 };
+
+// In a catch block: what was caught.
+std::string message_of_current_exception();
 
 // The kernel's number of this thread, as debuggers and /proc show it.
 int64_t this_thread();

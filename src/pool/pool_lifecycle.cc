@@ -42,16 +42,16 @@ void PoolCore::close() {
     forever_ = shared_from_this();
     return;
   }
-  Housekeeper& housekeeper = Housekeeper::global();
-  Lock lock(mutex_);
-  if (!closed_) {
-    closed_ = true;
-    ++generation_;
-    queue_.notify_all();
-    destroy(lock, remove_idle_down_to(0, DestroyReason::kClosed));
+  {
+    Lock lock(mutex_);
+    if (!closed_) {
+      closed_ = true;
+      ++generation_;
+      queue_.notify_all();
+      destroy(lock, remove_idle_down_to(0, DestroyReason::kClosed));
+    }
   }
-  housekeeper.forget(this);
-  if (!housekeeper.is_this_thread()) emptied_.wait(lock, [this] { return !housekeeping_; });
+  Housekeeper::global().forget(this);
 }
 
 int64_t PoolCore::shrink(int64_t instances) {
@@ -87,10 +87,9 @@ void PoolCore::warm_up() {
   {
     const Lock lock(mutex_);
     check_open();
-    is_empty =
-        options_.enabled && std::ranges::none_of(slots_, [](const PoolSlot& slot) { return slot.instance != nullptr; });
+    is_empty = std::ranges::none_of(slots_, [](const PoolSlot& slot) { return slot.instance != nullptr; });
   }
-  if (is_empty || !options_.enabled) release(acquire({}, /*raw=*/false), /*discard=*/false);
+  if (is_empty) release(acquire({}, /*raw=*/false), /*discard=*/false);
   Lock lock(mutex_);
   refill_ = true;
   refill(lock);
@@ -118,29 +117,38 @@ PoolCore::Clock::time_point PoolCore::housekeep() noexcept {
   Lock lock(mutex_);
   housekeeping_due_ = Clock::time_point::max();
   if (closed_) return housekeeping_due_;
-  housekeeping_ = true;
   const Clock::time_point now = Clock::now();
   if (no_memory_until_ && now >= *no_memory_until_) no_memory_until_.reset();
   const std::vector<LeakReport> leaks = note_leaks(now);
   destroy(lock, remove_expired(now));
-  lock.unlock();
-  report_leaks(leaks);
-  lock.lock();
-  if (now >= refill_not_before_) {
-    try {
-      refill(lock);
-      refill_failures_ = 0;
-    } catch (const std::exception& error) {
-      const std::chrono::seconds delay = refill_delay(++refill_failures_);
-      log::warning("pool {}: an instance for min_idle could not be made, next try in {} s: {}", options_.name,
-                   delay.count(), error.what());
-      refill_not_before_ = Clock::now() + delay;
-    }
+  if (!leaks.empty()) {
+    lock.unlock();
+    report_leaks(leaks);
+    lock.lock();
   }
-  housekeeping_ = false;
-  emptied_.notify_all();
+  if (now >= refill_not_before_) try_refill(lock);
   housekeeping_due_ = std::min(housekeeping_due_, next_housekeeping());
   return housekeeping_due_;
+}
+
+// As refill, less and less often while it fails.
+void PoolCore::try_refill(Lock& lock) {
+  bool has_memory = false;
+  std::string why;
+  try {
+    has_memory = refill(lock);
+  } catch (...) {
+    why = message_of_current_exception();
+  }
+  if (has_memory) {
+    refill_failures_ = 0;
+    return;
+  }
+  const std::chrono::seconds delay = refill_delay(++refill_failures_);
+  refill_not_before_ = Clock::now() + delay;
+  if (why.empty()) return;
+  log::warning("pool {}: an instance for min_idle could not be made, next try in {} s: {}", options_.name,
+               delay.count(), why);
 }
 
 // The idle list is in the order of their last uses, which is nearly always the order in which they come.
@@ -205,7 +213,8 @@ void PoolCore::destroy(Lock& lock, Instances instances) {
       const uint64_t id = instance->metadata_.id;
       const Clock::time_point start = Clock::now();
       instance.reset();
-      report({.kind = PoolEvent::Kind::kDestroy, .instance_id = id, .duration = Clock::now() - start, .reason = reason});
+      report(
+          {.kind = PoolEvent::Kind::kDestroy, .instance_id = id, .duration = Clock::now() - start, .reason = reason});
     }
     lock.lock();
     destroying_ -= count;
@@ -221,13 +230,14 @@ bool PoolCore::wants_refill() const {
          queue_.empty() && has_room();
 }
 
-// Makes idle instances for min_idle. Throws what the factory throws.
-void PoolCore::refill(Lock& lock) {
+// Makes idle instances for min_idle. False where memory ends first; throws what the factory throws otherwise.
+bool PoolCore::refill(Lock& lock) {
   while (wants_refill()) {
     PoolSlot* slot = add_slot();
-    if (!create(lock, slot)) return;  // No memory: the pool has what it can have.
+    if (!create(lock, slot)) return false;
     come_home(lock, slot, doom_of(*slot, Clock::now()));
   }
+  return true;
 }
 
 void PoolCore::ask_for_housekeeping(Clock::time_point when) {

@@ -14,6 +14,16 @@ std::string and_label(const std::string& label) { return label.empty() ? "" : ",
 
 }  // namespace
 
+std::string message_of_current_exception() {
+  try {
+    throw;
+  } catch (const std::exception& error) {
+    return error.what();
+  } catch (...) {
+    return "something was thrown that is no std::exception";
+  }
+}
+
 PoolStats PoolCore::get_pool_stats() {
   check_process();
   const Clock::time_point now = Clock::now();
@@ -61,17 +71,12 @@ void PoolCore::report(PoolEvent event) const {
   event.pool = options_.name;
   log::debug("pool {}: {}", options_.name, to_string(event));
   if (!options_.on_event) return;
-  std::string why;
   try {
     options_.on_event(event);
-    return;
-  } catch (const std::exception& error) {
-    why = error.what();
   } catch (...) {
-    why = "it threw something that is no std::exception";
+    log::warning("pool {}: on_event failed for event={} instance={}: {}", options_.name, to_string(event.kind),
+                 event.instance_id, message_of_current_exception());
   }
-  log::warning("pool {}: on_event failed for event={} instance={}: {}", options_.name, to_string(event.kind),
-               event.instance_id, why);
 }
 
 void PoolCore::report_lease(PoolEvent::Kind kind, const PoolSlot& slot, std::chrono::nanoseconds duration) const {
@@ -88,15 +93,13 @@ void PoolCore::report_waiting(PoolEvent::Kind kind, const Call& call, Clock::tim
 
 void PoolCore::report_failed_creation(const std::exception_ptr& error, std::chrono::nanoseconds duration) const {
   if (!is_observed()) return;
-  PoolEvent event{.kind = PoolEvent::Kind::kCreateFailed, .thread = this_thread(), .duration = duration};
+  std::string why;
   try {
     std::rethrow_exception(error);
-  } catch (const std::exception& known) {
-    event.detail = known.what();
-    report(event);
   } catch (...) {
-    report(event);
+    why = message_of_current_exception();
   }
+  report({.kind = PoolEvent::Kind::kCreateFailed, .thread = this_thread(), .duration = duration, .detail = why});
 }
 
 // Counts the leases that are held for too long, each once, and returns them for report_leaks.
@@ -129,7 +132,8 @@ std::string PoolCore::describe_holders(Clock::time_point now) const {
   std::string text = fmt::format("{} of {} instances are in use", slots_.size(), max_instances_);
   for (const PoolSlot& slot : slots_) {
     if (slot.state == SlotState::kCreating) text += "; one is being created";
-    if (slot.state == SlotState::kGiven) text += fmt::format("; instance {} is being handed over", slot.instance->metadata_.id);
+    if (slot.state == SlotState::kGiven)
+      text += fmt::format("; instance {} is being handed over", slot.instance->metadata_.id);
     if (slot.state != SlotState::kLeased) continue;
     text += fmt::format("; instance {} by thread {}{} for {:.3f} s", slot.instance->metadata_.id, slot.holder,
                         and_label(slot.label), to_seconds(now - slot.leased_at));
