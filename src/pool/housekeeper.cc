@@ -9,21 +9,18 @@
 #include <system_error>
 
 #include "base/log.h"
+#include "pool/fork_generation.h"
 
 namespace remuda {
 namespace {
 
-// Null until it is needed. Never destroyed: pools may outlive every other object.
-std::atomic<Housekeeper*> this_process{nullptr};
+constinit PerProcess<Housekeeper> this_process;
 
-thread_local bool is_housekeeping_thread = false;
+// Of the process whose housekeeping thread this is.
+constexpr uint64_t kNone = ~uint64_t{0};
+thread_local uint64_t housekeeping_generation = kNone;
 
-// Registered before main(), hence before any pool can be made. The parent's, which may have been copied in the middle
-// of something, is left alone.
-[[maybe_unused]] const int kRegistered = pthread_atfork(nullptr, nullptr, [] {
-  this_process.store(nullptr);
-  is_housekeeping_thread = false;
-});
+bool is_housekeeping_thread() { return housekeeping_generation == fork_generation(); }
 
 // A thread that is started while this lives has all signals blocked.
 class BlockedSignals {
@@ -46,19 +43,13 @@ void stop_at_exit() {
   static std::atomic_flag registered;
   if (registered.test_and_set()) return;
   std::atexit([] {
-    if (Housekeeper* housekeeper = this_process.load()) housekeeper->stop();
+    if (Housekeeper* housekeeper = this_process.find()) housekeeper->stop();
   });
 }
 
 }  // namespace
 
-Housekeeper& Housekeeper::global() {
-  Housekeeper* housekeeper = this_process.load();
-  if (housekeeper != nullptr) return *housekeeper;
-  auto made = std::make_unique<Housekeeper>();
-  if (!this_process.compare_exchange_strong(housekeeper, made.get())) return *housekeeper;
-  return *made.release();
-}
+Housekeeper& Housekeeper::global() { return this_process.get(); }
 
 void Housekeeper::visit_at(const std::shared_ptr<Housekept>& whom, Clock::time_point when) {
   const std::lock_guard lock(mutex_);
@@ -76,7 +67,7 @@ void Housekeeper::forget(const Housekept* whom) {
   std::unique_lock lock(mutex_);
   visits_.erase(whom);
   if (visits_.empty()) changed_.notify_one();
-  if (!is_housekeeping_thread) visited_.wait(lock, [&] { return visiting_ != whom; });
+  if (!is_housekeeping_thread()) visited_.wait(lock, [&] { return visiting_ != whom; });
 }
 
 bool Housekeeper::is_running() {
@@ -93,7 +84,7 @@ void Housekeeper::stop() {
     ending = std::move(thread_);
   }
   if (!ending.joinable()) return;
-  if (is_housekeeping_thread) {
+  if (is_housekeeping_thread()) {
     ending.detach();  // A visit that ended the process.
   } else {
     ending.join();
@@ -114,7 +105,7 @@ void Housekeeper::start() {
 }
 
 void Housekeeper::run() {
-  is_housekeeping_thread = true;
+  housekeeping_generation = fork_generation();
   pthread_setname_np(pthread_self(), "remuda-keeper");
   std::unique_lock lock(mutex_);
   while (!stopped_ && !visits_.empty()) {

@@ -31,7 +31,9 @@ void LeaseBase::discard() {
 ModelInstance* LeaseBase::instance() const { return slot_ == nullptr ? nullptr : slot_->instance.get(); }
 
 PoolHandle::PoolHandle(PoolOptions options, Factory factory)
-    : core_(std::make_shared<PoolCore>(std::move(options), std::move(factory))) {}
+    : core_(std::make_shared<PoolCore>(std::move(options), std::move(factory))) {
+  enlist(core_);
+}
 
 PoolHandle::~PoolHandle() { close(); }
 

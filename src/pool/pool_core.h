@@ -166,6 +166,10 @@ class PoolCore : public Housekept, public std::enable_shared_from_this<PoolCore>
   std::shared_ptr<PoolCore> forever_;  // Itself, in a child of fork(), where nothing of it can be destroyed.
 };
 
+// Into snapshot_pools(), and out of it.
+void enlist(const std::shared_ptr<PoolCore>& pool);
+void strike_off(const PoolCore* pool);
+
 // In a catch block: what was caught.
 std::string message_of_current_exception();
 

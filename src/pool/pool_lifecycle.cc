@@ -51,6 +51,7 @@ void PoolCore::close() {
       destroy(lock, remove_idle_down_to(0, DestroyReason::kClosed));
     }
   }
+  strike_off(this);
   Housekeeper::global().forget(this);
 }
 
