@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
 #include <vector>
 
 #include "pool/pool_test_support.h"
+#include "remuda/pool_snapshot.h"
 
 namespace remuda::pool_test {
 namespace {
@@ -73,6 +75,24 @@ TEST(PoolStats, CountsMemorySharedOnceAndPrivatePerInstance) {
   EXPECT_EQ(stats.wait_time.count(), 2);
   EXPECT_EQ(stats.create_time.count(), 2);
   EXPECT_EQ(stats.use_time.count(), 0);
+}
+
+TEST(PoolSnapshot, HasEveryPoolThatIsNotClosedInTheOrderOfTheirMaking) {
+  const auto names = [] {
+    std::vector<std::string> found;
+    for (const PoolStats& stats : snapshot_pools()) found.push_back(stats.name);
+    return found;
+  };
+  std::atomic<int> live{0};
+  Pool first({.name = "first"}, counting_factory(live));
+  auto second = std::make_unique<Pool>(PoolOptions{.name = "second"}, counting_factory(live));
+  Pool third({.name = "third"}, counting_factory(live));
+  const Lease<Counted> lease = second->acquire();
+  EXPECT_EQ(names(), (std::vector<std::string>{"first", "second", "third"}));
+  EXPECT_EQ(snapshot_pools()[1].in_use, 1);
+  second.reset();
+  third.close();
+  EXPECT_EQ(names(), std::vector<std::string>{"first"});
 }
 
 }  // namespace
