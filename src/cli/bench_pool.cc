@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/fail.h"
@@ -28,8 +29,8 @@ using Nanoseconds = std::chrono::duration<double, std::nano>;
 constexpr const char* kHelp = R"(
 Measured with instances that are nothing but themselves:
   acquire + release   on one thread, with nobody else about (median of many rounds)
-  handing over        an instance goes to and fro between two threads that wait for
-                      it, beside the same with a bare mutex and condition variable
+  handing over        from the release on one thread to the lease on another that waits,
+                      beside a bare mutex and condition variable (medians)
   turns               64 threads want 4 instances: how many turns the thread with
                       the fewest had, as a share of the mean
   timeouts            how long after its deadline a wait ended
@@ -60,6 +61,13 @@ void repeat_for(std::chrono::duration<double> duration, const Round& round) {
   } while (Clock::now() - start < duration);
 }
 
+// Until so many threads stand in the queue, so that what is measured begins with all of them.
+void wait_for_queue(const Pool& pool, int64_t threads) {
+  do {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  } while (pool.get_pool_stats().waiting < threads);
+}
+
 // Nanoseconds of an acquire and its release.
 double measure_lease(std::chrono::duration<double> duration) {
   constexpr int kLeases = 10000;
@@ -74,38 +82,48 @@ double measure_lease(std::chrono::duration<double> duration) {
   return median(std::move(rounds));
 }
 
-constexpr int kTurns = 2000;
-
-// Nanoseconds of a turn, where two threads do `turns(0)` and `turns(1)`, kTurns each.
-template <typename Turns>
-double measure_two(const Turns& turns) {
-  const Clock::time_point start = Clock::now();
-  std::thread other([&] { turns(1); });
-  turns(0);
-  other.join();
-  return Nanoseconds(Clock::now() - start).count() / (2 * kTurns);
-}
-
-double measure_pool_turns() {
+// Nanoseconds from one thread's release to the lease of another that slept in the queue.
+double measure_pool_handover() {
   Pool pool({.name = "bench", .max_instances = 1}, make_instance);
-  pool.warm_up();
-  return measure_two([&](int) {
-    for (int i = 0; i < kTurns; ++i) pool.acquire();
+  Lease<ModelInstance> held = pool.acquire();
+  Clock::time_point got;
+  std::jthread waiter([&] {
+    const Lease<ModelInstance> lease = pool.acquire();
+    got = Clock::now();
   });
+  wait_for_queue(pool, 1);
+  const Clock::time_point start = Clock::now();
+  held.release();
+  waiter.join();
+  return Nanoseconds(got - start).count();
 }
 
-double measure_bare_turns() {
+// The same of a flag.
+double measure_bare_handover() {
   std::mutex mutex;
-  std::array<std::condition_variable, 2> changed;
-  int turn = 0;
-  return measure_two([&](int self) {
-    for (int i = 0; i < kTurns; ++i) {
-      std::unique_lock lock(mutex);
-      changed[self].wait(lock, [&] { return turn == self; });
-      turn = 1 - self;
-      changed[1 - self].notify_one();
-    }
+  std::condition_variable changed;
+  bool is_waiting = false;
+  bool is_free = false;
+  Clock::time_point got;
+  std::jthread waiter([&] {
+    std::unique_lock lock(mutex);
+    is_waiting = true;
+    changed.wait(lock, [&] { return is_free; });
+    got = Clock::now();
   });
+  for (bool asleep = false; !asleep;) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    const std::lock_guard lock(mutex);
+    asleep = is_waiting;
+  }
+  const Clock::time_point start = Clock::now();
+  {
+    const std::lock_guard lock(mutex);
+    is_free = true;
+  }
+  changed.notify_one();
+  waiter.join();
+  return Nanoseconds(got - start).count();
 }
 
 struct Handover {
@@ -118,8 +136,8 @@ Handover measure_handover(std::chrono::duration<double> duration) {
   std::vector<double> pool;
   std::vector<double> bare;
   repeat_for(duration, [&] {
-    pool.push_back(measure_pool_turns());
-    bare.push_back(measure_bare_turns());
+    pool.push_back(measure_pool_handover());
+    bare.push_back(measure_bare_handover());
   });
   return {median(std::move(pool)), median(std::move(bare))};
 }
@@ -131,28 +149,28 @@ struct Turns {
 
 Turns measure_turns(std::chrono::duration<double> duration) {
   Pool pool({.name = "bench", .max_instances = kInstances}, make_instance);
+  std::vector<Lease<ModelInstance>> held;
+  for (int64_t i = 0; i < kInstances; ++i) held.push_back(pool.acquire());
   std::array<int64_t, kThreads> turns{};
-  std::atomic<bool> started{false};
   std::atomic<bool> ending{false};
-  std::vector<std::thread> threads;
-  for (int t = 0; t < kThreads; ++t) {
+  std::vector<std::jthread> threads;
+  for (size_t t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
-      started.wait(false);
       while (!ending) {
         const Lease<ModelInstance> lease = pool.acquire();
         ++turns[t];
       }
     });
   }
+  wait_for_queue(pool, kThreads);
   const Clock::time_point start = Clock::now();
-  started = true;
-  started.notify_all();
+  held.clear();
   std::this_thread::sleep_for(duration);
   ending = true;
-  for (std::thread& thread : threads) thread.join();
+  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  for (std::jthread& thread : threads) thread.join();
   const auto sum = static_cast<double>(std::accumulate(turns.begin(), turns.end(), int64_t{0}));
-  return {sum / std::chrono::duration<double>(Clock::now() - start).count(),
-          static_cast<double>(std::ranges::min(turns)) / (sum / kThreads)};
+  return {sum / seconds, static_cast<double>(std::ranges::min(turns)) / (sum / kThreads)};
 }
 
 // Milliseconds after the deadline.
