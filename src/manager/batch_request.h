@@ -56,6 +56,8 @@ class BatchRequest {
   }
   void end_part() { --parts_in_work_; }
 
+  bool is_of(const BatchCaller& caller) const { return caller_ == &caller; }
+
   // The first error counts. Parts in work go on, for nobody, until their batch looks.
   void fail(std::exception_ptr error) {
     if (error_ == nullptr) error_ = std::move(error);
@@ -66,9 +68,7 @@ class BatchRequest {
   // Whether batches need not work on it any more.
   bool is_over() const { return error_ != nullptr || ended_early_; }
   // Whether its caller may take the results, or the error.
-  bool is_done() const {
-    return error_ != nullptr || (parts_in_work_ == 0 && (ended_early_ || !has_waiting()));
-  }
+  bool is_done() const { return error_ != nullptr || (parts_in_work_ == 0 && (ended_early_ || !has_waiting())); }
   const std::exception_ptr& error() const { return error_; }
 
  private:

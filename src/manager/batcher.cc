@@ -126,8 +126,8 @@ void Batcher::leave(Lock& lock, BatchCaller& caller) noexcept {
   left_.notify_all();
 }
 
-// One round of a caller's waiting: it looks after its requests, and leads a session for a step or waits for something to
-// happen.
+// One round of a caller's waiting: it looks after its requests, and leads a session for a step or waits for something
+// to happen.
 void Batcher::serve(Lock& lock, BatchCaller& caller) {
   attend(lock, caller);
   if (has_done(caller) || has_news(caller)) return;
@@ -255,9 +255,8 @@ void Batcher::open(Lock& lock, BatchCaller& caller) {
   opener_ = &caller;
   opener_stop_ = {};
   opener_priority_ = request->options().priority;
-  const SessionTerms terms{.timeout = request->options().deadline.left(),
-                           .priority = opener_priority_,
-                           .stop = opener_stop_.get_token()};
+  const SessionTerms terms{
+      .timeout = request->options().deadline.left(), .priority = opener_priority_, .stop = opener_stop_.get_token()};
   std::unique_ptr<BatchSession> session;
   std::exception_ptr error;
   lock.unlock();
@@ -395,13 +394,13 @@ void Batcher::wake_opener() {
 
 std::exception_ptr Batcher::timeout_error(const BatchRequest& request) const {
   if (request.begun()) {
-    return std::make_exception_ptr(TimeoutError(
-        fmt::format("the deadline passed before {} was finished; give more time{}", request.options().what,
-                    request.options().deadline_ends_work ? ", or ask for partial results" : "")));
+    return std::make_exception_ptr(
+        TimeoutError(fmt::format("the deadline passed before {} was finished; give more time{}", request.options().what,
+                                 request.options().deadline_ends_work ? ", or ask for partial results" : "")));
   }
-  return std::make_exception_ptr(
-      TimeoutError(fmt::format("pool {}: the deadline passed before {} was begun: {} batches are in work, {} calls wait",
-                               options_.name, request.options().what, sessions_.size(), queue_.size())));
+  return std::make_exception_ptr(TimeoutError(
+      fmt::format("pool {}: the deadline passed before {} was begun: {} batches are in work, {} calls wait",
+                  options_.name, request.options().what, sessions_.size(), queue_.size())));
 }
 
 std::exception_ptr Batcher::closed_error() const {

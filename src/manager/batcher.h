@@ -1,11 +1,11 @@
 // Calls of different threads computed together.
 //
-// A caller queues its request and waits. The first one opens a session: an instance leased from the pool, and a batch to
-// work on with it. Whoever leads a session takes parts of waiting requests, its own and others', computes them, and gives
-// the results to their owners; when its own request is done it hands the session to a caller who still waits. So an idle
-// manager computes on the caller's thread at once, no thread is woken on the way, and under load batches form by
-// themselves out of what has come meanwhile. A caller's callbacks are called on its own thread, never on a leader's, and
-// a leader that has some to call hands over first: a slow or throwing one holds nobody up.
+// A caller queues its request and waits. The first one opens a session: an instance leased from the pool, and a batch
+// to work on with it. Whoever leads a session takes parts of waiting requests, its own and others', computes them, and
+// gives the results to their owners; when its own request is done it hands the session to a caller who still waits. So
+// an idle manager computes on the caller's thread at once, no thread is woken on the way, and under load batches form
+// by themselves out of what has come meanwhile. A caller's callbacks are called on its own thread, never on a leader's,
+// and a leader that has some to call hands over first: a slow or throwing one holds nobody up.
 #pragma once
 
 #include <chrono>
