@@ -108,7 +108,8 @@ struct SummarizationRun {
   uint64_t max_bytes;
 };
 
-// The documents' summaries, decoded together, with nobody's beside them. Throws as SummarizationModelManager::summarize.
+// The documents' summaries, decoded together, with nobody's beside them. Throws as
+// SummarizationModelManager::summarize.
 std::vector<Summary> summarize_documents(const SummarizationModel& model, std::vector<TokenizedDocument> documents,
                                          const SummarizationRun& run, ComputePool& pool);
 
