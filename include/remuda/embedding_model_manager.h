@@ -122,9 +122,6 @@ class EmbeddingModelManager : public AbstractModelManager<EmbeddingInstance> {
   // Final, as AbstractModelManager says; calls that wait to be computed get PoolClosed.
   void close() override;
 
-  // Loads the model without leasing, so that the first request finds it there.
-  void warm_up();
-
  private:
   struct Impl;
 

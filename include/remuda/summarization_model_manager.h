@@ -167,9 +167,6 @@ class SummarizationModelManager : public AbstractModelManager<SummarizationInsta
   // Final, as AbstractModelManager says; calls that wait to be computed get PoolClosed.
   void close() override;
 
-  // Loads the model without leasing, so that the first request finds it there.
-  void warm_up();
-
  private:
   struct Impl;
 

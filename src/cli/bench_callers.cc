@@ -99,7 +99,9 @@ class Measurement {
     }
     if (all.empty()) return result;
     std::ranges::sort(all);
-    const auto at = [&all](double share) { return all[static_cast<size_t>(share * static_cast<double>(all.size() - 1))]; };
+    const auto at = [&all](double share) {
+      return all[static_cast<size_t>(share * static_cast<double>(all.size() - 1))];
+    };
     result.p50_ms = at(0.5) * 1e3;
     result.p99_ms = at(0.99) * 1e3;
     result.longest_ms = all.back() * 1e3;
@@ -132,13 +134,14 @@ nlohmann::ordered_json to_json(const CallersFigures& figures) {
 
 void print_callers(const CallersFigures& figures, const std::string& unit) {
   fmt::print("  {} callers\n", figures.callers);
-  fmt::print("    joined     {:.1f} {}/s, {:.2f} of one call with all ({:.1f}), {:.2f} of one after the other ({:.1f})\n",
-             figures.joined_per_s, unit, figures.joined_per_s / figures.one_call_per_s, figures.one_call_per_s,
-             figures.joined_per_s / figures.in_turn_per_s, figures.in_turn_per_s);
-  fmt::print("    a call     p50 {:.2f} ms, p99 {:.2f} ms, longest {:.2f} ms ({:.1f} of p50); slowest caller's mean {:.2f} "
-             "of p50\n",
-             figures.p50_ms, figures.p99_ms, figures.longest_ms, figures.longest_ms / figures.p50_ms,
-             figures.slowest_caller);
+  fmt::print(
+      "    joined     {:.1f} {}/s, {:.2f} of one call with all ({:.1f}), {:.2f} of one after the other ({:.1f})\n",
+      figures.joined_per_s, unit, figures.joined_per_s / figures.one_call_per_s, figures.one_call_per_s,
+      figures.joined_per_s / figures.in_turn_per_s, figures.in_turn_per_s);
+  fmt::print(
+      "    a call     p50 {:.2f} ms, p99 {:.2f} ms, longest {:.2f} ms ({:.1f} of p50); slowest caller's mean {:.2f} "
+      "of p50\n",
+      figures.p50_ms, figures.p99_ms, figures.longest_ms, figures.longest_ms / figures.p50_ms, figures.slowest_caller);
 }
 
 }  // namespace remuda::cli

@@ -166,10 +166,7 @@ void Batcher::attend(Lock& lock, BatchCaller& caller) {
       lock.lock();
       if (error != nullptr) end(*request, error);
       if (cancelled && !request->is_over()) {
-        end(*request,
-            std::make_exception_ptr(
-                Error(ErrorCode::kCancelled, fmt::format("{} was cancelled", request->options().what))),
-            /*may_keep_results=*/true);
+        end(*request, cancelled_error(*request), /*may_keep_results=*/true);
       }
     }
     if (request->options().deadline_ends_work && is_late(*request)) {
@@ -255,8 +252,11 @@ void Batcher::open(Lock& lock, BatchCaller& caller) {
   opener_ = &caller;
   opener_stop_ = {};
   opener_priority_ = request->options().priority;
-  const SessionTerms terms{
-      .timeout = request->options().deadline.left(), .priority = opener_priority_, .stop = opener_stop_.get_token()};
+  Interruption interruption;
+  const SessionTerms terms{.timeout = request->options().deadline.left(),
+                           .priority = opener_priority_,
+                           .stop = opener_stop_.get_token(),
+                           .cancelled = [&] { return is_interrupted(caller, interruption); }};
   std::unique_ptr<BatchSession> session;
   std::exception_ptr error;
   lock.unlock();
@@ -269,12 +269,34 @@ void Batcher::open(Lock& lock, BatchCaller& caller) {
   opener_ = nullptr;
   if (session != nullptr) {
     caller.leads = &sessions_.emplace_back(OpenSession{.session = std::move(session)});
-  } else if (may_wait && !terms.stop.stop_requested()) {
+  } else if (interruption.request != nullptr) {
+    end(*interruption.request, interruption.error, /*may_keep_results=*/true);
+  } else if (may_wait && !terms.stop.stop_requested() && !interruption.happened) {
     fail_to_open(caller, request, error);
   } else if (error != nullptr && !may_wait) {
     log::debug("pool {}: no further instance for calls that wait, they are served by those there are", options_.name);
   }
   wake_opener();
+}
+
+// Whether the caller, who waits for the pool, has to look at its requests. Called without the lock.
+bool Batcher::is_interrupted(const BatchCaller& caller, Interruption& interruption) const {
+  for (const Pointer& request : caller.requests) {
+    try {
+      if (!request->options().cancelled || !request->options().cancelled()) continue;
+      interruption.error = cancelled_error(*request);
+    } catch (...) {
+      interruption.error = std::current_exception();
+    }
+    interruption.request = request;
+    interruption.happened = true;
+    return true;
+  }
+  const Lock lock(mutex_);
+  interruption.happened = has_done(caller) || std::ranges::any_of(caller.requests, [](const Pointer& request) {
+                            return is_late(*request);
+                          });
+  return interruption.happened;
 }
 
 // No instance, and no session to wait for. What concerns the caller's wait is its own; what is wrong with the model is
@@ -284,7 +306,8 @@ void Batcher::fail_to_open(BatchCaller& caller, const Pointer& request, const st
   try {
     std::rethrow_exception(error);
   } catch (const Error& known) {
-    is_own = known.code() == ErrorCode::kTimeout || known.code() == ErrorCode::kCancelled;
+    is_own = known.code() == ErrorCode::kTimeout || known.code() == ErrorCode::kCancelled ||
+             known.code() == ErrorCode::kOverloaded;
   } catch (...) {
   }
   if (is_own) {
@@ -390,6 +413,10 @@ void Batcher::wake_opener() {
       return;
     }
   }
+}
+
+std::exception_ptr Batcher::cancelled_error(const BatchRequest& request) const {
+  return std::make_exception_ptr(Error(ErrorCode::kCancelled, fmt::format("{} was cancelled", request.options().what)));
 }
 
 std::exception_ptr Batcher::timeout_error(const BatchRequest& request) const {

@@ -54,9 +54,10 @@ class BatchSession {
 
 // How a session gets its instance.
 struct SessionTerms {
-  std::optional<std::chrono::nanoseconds> timeout;
+  std::optional<std::chrono::nanoseconds> timeout = std::nullopt;
   Priority priority = Priority::kNormal;
-  std::stop_token stop;  // The wait is not worth going on with.
+  std::stop_token stop = {};                  // The wait is not worth going on with.
+  std::function<bool()> cancelled = nullptr;  // The same, for asking.
 };
 
 struct BatcherOptions {
@@ -115,6 +116,13 @@ class Batcher {
   using Lock = std::unique_lock<std::mutex>;
   using Pointer = std::shared_ptr<BatchRequest>;
 
+  // What ends a caller's wait for the pool, beside the pool.
+  struct Interruption {
+    Pointer request;  // That was cancelled, if one was; or whose callback threw.
+    std::exception_ptr error;
+    bool happened = false;
+  };
+
   struct Submitted {
     Pointer request;
     Submission submission;
@@ -130,6 +138,7 @@ class Batcher {
   bool may_open(const BatchCaller& caller) const;
   bool is_most_urgent(const BatchCaller& caller) const;
   void open(Lock& lock, BatchCaller& caller);
+  bool is_interrupted(const BatchCaller& caller, Interruption& interruption) const;
   void fail_to_open(BatchCaller& caller, const Pointer& request, const std::exception_ptr& error);
   void hand_over(Lock& lock, BatchCaller& caller);
   void hand_over(Lock& lock, OpenSession& session);
@@ -143,6 +152,7 @@ class Batcher {
   void wake(BatchCaller* caller);
   void wake(BatchSession::Requests& changed);
   void wake_opener();
+  std::exception_ptr cancelled_error(const BatchRequest& request) const;
   std::exception_ptr timeout_error(const BatchRequest& request) const;
   std::exception_ptr closed_error() const;
 

@@ -58,8 +58,12 @@ struct EmbeddingModelManager::Impl {
   }
 
   std::unique_ptr<BatchSession> open(EmbeddingModelManager& manager, const SessionTerms& terms) const {
-    return std::make_unique<EmbeddingSession>(
-        manager.acquire({.timeout = terms.timeout, .priority = terms.priority, .label = kJoinedCalls}), compute);
+    return std::make_unique<EmbeddingSession>(manager.acquire({.timeout = terms.timeout,
+                                                               .priority = terms.priority,
+                                                               .label = kJoinedCalls,
+                                                               .stop_token = terms.stop,
+                                                               .cancelled = terms.cancelled}),
+                                              compute);
   }
 
   std::unique_ptr<BatchSession> try_open(EmbeddingModelManager& manager) const {
@@ -187,7 +191,5 @@ std::vector<float> EmbeddingModelManager::embed_text(std::string_view text, cons
   const std::string copy(text);
   return embed_texts({&copy, 1}, options).values;
 }
-
-void EmbeddingModelManager::warm_up() { acquire().release(); }
 
 }  // namespace remuda

@@ -136,7 +136,11 @@ struct SummarizationModelManager::Impl {
   }
 
   std::unique_ptr<BatchSession> open(SummarizationModelManager& manager, const SessionTerms& terms) const {
-    return make_session(manager.acquire({.timeout = terms.timeout, .priority = terms.priority, .label = kJoinedCalls}));
+    return make_session(manager.acquire({.timeout = terms.timeout,
+                                         .priority = terms.priority,
+                                         .label = kJoinedCalls,
+                                         .stop_token = terms.stop,
+                                         .cancelled = terms.cancelled}));
   }
 
   std::unique_ptr<BatchSession> try_open(SummarizationModelManager& manager) const {
@@ -343,8 +347,6 @@ LongSummary SummarizationModelManager::summarize_long(std::string_view text, con
   const Lease<SummarizationInstance> lease = acquire({.timeout = call.call.deadline.left()});
   return impl_->summarize_long(lease->model(), text, call, options);
 }
-
-void SummarizationModelManager::warm_up() { acquire().release(); }
 
 SummarizationModelInfo inspect_summarization_model(const std::string& name) {
   return describe(name, models::read_bart_directory(hub::resolve_model(name)));
