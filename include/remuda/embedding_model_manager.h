@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <future>
 #include <memory>
 #include <optional>
 #include <span>
@@ -35,12 +36,16 @@ struct EmbedOptions {
   std::optional<std::string> prompt = std::nullopt;
   // Tokens a text is cut at, special tokens included; none: the model's own max_seq_length.
   std::optional<int64_t> max_length = std::nullopt;
-  // Tokens computed at once; a longer text is computed alone. Bounds the workspace, never changes a result.
+  // Tokens computed at once, other calls' included; a longer text is computed alone. Bounds the workspace, never
+  // changes a result.
   int64_t max_batch_tokens = 512;
-  // How long to wait for an instance, where the call leases one.
+  // How long to wait for an instance, or for a place in a batch of other calls; not for a call with an instance.
   std::optional<std::chrono::nanoseconds> timeout = std::nullopt;
-  // Looked at between batches; true ends the call with Error(kCancelled).
+  // Looked at between batches, and every few milliseconds while the call waits, on the calling thread; true ends the
+  // call with Error(kCancelled).
   std::function<bool()> cancelled = nullptr;
+  // Among calls that wait; not for a call with an instance.
+  Priority priority = Priority::kNormal;
 };
 
 // Row i of `values` belongs to text i.
@@ -95,14 +100,27 @@ class EmbeddingModelManager : public AbstractModelManager<EmbeddingInstance> {
   const EmbeddingModelInfo& info() const;
   int64_t dimension() const { return info().dimension; }
 
-  // One text, on a leased instance.
+  // On a leased instance, joined with nobody.
   std::vector<float> embed_text(std::string_view text, EmbeddingInstance& instance,
                                 const EmbedOptions& options = {}) const;
-  // Leases an instance for the call.
-  std::vector<float> embed_text(std::string_view text, const EmbedOptions& options = {});
   Embeddings embed_texts(std::span<const std::string> texts, EmbeddingInstance& instance,
                          const EmbedOptions& options = {}) const;
+
+  // Without an instance the call leases one and computes on the calling thread. Under load calls of different threads
+  // are computed together: the highest priority first, within one first come, first served; a call with more texts than
+  // a batch holds waits behind the others again after each of its batches. What happens to one (an error, cancellation)
+  // concerns no other. Throws Error(kInvalidArgument) for options that the model can't follow, TimeoutError,
+  // PoolClosed, Error(kCancelled), and whatever making an instance throws.
+  std::vector<float> embed_text(std::string_view text, const EmbedOptions& options = {});
   Embeddings embed_texts(std::span<const std::string> texts, const EmbedOptions& options = {});
+
+  // The same without waiting, joined as those calls are. The future gets the result or what the call would have thrown;
+  // PoolClosed once the manager is closed or destroyed. options.cancelled is called on a thread of the manager's, which
+  // it must not hold up; so is what makes a future ready.
+  std::future<Embeddings> submit(std::vector<std::string> texts, EmbedOptions options = {});
+
+  // Final, as AbstractModelManager says; calls that wait to be computed get PoolClosed.
+  void close() override;
 
  private:
   struct Impl;

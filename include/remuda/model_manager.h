@@ -63,7 +63,7 @@ class AbstractModelManager {
   // Returns whether none is left. New instances are made on demand afterwards.
   bool cleanup(std::optional<std::chrono::nanoseconds> timeout = std::nullopt) { return pool_.cleanup(timeout); }
   // Final: waiters and later acquires get PoolClosed.
-  void close() { pool_.close(); }
+  virtual void close() { pool_.close(); }
 
  protected:
   AbstractModelManager(const Settings& settings, std::string name)

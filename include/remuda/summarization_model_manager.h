@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <future>
 #include <memory>
 #include <optional>
 #include <span>
@@ -34,12 +35,13 @@ struct SummarizeOptions {
   GenerationOptions generation = {};
   // Tokens a document is cut at, special tokens included; none: the model's window.
   std::optional<int64_t> max_input_tokens = std::nullopt;
-  // Bounds the documents that are decoded at once: the sum of their tokens and of the positions of their caches. A
-  // document beyond it is decoded alone. Changes no result.
+  // Bounds the documents that are decoded at once, other calls' included: the sum of their tokens and of the positions
+  // of their caches. A document beyond it is decoded alone. Changes no result.
   int64_t max_batch_tokens = 8192;
   // For the whole call: waiting for an instance, where it leases one, and generating.
   std::optional<std::chrono::nanoseconds> timeout = std::nullopt;
-  // Looked at before every step; true ends the call.
+  // Looked at before every step, and every few milliseconds while the call waits, on the calling thread; true ends the
+  // call.
   std::function<bool()> cancelled = nullptr;
   // What a call returns that runs out of time or is cancelled while it generates. False: TimeoutError or
   // Error(kCancelled); true: the summaries as far as they are, with `complete` false where one is not.
@@ -48,6 +50,8 @@ struct SummarizeOptions {
   // document's summary. Greedy search and sampling settle every token as it is chosen, beam search what all beams
   // share.
   std::function<void(int64_t document, std::string_view text)> on_text = nullptr;
+  // Among calls that wait; not for a call with an instance.
+  Priority priority = Priority::kNormal;
 };
 
 // What a search found.
@@ -131,14 +135,21 @@ class SummarizationModelManager : public AbstractModelManager<SummarizationInsta
   Precision precision() const;  // Never kAuto.
   const SummarizationModelInfo& info() const;
 
-  // With an instance: on that one. Without: leases one for the call. Documents of a call are decoded together.
-  // An empty document, or one of white space alone, has an empty summary, whatever a model would make up for it.
-  // Throws Error(kInvalidArgument) for options that contradict each other or the model, before anything is computed;
-  // OutOfMemory with the figures where one document alone would not fit the memory limit; TimeoutError, PoolClosed,
-  // Error(kCancelled).
+  // With an instance: on that one. Without: the call leases one and computes on the calling thread, or its documents
+  // join those that another call decodes; calls that wait join the highest priority first, within one a document of
+  // each in turn. What happens to one call (an error, cancellation, a callback that throws) concerns no other.
+  // Documents of a call are decoded together. An empty document, or one of white space alone, has an empty summary,
+  // whatever a model would make up for it. Throws Error(kInvalidArgument) for options that contradict each other or the
+  // model, before anything is computed; OutOfMemory with the figures where one document alone would not fit the memory
+  // limit; TimeoutError, PoolClosed, Error(kCancelled).
   std::vector<Summary> summarize(std::span<const std::string> texts, SummarizationInstance& instance,
                                  const SummarizeOptions& options = {}) const;
   std::vector<Summary> summarize(std::span<const std::string> texts, const SummarizeOptions& options = {});
+
+  // The same without waiting, joined as calls without an instance are. The future gets the result or what the call
+  // would have thrown; PoolClosed once the manager is closed or destroyed. options.cancelled and options.on_text are
+  // called on a thread of the manager's, which they must not hold up; so is what makes a future ready.
+  std::future<std::vector<Summary>> submit(std::vector<std::string> texts, SummarizeOptions options = {});
 
   // Texts alone.
   std::string summarize_text(std::string_view text, SummarizationInstance& instance,
@@ -152,6 +163,9 @@ class SummarizationModelManager : public AbstractModelManager<SummarizationInsta
   LongSummary summarize_long(std::string_view text, SummarizationInstance& instance,
                              const SummarizeOptions& options = {}, const LongOptions& how = {}) const;
   LongSummary summarize_long(std::string_view text, const SummarizeOptions& options = {}, const LongOptions& how = {});
+
+  // Final, as AbstractModelManager says; calls that wait to be computed get PoolClosed.
+  void close() override;
 
  private:
   struct Impl;

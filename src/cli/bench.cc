@@ -17,6 +17,13 @@ void add_bench_flags(CLI::App& command, BenchFlags& flags, const char* what_is_m
       ->check(CLI::Range(0.0, kMostSeconds));
 }
 
+void add_callers(CLI::App& command, int64_t& callers, const char* work) {
+  constexpr int64_t kMost = 1024;
+  command.add_option("--callers", callers, fmt::format("Measure so many threads with {} at a time each, too", work))
+      ->option_text("N")
+      ->check(CLI::Range(int64_t{1}, kMost));
+}
+
 Computing describe_computing(const Settings& settings) {
   const MachineReport machine = describe_machine();
   return {machine.active_instruction_set,

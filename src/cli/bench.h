@@ -1,6 +1,7 @@
 // The benchmarks of `remuda bench`, a file each, and what they have in common.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "cli/commands.h"
@@ -19,6 +20,9 @@ struct BenchFlags {
 
 // --seconds and --json.
 void add_bench_flags(CLI::App& command, BenchFlags& flags, const char* what_is_measured_so_long);
+
+// --callers.
+void add_callers(CLI::App& command, int64_t& callers, const char* work);
 
 // What computes.
 struct Computing {

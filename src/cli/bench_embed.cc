@@ -9,6 +9,7 @@
 
 #include "base/fail.h"
 #include "cli/bench.h"
+#include "cli/bench_callers.h"
 #include "cli/bundled_texts.h"
 #include "cli/format.h"
 #include "cli/interrupt.h"
@@ -25,10 +26,13 @@ constexpr const char* kHelp = R"(
 Measured after a warm-up: the throughput over all texts, again and again until
 --seconds have passed; then the latency from string to vector, on the same texts
 one at a time in turn, for half of --seconds (20 calls at least, 2000 at most).
-Without files, some sixty bundled texts of mixed length are used.
+Without files, some sixty bundled texts of mixed length are used. With --callers,
+so many threads then embed one text at a time each, which the manager joins, and
+are compared with one call that has all the texts.
 
 Examples:
   remuda bench embed --precision int8
+  remuda bench embed --callers 16
   remuda bench embed --json --threads 1 texts.txt)";
 
 struct EmbedBenchFlags {
@@ -36,6 +40,7 @@ struct EmbedBenchFlags {
   TextReaderOptions input;
   EmbedOptions embed;
   BenchFlags bench;
+  int64_t callers = 0;
 };
 
 struct Throughput {
@@ -99,26 +104,39 @@ struct BenchReport {
   double load_ms = 0;
   Throughput throughput;
   Latency single;
+  std::optional<CallersFigures> callers;
   Computing computing;
 };
 
+CallersFigures measure_callers(EmbeddingModelManager& manager, const std::vector<std::string>& texts,
+                               const EmbedBenchFlags& flags) {
+  const auto size = static_cast<int64_t>(texts.size());
+  return measure_callers(CallersWork{
+      .callers = flags.callers,
+      .seconds = flags.bench.seconds,
+      .one = [&](int64_t number) { manager.embed_text(texts[static_cast<size_t>(number % size)], flags.embed); },
+      .all = [&] { return manager.embed_texts(texts, flags.embed).size(); },
+      .cancelled = interrupted});
+}
+
 void print_json(const BenchReport& report, const EmbeddingModelManager& manager) {
   const auto& [docs, tokens, seconds] = report.throughput;
-  const nlohmann::ordered_json json = {{"model", manager.model_name()},
-                                       {"precision", to_string(manager.precision())},
-                                       {"isa", report.computing.isa},
-                                       {"threads", report.computing.threads},
-                                       {"dimension", manager.dimension()},
-                                       {"load_ms", report.load_ms},
-                                       {"docs", docs},
-                                       {"tokens", tokens},
-                                       {"seconds", seconds},
-                                       {"docs_per_s", static_cast<double>(docs) / seconds},
-                                       {"tokens_per_s", static_cast<double>(tokens) / seconds},
-                                       {"single_p50_ms", report.single.p50_ms},
-                                       {"single_p99_ms", report.single.p99_ms},
-                                       {"single_mean_ms", report.single.mean_ms},
-                                       {"peak_rss_bytes", peak_rss_bytes()}};
+  nlohmann::ordered_json json = {{"model", manager.model_name()},
+                                 {"precision", to_string(manager.precision())},
+                                 {"isa", report.computing.isa},
+                                 {"threads", report.computing.threads},
+                                 {"dimension", manager.dimension()},
+                                 {"load_ms", report.load_ms},
+                                 {"docs", docs},
+                                 {"tokens", tokens},
+                                 {"seconds", seconds},
+                                 {"docs_per_s", static_cast<double>(docs) / seconds},
+                                 {"tokens_per_s", static_cast<double>(tokens) / seconds},
+                                 {"single_p50_ms", report.single.p50_ms},
+                                 {"single_p99_ms", report.single.p99_ms},
+                                 {"single_mean_ms", report.single.mean_ms},
+                                 {"peak_rss_bytes", peak_rss_bytes()}};
+  if (report.callers) json["callers"] = to_json(*report.callers);
   fmt::print("{}\n", json.dump(2));
 }
 
@@ -133,6 +151,7 @@ void print_text(const BenchReport& report, const EmbeddingModelManager& manager)
              with_commas(static_cast<int64_t>(static_cast<double>(tokens) / seconds)), with_commas(docs), seconds);
   fmt::print("  one text     p50 {:.2f} ms, p99 {:.2f} ms, mean {:.2f} ms\n", report.single.p50_ms,
              report.single.p99_ms, report.single.mean_ms);
+  if (report.callers) print_callers(*report.callers, "texts");
   fmt::print("  peak memory  {}\n", human_bytes(peak_rss_bytes()));
 }
 
@@ -153,6 +172,7 @@ int bench_embed(EmbedBenchFlags flags) {
   manager.embed_texts(warm_up_texts, flags.embed);
   report.throughput = measure_throughput(manager, texts, flags);
   report.single = measure_latency(manager, texts, flags);
+  if (flags.callers > 0) report.callers = measure_callers(manager, texts, flags);
   flags.bench.json ? print_json(report, manager) : print_text(report, manager);
   return kSuccess;
 }
@@ -168,6 +188,7 @@ void add_bench_embed(CLI::App& bench, Action& action) {
   add_model_flag(command, flags->common);
   command.add_flag("--jsonl", flags->input.jsonl, "Lines are JSON objects; the text is in \"text\"");
   add_bench_flags(command, flags->bench, "throughput");
+  add_callers(command, flags->callers, "one text");
   add_max_length(command, flags->embed.max_length, "256");
   add_max_batch_tokens(command, flags->embed.max_batch_tokens);
   add_compute_flags(command, flags->common);

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "hub/resolve.h"
-#include "manager/embedding_model.h"
+#include "manager/embedding_batch.h"
 #include "remuda/embedding_model_manager.h"
 
 namespace remuda {

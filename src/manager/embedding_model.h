@@ -1,4 +1,4 @@
-// What all instances of an embedding model share, and the way from texts to vectors.
+// What all instances of an embedding model share, and the way from texts to ids.
 #pragma once
 
 #include <future>
@@ -43,10 +43,5 @@ struct TokenizedTexts {
 // Cuts each text, with the prompt before it, at max_length tokens. Uses the compute pool.
 TokenizedTexts tokenize_texts(const text::Tokenizer& tokenizer, std::span<const std::string> texts,
                               const std::string& prompt, int64_t max_length, ComputePool& pool);
-
-// Computes all texts in batches of about max_batch_tokens, the longest first.
-// Throws Error(kCancelled) between batches once options.cancelled says so.
-Embeddings embed_tokenized(const EmbeddingModel& model, TokenizedTexts texts, const EmbedOptions& options,
-                           ComputePool& pool);
 
 }  // namespace remuda

@@ -6,6 +6,8 @@
 
 #include "base/fail.h"
 #include "hub/resolve.h"
+#include "manager/batcher.h"
+#include "manager/embedding_batch.h"
 #include "manager/embedding_model.h"
 #include "manager/embedding_model_info.h"
 #include "manager/shared_model.h"
@@ -15,20 +17,63 @@ namespace {
 
 using ModelPointer = std::shared_ptr<const EmbeddingModel>;
 
+// A leased instance that computes batches of many calls' texts.
+class EmbeddingSession : public BatchSession {
+ public:
+  EmbeddingSession(Lease<EmbeddingInstance> lease, ComputePool& pool)
+      : lease_(std::move(lease)), batch_(lease_->model(), pool) {}
+
+  void take(RequestQueue& queue, Requests&) override { batch_.take(queue); }
+  void step() noexcept override { batch_.step(); }
+  void settle(Requests& changed) override { batch_.settle(changed); }
+  // Between steps it has none of anybody's.
+  void drop_ended(Requests&) override {}
+  bool is_idle() const override { return batch_.is_idle(); }
+  bool works_for(const BatchCaller&) const override { return false; }
+
+ private:
+  const Lease<EmbeddingInstance> lease_;
+  EmbeddingBatch batch_;
+};
+
 }  // namespace
 
 EmbeddingInstance::EmbeddingInstance(ModelMetadata metadata, std::shared_ptr<const EmbeddingModel> model)
     : ModelInstance(std::move(metadata)), model_(std::move(model)) {}
 
 struct EmbeddingModelManager::Impl {
-  explicit Impl(const Settings& given)
+  Impl(EmbeddingModelManager& manager, const Settings& given)
       : settings(given),
         precision(cpu_precision(given.precision)),
         model(hub::resolve_model(given.embedding_model), precision, [this] { return load(); }),
         directory(io::read_model_directory(model.directory())),
         info(describe(given.embedding_model, directory)),
-        compute(compute_pool(given)) {
+        compute(compute_pool(given)),
+        batcher({.name = given.embedding_model,
+                 .max_sessions = compute.threads(),
+                 .open = [this, &manager](const SessionTerms& terms) { return open(manager, terms); },
+                 .try_open = [this, &manager] { return try_open(manager); },
+                 .pool_waiting = [&manager] { return manager.get_pool_stats().waiting; }}) {
     refuse_gpu(settings);
+  }
+
+  std::unique_ptr<BatchSession> open(EmbeddingModelManager& manager, const SessionTerms& terms) const {
+    return std::make_unique<EmbeddingSession>(manager.acquire({.timeout = terms.timeout,
+                                                               .priority = terms.priority,
+                                                               .label = kJoinedCalls,
+                                                               .stop_token = terms.stop,
+                                                               .cancelled = terms.cancelled}),
+                                              compute);
+  }
+
+  std::unique_ptr<BatchSession> try_open(EmbeddingModelManager& manager) const {
+    std::optional<Lease<EmbeddingInstance>> lease = manager.try_acquire();
+    return lease ? std::make_unique<EmbeddingSession>(std::move(*lease), compute) : nullptr;
+  }
+
+  // Tokens first, on the caller's thread: a text that can't be used never holds an instance.
+  std::shared_ptr<EmbeddingRequest> make_request(std::span<const std::string> texts, const EmbedOptions& options) {
+    return std::make_shared<EmbeddingRequest>(tokenize(texts, *model.tokenizer(), options), options, info.dimension);
   }
 
   ModelPointer load() const {
@@ -72,15 +117,21 @@ struct EmbeddingModelManager::Impl {
   const io::ModelDirectory directory;
   const EmbeddingModelInfo info;
   ComputePool& compute;
+  Batcher batcher;
 };
 
 EmbeddingModelManager::EmbeddingModelManager(const Settings& settings)
     : AbstractModelManager(settings, settings.embedding_model) {
   settings.validate();
-  impl_ = std::make_unique<Impl>(settings);
+  impl_ = std::make_unique<Impl>(*this, settings);
 }
 
-EmbeddingModelManager::~EmbeddingModelManager() { close(); }
+EmbeddingModelManager::~EmbeddingModelManager() { EmbeddingModelManager::close(); }
+
+void EmbeddingModelManager::close() {
+  AbstractModelManager::close();
+  impl_->batcher.close();
+}
 
 std::string EmbeddingModelManager::model_name() const { return impl_->info.name; }
 
@@ -106,10 +157,28 @@ Embeddings EmbeddingModelManager::embed_texts(std::span<const std::string> texts
 }
 
 Embeddings EmbeddingModelManager::embed_texts(std::span<const std::string> texts, const EmbedOptions& options) {
-  // Tokens first, on the caller's thread: a text that can't be used never holds an instance.
-  TokenizedTexts tokenized = impl_->tokenize(texts, *impl_->model.tokenizer(), options);
-  const Lease<EmbeddingInstance> lease = acquire({.timeout = options.timeout});
-  return embed_tokenized(lease->model(), std::move(tokenized), options, impl_->compute);
+  const std::shared_ptr<EmbeddingRequest> request = impl_->make_request(texts, options);
+  impl_->batcher.run(request);
+  return request->take_result();
+}
+
+std::future<Embeddings> EmbeddingModelManager::submit(std::vector<std::string> texts, EmbedOptions options) {
+  const auto promise = std::make_shared<std::promise<Embeddings>>();
+  Submission submission;
+  const Deadline deadline = Deadline::after(options.timeout);
+  submission.make = [this, deadline, texts = std::move(texts), options = std::move(options)]() mutable {
+    options.timeout = deadline.left();
+    return impl_->make_request(texts, options);
+  };
+  submission.resolve = [promise](BatchRequest* request, const std::exception_ptr& error) {
+    if (error != nullptr) {
+      promise->set_exception(error);
+    } else {
+      promise->set_value(static_cast<EmbeddingRequest&>(*request).take_result());
+    }
+  };
+  impl_->batcher.submit(std::move(submission));
+  return promise->get_future();
 }
 
 std::vector<float> EmbeddingModelManager::embed_text(std::string_view text, EmbeddingInstance& instance,

@@ -99,9 +99,14 @@ class Benchmark {
   void summarize(int64_t documents, double& step_seconds, int64_t& steps) const {
     models::BartBatch batch(bart_, {.max_tokens = INT64_MAX}, WorkspaceArena::global(), ComputePool::global());
     for (int64_t i = 0; i < documents; ++i) batch.add(document(i), plan_);
-    batch.step();
+    const auto step = [&batch] {
+      for (const int64_t number : batch.step()) {
+        if (batch.error(number) != nullptr) std::rethrow_exception(batch.error(number));
+      }
+    };
+    step();
     const Clock::time_point start = Clock::now();
-    for (; !batch.finished(); ++steps) batch.step();
+    for (; !batch.finished(); ++steps) step();
     step_seconds += seconds_since(start);
   }
 

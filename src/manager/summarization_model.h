@@ -1,4 +1,4 @@
-// What all instances of a summarization model share, and the way from texts to summaries.
+// What all instances of a summarization model share, and the way from texts to ids.
 #pragma once
 
 #include <future>
@@ -45,17 +45,5 @@ std::vector<TokenizedDocument> tokenize_documents(const text::Tokenizer& tokeniz
 
 // Throws Error(kCancelled) or TimeoutError when a call should end.
 void throw_if_over(const SummarizeOptions& options, const Deadline& deadline);
-
-// How a call is to be run; see SummarizeOptions.
-struct SummarizationRun {
-  std::shared_ptr<const GenerationPlan> plan;
-  const SummarizeOptions& options;
-  Deadline deadline;
-  uint64_t max_bytes;  // For the documents that are decoded at once; 0: no limit.
-};
-
-// The documents' summaries, decoded together. Throws as SummarizationModelManager::summarize does.
-std::vector<Summary> summarize_documents(const SummarizationModel& model, std::vector<TokenizedDocument> documents,
-                                         const SummarizationRun& run, ComputePool& pool);
 
 }  // namespace remuda

@@ -8,14 +8,36 @@
 #include "base/fail.h"
 #include "hub/resolve.h"
 #include "io/safetensors.h"
+#include "manager/batcher.h"
 #include "manager/long_document.h"
 #include "manager/shared_model.h"
+#include "manager/summarization_batch.h"
 #include "manager/summarization_model.h"
 
 namespace remuda {
 namespace {
 
 using ModelPointer = std::shared_ptr<const SummarizationModel>;
+
+// A leased instance that decodes many calls' documents together.
+class SummarizationSession : public BatchSession {
+ public:
+  SummarizationSession(Lease<SummarizationInstance> lease, uint64_t max_bytes, ComputePool& pool)
+      : lease_(std::move(lease)), batch_(lease_->model(), max_bytes, pool) {}
+
+  void take(RequestQueue& queue, Requests& changed) override { batch_.take(queue, changed); }
+  void step() noexcept override { batch_.step(); }
+  void settle(Requests& changed) override { batch_.settle(changed); }
+  void drop_ended(Requests& changed) override { batch_.drop_ended(changed); }
+  bool is_idle() const override { return batch_.is_idle(); }
+  bool works_for(const BatchCaller& caller) const override {
+    return batch_.has_request([&caller](const BatchRequest& request) { return request.is_of(caller); });
+  }
+
+ private:
+  const Lease<SummarizationInstance> lease_;
+  SummarizationBatch batch_;
+};
 
 // Part of the window that neighbouring parts of a long document share, unless the caller says how much.
 constexpr int64_t kOverlapShare = 16;
@@ -92,14 +114,46 @@ struct SummarizationModelManager::Impl {
     SplitOptions split;
   };
 
-  explicit Impl(const Settings& given)
+  Impl(SummarizationModelManager& manager, const Settings& given)
       : settings(given),
         precision(cpu_precision(given.precision)),
         model(hub::resolve_model(given.summarization_model), precision, [this] { return load(); }),
         directory(models::read_bart_directory(model.directory())),
         info(describe(given.summarization_model, directory)),
-        compute(compute_pool(given)) {
+        compute(compute_pool(given)),
+        batcher({.name = given.summarization_model,
+                 .max_sessions = compute.threads(),
+                 .joins_first = true,
+                 .open = [this, &manager](const SessionTerms& terms) { return open(manager, terms); },
+                 .try_open = [this, &manager] { return try_open(manager); },
+                 .pool_waiting = [&manager] { return manager.get_pool_stats().waiting; }}) {
     refuse_gpu(settings);
+  }
+
+  std::unique_ptr<BatchSession> make_session(Lease<SummarizationInstance> lease) const {
+    const uint64_t room = room_for_documents(lease->model());
+    return std::make_unique<SummarizationSession>(std::move(lease), room, compute);
+  }
+
+  std::unique_ptr<BatchSession> open(SummarizationModelManager& manager, const SessionTerms& terms) const {
+    return make_session(manager.acquire({.timeout = terms.timeout,
+                                         .priority = terms.priority,
+                                         .label = kJoinedCalls,
+                                         .stop_token = terms.stop,
+                                         .cancelled = terms.cancelled}));
+  }
+
+  std::unique_ptr<BatchSession> try_open(SummarizationModelManager& manager) const {
+    std::optional<Lease<SummarizationInstance>> lease = manager.try_acquire();
+    return lease ? make_session(std::move(*lease)) : nullptr;
+  }
+
+  // Tokens first, on the caller's thread: a text that can't be used never holds an instance.
+  std::shared_ptr<SummarizationRequest> make_request(std::span<const std::string> texts,
+                                                     const SummarizeOptions& options) {
+    const Call call = check(options);
+    std::vector<TokenizedDocument> documents = tokenize_documents(*model.tokenizer(), texts, call.max_tokens, compute);
+    return std::make_shared<SummarizationRequest>(std::move(documents), call.plan, options, call.deadline);
   }
 
   ModelPointer load() const {
@@ -156,6 +210,7 @@ struct SummarizationModelManager::Impl {
   const models::BartDirectory directory;
   const SummarizationModelInfo info;
   ComputePool& compute;
+  Batcher batcher;
 };
 
 // Level by level: a text's parts, their summaries, which are the next level's text, until one part holds it all. A
@@ -207,10 +262,15 @@ LongSummary SummarizationModelManager::Impl::summarize_long(const SummarizationM
 SummarizationModelManager::SummarizationModelManager(const Settings& settings)
     : AbstractModelManager(settings, settings.summarization_model) {
   settings.validate();
-  impl_ = std::make_unique<Impl>(settings);
+  impl_ = std::make_unique<Impl>(*this, settings);
 }
 
-SummarizationModelManager::~SummarizationModelManager() { close(); }
+SummarizationModelManager::~SummarizationModelManager() { SummarizationModelManager::close(); }
+
+void SummarizationModelManager::close() {
+  AbstractModelManager::close();
+  impl_->batcher.close();
+}
 
 std::string SummarizationModelManager::model_name() const { return impl_->settings.summarization_model; }
 std::string SummarizationModelManager::model_type() const { return "summarization"; }
@@ -233,12 +293,29 @@ std::vector<Summary> SummarizationModelManager::summarize(std::span<const std::s
 
 std::vector<Summary> SummarizationModelManager::summarize(std::span<const std::string> texts,
                                                           const SummarizeOptions& options) {
-  const Impl::Call call = impl_->check(options);
-  // Tokens first, on the caller's thread: a text that can't be used never holds an instance.
-  const std::shared_ptr<const text::Tokenizer> tokenizer = impl_->model.tokenizer();
-  std::vector<TokenizedDocument> documents = tokenize_documents(*tokenizer, texts, call.max_tokens, impl_->compute);
-  const Lease<SummarizationInstance> lease = acquire({.timeout = call.deadline.left()});
-  return impl_->summarize(lease->model(), std::move(documents), call, options);
+  const std::shared_ptr<SummarizationRequest> request = impl_->make_request(texts, options);
+  impl_->batcher.run(request);
+  return request->take_summaries();
+}
+
+std::future<std::vector<Summary>> SummarizationModelManager::submit(std::vector<std::string> texts,
+                                                                    SummarizeOptions options) {
+  const auto promise = std::make_shared<std::promise<std::vector<Summary>>>();
+  Submission submission;
+  const Deadline deadline = Deadline::after(options.timeout);
+  submission.make = [this, deadline, texts = std::move(texts), options = std::move(options)]() mutable {
+    options.timeout = deadline.left();
+    return impl_->make_request(texts, options);
+  };
+  submission.resolve = [promise](BatchRequest* request, const std::exception_ptr& error) {
+    if (error != nullptr) {
+      promise->set_exception(error);
+    } else {
+      promise->set_value(static_cast<SummarizationRequest&>(*request).take_summaries());
+    }
+  };
+  impl_->batcher.submit(std::move(submission));
+  return promise->get_future();
 }
 
 std::string SummarizationModelManager::summarize_text(std::string_view text, SummarizationInstance& instance,

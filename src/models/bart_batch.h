@@ -5,9 +5,12 @@
 
 #include <cstdint>
 #include <deque>
+#include <exception>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "generation/search.h"
@@ -23,57 +26,86 @@ struct BatchLimits {
   uint64_t max_bytes = 0;
 };
 
-// Documents are known by numbers from 0 in the order of add(). Not thread-safe; a document's results depend on it
-// alone.
+// What a batch decodes.
+struct BatchDocument {
+  std::vector<int32_t> ids;  // As Bart::encode() takes them.
+  std::shared_ptr<const GenerationPlan> plan;
+  // As BatchLimits::max_tokens, for the time that it runs.
+  int64_t max_tokens = INT64_MAX;
+};
+
+// Documents are known by numbers from 0 in the order of add(). Not thread-safe; a document's results, and its error,
+// depend on it alone.
 class BartBatch {
  public:
   // All outlive the batch.
   BartBatch(const Bart& bart, const BatchLimits& limits, WorkspaceArena& arena, ComputePool& pool)
       : bart_(bart), limits_(limits), arena_(arena), pool_(pool) {}
 
-  // A document waits from now on. ids: as Bart::encode() takes them. Throws OutOfMemory, with the figures, where it
-  // would not fit into max_bytes alone.
-  int64_t add(std::vector<int32_t> ids, std::shared_ptr<const GenerationPlan> plan);
+  // A document waits from now on. Throws OutOfMemory, with the figures, where it would not fit into max_bytes alone.
+  int64_t add(BatchDocument document);
+  int64_t add(std::vector<int32_t> ids, std::shared_ptr<const GenerationPlan> plan) {
+    return add(BatchDocument{.ids = std::move(ids), .plan = std::move(plan)});
+  }
+
+  // Whether a document that is added now joins at the next step, with all that wait.
+  bool has_room(const BatchDocument& document) const;
 
   // Whether all documents have finished.
   bool finished() const { return running_.empty() && waiting_.empty(); }
 
   // Lets waiting documents join, then computes one step. Returns the documents that it was a step of; valid until the
-  // next call. Throws what Bart::encode(), Bart::decode_step() and Search::advance() throw; then the batch is fit for
-  // nothing but destruction.
+  // next call. What goes wrong ends the documents that it concerns: see error().
   std::span<const int64_t> step();
 
   // The search of a document that has joined; null before, and after forget(). It stays when the document has finished.
-  const Search* search(int64_t document) const { return documents_[static_cast<size_t>(document)].search.get(); }
-  // Frees what is left of a document that has finished.
-  void forget(int64_t document) { at(document).search.reset(); }
+  const Search* search(int64_t document) const;
+  // Why a document of the last step ended without results; null where it didn't. What Bart::encode(),
+  // Bart::decode_step() and Search::advance() throw.
+  std::exception_ptr error(int64_t document) const { return documents_.at(document).error; }
+  // Frees a document, wherever it is: it may wait, run, or have finished.
+  void forget(int64_t document);
 
  private:
   struct Document {
     std::vector<int32_t> ids;
     std::shared_ptr<const GenerationPlan> plan;
+    int64_t max_tokens = 0;
     std::unique_ptr<Search> search;
     std::optional<BartDocument> state;  // While it runs.
+    std::exception_ptr error;
   };
 
-  Document& at(int64_t document) { return documents_[static_cast<size_t>(document)]; }
+  // What documents take together.
+  struct Load {
+    int64_t documents = 0;
+    int64_t tokens = 0;
+    int64_t most_tokens = INT64_MAX;  // That each of them allows.
+    uint64_t bytes = 0;
+    int64_t encoding = 0;  // Tokens of those that join.
+  };
+
   static DecodeLimits decode_limits(const GenerationPlan& plan);
-  static int64_t tokens_of(const Document& document);
-  uint64_t bytes_of(const Document& document) const;
+  static int64_t tokens_of(const GenerationPlan& plan, int64_t ids);
+  uint64_t bytes_of(const GenerationPlan& plan, int64_t ids) const;
+  Load load() const;
+  Load joined(Load load, int64_t ids, const GenerationPlan& plan, int64_t max_tokens) const;
+  bool fits(const Load& load) const;
   void admit();
   void encode(std::span<const int64_t> joining);
+  void decode();
   void advance(MatrixView<const float> logits);
+  void fail(int64_t document);
   void retire();
 
   const Bart& bart_;
   const BatchLimits limits_;
   WorkspaceArena& arena_;
   ComputePool& pool_;
-  std::deque<Document> documents_;
+  std::map<int64_t, Document> documents_;
+  int64_t added_ = 0;
   std::deque<int64_t> waiting_;
   std::vector<int64_t> running_;
-  int64_t running_tokens_ = 0;
-  uint64_t running_bytes_ = 0;
   // Of the step in hand.
   std::vector<int64_t> stepped_;
   std::vector<DecodeRow> rows_;

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <random>
 #include <set>
 
@@ -108,6 +109,57 @@ TEST_F(BartBatchTest, ADocumentThatIsLargerThanTheBatchRunsAlone) {
   BartBatch batch(bart_.model, {.max_tokens = 5}, bart_.arena, bart_.pool);
   for (unsigned i = 0; i < 3; ++i) batch.add(document(20, i), plan_of(bart_.model, 2, 10));
   while (!batch.finished()) EXPECT_EQ(batch.step().size(), 1u);
+}
+
+TEST_F(BartBatchTest, OneThatIsForgottenLeavesTheOthersAsTheyAre) {
+  const std::vector<Request> all = requests();
+  BartBatch batch(bart_.model, {.max_tokens = 300}, bart_.arena, bart_.pool);
+  for (const Request& request : all) batch.add(request.ids, request.plan);
+  batch.forget(11);  // It waits.
+  batch.step();
+  batch.forget(0);  // It runs.
+  EXPECT_EQ(batch.search(0), nullptr);
+  std::map<int64_t, std::vector<Hypothesis>> found;
+  while (!batch.finished()) {
+    for (const int64_t number : batch.step()) {
+      if (batch.search(number)->finished()) found[number] = batch.search(number)->results();
+    }
+  }
+  EXPECT_EQ(found.size(), 10u);
+  for (const auto& [number, results] : found) {
+    EXPECT_EQ(results, run({all[static_cast<size_t>(number)]}, {}, bart_.pool)[0]);
+  }
+}
+
+TEST_F(BartBatchTest, AnErrorIsTheOnesWhoseItIs) {
+  BartBatch batch(bart_.model, {}, bart_.arena, bart_.pool);
+  const Request good = requests()[3];
+  batch.add(good.ids, good.plan);
+  batch.add({1'000'000}, good.plan);  // Not in the vocabulary.
+  batch.add(good.ids, good.plan);
+  bool failed = false;
+  while (!batch.finished()) {
+    for (const int64_t number : batch.step()) {
+      EXPECT_EQ(batch.error(number) != nullptr, number == 1);
+      failed |= number == 1;
+    }
+  }
+  EXPECT_TRUE(failed);
+  const auto wanted = run({good}, {}, bart_.pool)[0];
+  EXPECT_EQ(batch.search(0)->results(), wanted);
+  EXPECT_EQ(batch.search(2)->results(), wanted);
+}
+
+TEST_F(BartBatchTest, RoomIsWhatEveryDocumentAllows) {
+  const auto plan = plan_of(bart_.model, 1, 11);  // 10 tokens and 10 positions of a cache.
+  BartBatch batch(bart_.model, {.max_tokens = 60}, bart_.arena, bart_.pool);
+  EXPECT_TRUE(batch.has_room({.ids = document(10, 1), .plan = plan, .max_tokens = 1})) << "alone";
+  batch.add({.ids = document(10, 1), .plan = plan, .max_tokens = 40});
+  EXPECT_TRUE(batch.has_room({.ids = document(10, 1), .plan = plan}));
+  EXPECT_FALSE(batch.has_room({.ids = document(10, 1), .plan = plan, .max_tokens = 39}));
+  batch.add(document(10, 2), plan);
+  EXPECT_FALSE(batch.has_room({.ids = document(10, 1), .plan = plan})) << "40 is what the first allows";
+  EXPECT_EQ(batch.step().size(), 2u);
 }
 
 TEST_F(BartBatchTest, MemoryBoundsWhatRunsTogether) {

@@ -83,7 +83,7 @@ size_t SentenceEncoder::workspace_bytes(int64_t tokens) const {
          Workspace::matrix_bytes(tokens, transformer_.scratch_size());
 }
 
-void SentenceEncoder::forward(const RaggedIds& batch, int64_t prompt_tokens, MatrixView<float> out,
+void SentenceEncoder::forward(const RaggedIds& batch, std::span<const int64_t> prompt_tokens, MatrixView<float> out,
                               ComputePool& pool) const {
   const int64_t tokens = batch.offsets.back();
   const int64_t hidden_size = transformer_.hidden_size();
@@ -96,8 +96,8 @@ void SentenceEncoder::forward(const RaggedIds& batch, int64_t prompt_tokens, Mat
   transformer_.forward(batch, hidden, workspace.matrix(tokens, transformer_.scratch_size()), pool);
 
   MatrixView<float> vectors = dense_.empty() ? out : workspace.matrix(batch.sequences(), pooled_size());
-  const int64_t skipped = pools_prompt_ ? 0 : prompt_tokens;
   for (int64_t s = 0; s < batch.sequences(); ++s) {
+    const int64_t skipped = pools_prompt_ ? 0 : prompt_tokens[static_cast<size_t>(s)];
     const MatrixView<const float> sequence =
         hidden.slice_rows(batch.offsets[s], batch.offsets[s + 1] - batch.offsets[s]);
     for (size_t p = 0; p < poolings_.size(); ++p) {

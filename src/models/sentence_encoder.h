@@ -27,9 +27,10 @@ class SentenceEncoder {
   // Memory that forward() takes for a batch of this many tokens.
   size_t workspace_bytes(int64_t tokens) const;
 
-  // out: [sequences, dimension()]. The first `prompt_tokens` of every sequence are a prompt, which some
-  // models leave out of the pooling. Conditions on ids and lengths as in TransformerEncoder::forward.
-  void forward(const RaggedIds& batch, int64_t prompt_tokens, MatrixView<float> out, ComputePool& pool) const;
+  // out: [sequences, dimension()]. The first prompt_tokens[i] of sequence i are a prompt, which some models leave out
+  // of the pooling. Conditions on ids and lengths as in TransformerEncoder::forward.
+  void forward(const RaggedIds& batch, std::span<const int64_t> prompt_tokens, MatrixView<float> out,
+               ComputePool& pool) const;
 
  private:
   struct Dense {

@@ -1,0 +1,137 @@
+#include "manager/embedding_batch.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "base/fail.h"
+
+namespace remuda {
+namespace {
+
+BatchRequestOptions request_options(const EmbedOptions& options) {
+  return {.what = "the embedding",
+          .priority = options.priority,
+          .deadline = Deadline::after(options.timeout),
+          .cancelled = options.cancelled};
+}
+
+}  // namespace
+
+EmbeddingRequest::EmbeddingRequest(TokenizedTexts texts, const EmbedOptions& options, int64_t dimension)
+    : BatchRequest(request_options(options)),
+      texts_(std::move(texts)),
+      max_batch_tokens_(options.max_batch_tokens),
+      order_(texts_.ids.size()) {
+  std::iota(order_.begin(), order_.end(), int64_t{0});
+  std::erase_if(order_, [this](int64_t i) { return ids(i).empty(); });
+  std::ranges::sort(order_, {}, [this](int64_t i) { return std::pair(-std::ssize(ids(i)), i); });
+  result_.dimension = dimension;
+  result_.values.resize(texts_.ids.size() * static_cast<size_t>(dimension));
+  result_.tokens = texts_.total_tokens;
+  result_.invalid_sequences = texts_.invalid_sequences;
+  for (const auto& text : texts_.ids) result_.used_tokens.push_back(std::ssize(text));
+}
+
+std::span<const int64_t> EmbeddingRequest::take(int64_t max_tokens, bool at_least_one) {
+  const size_t begin = next_;
+  for (int64_t tokens = 0; next_ < order_.size(); ++next_) {
+    tokens += std::ssize(ids(order_[next_]));
+    if (tokens > max_tokens && !(at_least_one && next_ == begin)) break;
+  }
+  return std::span(order_).subspan(begin, next_ - begin);
+}
+
+std::span<float> EmbeddingRequest::vector(int64_t text) {
+  return std::span(result_.values)
+      .subspan(static_cast<size_t>(text * result_.dimension), static_cast<size_t>(result_.dimension));
+}
+
+void EmbeddingBatch::take(RequestQueue& queue) {
+  int64_t tokens = 0;
+  int64_t most = INT64_MAX;  // What every call in the batch allows.
+  while (const RequestQueue::Pointer front = queue.front()) {
+    auto request = std::static_pointer_cast<EmbeddingRequest>(front);
+    most = std::min(most, request->max_batch_tokens());
+    const std::span<const int64_t> texts = request->take(most - tokens, parts_.empty());
+    if (texts.empty()) return;
+    for (const int64_t text : texts) tokens += std::ssize(request->ids(text));
+    request->begin_part();
+    const bool is_full = request->has_waiting();
+    parts_.push_back({std::move(request), texts, nullptr});
+    queue.served();
+    if (is_full) return;
+  }
+}
+
+void EmbeddingBatch::step() noexcept {
+  try {
+    compute(parts_);
+    return;
+  } catch (...) {
+    if (parts_.size() == 1) parts_[0].error = std::current_exception();
+  }
+  if (parts_.size() == 1) return;
+  // Each for itself, so that an error is the one's whose texts it comes of.
+  for (Part& part : parts_) {
+    try {
+      compute({&part, 1});
+    } catch (...) {
+      part.error = std::current_exception();
+    }
+  }
+}
+
+// Laid end to end, the results copied to the texts' rows.
+void EmbeddingBatch::compute(std::span<const Part> parts) {
+  ids_.clear();
+  offsets_.assign(1, 0);
+  prompt_tokens_.clear();
+  for (const Part& part : parts) {
+    for (const int64_t text : part.texts) {
+      const std::vector<int32_t>& ids = part.request->ids(text);
+      ids_.insert(ids_.end(), ids.begin(), ids.end());
+      offsets_.push_back(std::ssize(ids_));
+      prompt_tokens_.push_back(part.request->prompt_tokens());
+    }
+  }
+  const int64_t dimension = model_.encoder.dimension();
+  vectors_.resize(prompt_tokens_.size() * static_cast<size_t>(dimension));
+  model_.encoder.forward({ids_, offsets_}, prompt_tokens_, {vectors_.data(), std::ssize(prompt_tokens_), dimension},
+                         pool_);
+  const float* vector = vectors_.data();
+  for (const Part& part : parts) {
+    for (const int64_t text : part.texts) {
+      std::copy_n(vector, dimension, part.request->vector(text).data());
+      vector += dimension;
+    }
+  }
+}
+
+void EmbeddingBatch::settle(BatchSession::Requests& changed) {
+  for (Part& part : parts_) {
+    part.request->end_part();
+    if (part.error != nullptr) part.request->fail(part.error);
+    if (part.request->is_done()) changed.push_back(std::move(part.request));
+  }
+  parts_.clear();
+}
+
+Embeddings embed_tokenized(const EmbeddingModel& model, TokenizedTexts texts, const EmbedOptions& options,
+                           ComputePool& pool) {
+  const auto request = std::make_shared<EmbeddingRequest>(std::move(texts), options, model.encoder.dimension());
+  RequestQueue queue;
+  if (request->has_waiting()) queue.push(request);
+  EmbeddingBatch batch(model, pool);
+  BatchSession::Requests changed;
+  while (!request->is_done()) {
+    if (options.cancelled && options.cancelled()) fail(ErrorCode::kCancelled, "the embedding was cancelled");
+    batch.take(queue);
+    batch.step();
+    batch.settle(changed);
+  }
+  if (request->error() != nullptr) std::rethrow_exception(request->error());
+  return request->take_result();
+}
+
+}  // namespace remuda

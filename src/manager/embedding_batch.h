@@ -1,0 +1,76 @@
+// Texts of many calls in one batch of an encoder.
+#pragma once
+
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "manager/batcher.h"
+#include "manager/embedding_model.h"
+#include "remuda/embedding_model_manager.h"
+
+namespace remuda {
+
+// The texts of a call. The longest come first, so that a batch holds texts of like length and the last batches, which
+// may not occupy every thread, are short.
+class EmbeddingRequest : public BatchRequest {
+ public:
+  EmbeddingRequest(TokenizedTexts texts, const EmbedOptions& options, int64_t dimension);
+
+  bool has_waiting() const override { return next_ < order_.size(); }
+
+  // Takes the next texts that have at most max_tokens together; at least one where `at_least_one`.
+  std::span<const int64_t> take(int64_t max_tokens, bool at_least_one);
+
+  const std::vector<int32_t>& ids(int64_t text) const { return texts_.ids[static_cast<size_t>(text)]; }
+  int64_t prompt_tokens() const { return texts_.prompt_tokens; }
+  int64_t max_batch_tokens() const { return max_batch_tokens_; }
+  std::span<float> vector(int64_t text);
+
+  // Once, when it is done.
+  Embeddings take_result() { return std::move(result_); }
+
+ private:
+  const TokenizedTexts texts_;
+  const int64_t max_batch_tokens_;
+  std::vector<int64_t> order_;  // The numbers of the texts that have tokens; the vectors of others stay 0.
+  size_t next_ = 0;             // In order_.
+  Embeddings result_;
+};
+
+// One batch after the other. Functions are as BatchSession's.
+class EmbeddingBatch {
+ public:
+  EmbeddingBatch(const EmbeddingModel& model, ComputePool& pool) : model_(model), pool_(pool) {}
+
+  void take(RequestQueue& queue);
+  void step() noexcept;
+  void settle(BatchSession::Requests& changed);
+  bool is_idle() const { return parts_.empty(); }
+
+ private:
+  struct Part {
+    std::shared_ptr<EmbeddingRequest> request;
+    std::span<const int64_t> texts;
+    std::exception_ptr error;
+  };
+
+  void compute(std::span<const Part> parts);
+
+  const EmbeddingModel& model_;
+  ComputePool& pool_;
+  std::vector<Part> parts_;
+  // Of the batch in hand.
+  std::vector<int32_t> ids_;
+  std::vector<int64_t> offsets_;
+  std::vector<int64_t> prompt_tokens_;
+  std::vector<float> vectors_;
+};
+
+// All of a call's texts, joined with nobody's. Throws Error(kCancelled) between batches once options.cancelled says so.
+Embeddings embed_tokenized(const EmbeddingModel& model, TokenizedTexts texts, const EmbedOptions& options,
+                           ComputePool& pool);
+
+}  // namespace remuda

@@ -1,0 +1,194 @@
+#include "manager/summarization_batch.h"
+
+#include "base/fail.h"
+
+namespace remuda {
+namespace {
+
+constexpr text::DecodeOptions kSummaryText = {.skip_special_tokens = true, .clean_up_tokenization_spaces = {}};
+
+BatchRequestOptions request_options(const SummarizeOptions& options, Deadline deadline) {
+  return {.what = "the summarization",
+          .priority = options.priority,
+          .deadline = deadline,
+          .deadline_ends_work = true,
+          .keeps_results = options.partial,
+          .cancelled = options.cancelled};
+}
+
+// Whether a call should end now, with what there is.
+bool ends_early(const SummarizationRun& run) {
+  if (!run.options.partial) {
+    throw_if_over(run.options, run.deadline);
+    return false;
+  }
+  return (run.options.cancelled && run.options.cancelled()) || run.deadline.expired();
+}
+
+}  // namespace
+
+SummarizationRequest::SummarizationRequest(std::vector<TokenizedDocument> documents,
+                                           std::shared_ptr<const GenerationPlan> plan, SummarizeOptions options,
+                                           Deadline deadline)
+    : BatchRequest(request_options(options, deadline)), options_(std::move(options)), summaries_(documents.size()) {
+  for (size_t i = 0; i < documents.size(); ++i) {
+    TokenizedDocument& document = documents[i];
+    Summary& summary = summaries_[i];
+    summary.input_tokens = document.total_tokens;
+    summary.used_tokens = std::ssize(document.ids);
+    summary.invalid_sequences = document.invalid_sequences;
+    if (document.ids.empty()) continue;
+    summary.best.complete = false;
+    waiting_.emplace_back(
+        static_cast<int64_t>(i),
+        models::BatchDocument{.ids = std::move(document.ids), .plan = plan, .max_tokens = options_.max_batch_tokens});
+  }
+}
+
+void SummarizationRequest::collect_news() {
+  collected_.insert(collected_.end(), std::make_move_iterator(news_.begin()), std::make_move_iterator(news_.end()));
+  news_.clear();
+}
+
+void SummarizationRequest::deliver_news() {
+  for (const News& news : std::exchange(collected_, {})) options_.on_text(news.document, news.text);
+}
+
+void SummarizationRequest::set_results(int64_t document, std::vector<GeneratedText> results) {
+  Summary& summary = summaries_[static_cast<size_t>(document)];
+  for (size_t i = 0; i < results.size(); ++i) {
+    if (i == 0) {
+      summary.best = std::move(results[i]);
+    } else {
+      summary.others.push_back(std::move(results[i]));
+    }
+  }
+}
+
+SummarizationBatch::Stream::Stream(const text::Tokenizer& tokenizer) : text(tokenizer, kSummaryText) {}
+
+// What a request allows is in its documents.
+SummarizationBatch::SummarizationBatch(const SummarizationModel& model, uint64_t max_bytes, ComputePool& pool)
+    : model_(model),
+      batch_(model.bart, {.max_tokens = INT64_MAX, .max_bytes = max_bytes}, WorkspaceArena::global(), pool) {}
+
+void SummarizationBatch::take(RequestQueue& queue, BatchSession::Requests& changed) {
+  while (const RequestQueue::Pointer front = queue.front()) {
+    auto request = std::static_pointer_cast<SummarizationRequest>(front);
+    if (!batch_.has_room(request->next())) return;
+    try {
+      const int64_t number = batch_.add(request->next());
+      Member& member = members_[number];
+      member.request = request;
+      member.document = request->next_number();
+      if (request->wants_text()) member.stream.emplace(*model_.tokenizer);
+    } catch (...) {
+      request->fail(std::current_exception());
+      queue.remove(*request);
+      changed.push_back(std::move(request));
+      continue;
+    }
+    request->take_next();
+    request->begin_part();
+    queue.served();
+  }
+}
+
+void SummarizationBatch::step() noexcept {
+  const std::span<const int64_t> stepped = batch_.step();
+  stepped_.assign(stepped.begin(), stepped.end());
+  for (const int64_t number : stepped_) {
+    Member& member = members_.at(number);
+    try {
+      look_at(number);
+    } catch (...) {
+      member.error = std::current_exception();
+    }
+  }
+}
+
+// After a step of this document: what is settled becomes text, and so do its results when it has finished.
+void SummarizationBatch::look_at(int64_t number) {
+  Member& member = members_.at(number);
+  member.error = batch_.error(number);
+  if (member.error != nullptr) return;
+  const Search& search = *batch_.search(number);
+  if (member.stream) {
+    Stream& stream = *member.stream;
+    const std::span<const int32_t> settled = search.settled();
+    member.text = stream.text.add(settled.subspan(static_cast<size_t>(stream.given)));
+    stream.given = std::ssize(settled);
+    if (search.finished()) member.text += stream.text.finish();
+  }
+  if (search.finished()) member.results = results_of(search);
+}
+
+void SummarizationBatch::settle(BatchSession::Requests& changed) {
+  for (const int64_t number : stepped_) {
+    Member& member = members_.at(number);
+    SummarizationRequest& request = *member.request;
+    if (!member.text.empty()) request.add_text(member.document, std::exchange(member.text, {}));
+    if (member.error != nullptr) request.fail(member.error);
+    const bool has_finished = member.error != nullptr || member.results;
+    if (member.results) request.set_results(member.document, std::move(*member.results));
+    if (has_finished) request.end_part();
+    if (request.is_done() || request.has_news()) changed.push_back(member.request);
+    if (!has_finished) continue;
+    batch_.forget(number);
+    members_.erase(number);
+  }
+  stepped_.clear();
+}
+
+void SummarizationBatch::drop_ended(BatchSession::Requests& changed) {
+  for (auto entry = members_.begin(); entry != members_.end();) {
+    const auto& [number, member] = *entry;
+    SummarizationRequest& request = *member.request;
+    if (!request.is_over()) {
+      ++entry;
+      continue;
+    }
+    const Search* search = batch_.search(number);
+    if (request.error() == nullptr && search != nullptr) request.set_results(member.document, results_of(*search));
+    request.end_part();
+    changed.push_back(member.request);
+    batch_.forget(number);
+    entry = members_.erase(entry);
+  }
+}
+
+std::vector<GeneratedText> SummarizationBatch::results_of(const Search& search) const {
+  std::vector<GeneratedText> texts;
+  for (Hypothesis& found : search.results()) {
+    std::string text = model_.tokenizer->decode(found.ids, kSummaryText);
+    texts.push_back(
+        {.text = std::move(text), .ids = std::move(found.ids), .score = found.score, .complete = found.complete});
+  }
+  return texts;
+}
+
+std::vector<Summary> summarize_documents(const SummarizationModel& model, std::vector<TokenizedDocument> documents,
+                                         const SummarizationRun& run, ComputePool& pool) {
+  const auto request =
+      std::make_shared<SummarizationRequest>(std::move(documents), run.plan, run.options, run.deadline);
+  RequestQueue queue;
+  if (request->has_waiting()) queue.push(request);
+  SummarizationBatch batch(model, run.max_bytes, pool);
+  BatchSession::Requests changed;
+  while (!request->is_done()) {
+    if (ends_early(run)) {
+      request->end_early();
+      batch.drop_ended(changed);
+      break;
+    }
+    batch.take(queue, changed);
+    batch.step();
+    batch.settle(changed);
+    request->collect_news();
+    request->deliver_news();
+  }
+  if (request->error() != nullptr) std::rethrow_exception(request->error());
+  return request->take_summaries();
+}
+
+}  // namespace remuda
