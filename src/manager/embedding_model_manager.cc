@@ -21,18 +21,28 @@ EmbeddingInstance::EmbeddingInstance(ModelMetadata metadata, std::shared_ptr<con
     : ModelInstance(std::move(metadata)), model_(std::move(model)) {}
 
 struct EmbeddingModelManager::Impl {
-  explicit Impl(const Settings& given)
+  Impl(const Settings& given, const std::shared_ptr<ManagedPool>& pool)
       : settings(given),
         precision(cpu_precision(given.precision)),
-        model(hub::resolve_model(given.embedding_model), precision, [this] { return load(); }),
+        model(given, pool,
+              {.directory = hub::resolve_model(given.embedding_model),
+               .name = given.embedding_model,
+               .precision = precision,
+               .cost = [this] { return cost(); },
+               .load = [this] { return load(); }}),
         directory(io::read_model_directory(model.directory())),
         info(describe(given.embedding_model, directory)),
         compute(compute_pool(given)) {
     refuse_gpu(settings);
   }
 
+  MemoryCost cost() const {
+    MemoryCost cost = estimate_memory(info, precision);
+    if (model.cache(settings, info.file_bytes).has_file()) cost.loading = 0;
+    return cost;
+  }
+
   ModelPointer load() const {
-    check_memory_limit(settings, info.name, precision, estimate_memory(info, precision));
     return std::make_shared<const EmbeddingModel>(directory, precision, compute,
                                                   model.cache(settings, info.file_bytes));
   }
@@ -77,7 +87,7 @@ struct EmbeddingModelManager::Impl {
 EmbeddingModelManager::EmbeddingModelManager(const Settings& settings)
     : AbstractModelManager(settings, settings.embedding_model) {
   settings.validate();
-  impl_ = std::make_unique<Impl>(settings);
+  impl_ = std::make_unique<Impl>(settings, managed_pool());
 }
 
 EmbeddingModelManager::~EmbeddingModelManager() { close(); }
@@ -107,7 +117,8 @@ Embeddings EmbeddingModelManager::embed_texts(std::span<const std::string> texts
 
 Embeddings EmbeddingModelManager::embed_texts(std::span<const std::string> texts, const EmbedOptions& options) {
   // Tokens first, on the caller's thread: a text that can't be used never holds an instance.
-  TokenizedTexts tokenized = impl_->tokenize(texts, *impl_->model.tokenizer(), options);
+  const std::shared_ptr<const text::Tokenizer> tokenizer = impl_->model.tokenizer();
+  TokenizedTexts tokenized = impl_->tokenize(texts, *tokenizer, options);
   const Lease<EmbeddingInstance> lease = acquire({.timeout = options.timeout});
   return embed_tokenized(lease->model(), std::move(tokenized), options, impl_->compute);
 }

@@ -27,15 +27,9 @@ void refuse_gpu(const Settings& settings) {
   }
 }
 
-void check_memory_limit(const Settings& settings, const std::string& model, Precision precision,
-                        const MemoryCost& cost) {
-  if (!settings.memory_limit) return;
-  const uint64_t limit = resolve(*settings.memory_limit);
-  if (cost.shared_weights + cost.workspace <= limit) return;
-  throw OutOfMemory(
-      fmt::format("{}: needs {} bytes of weights and {} of workspace in {}, the memory limit is {} bytes; raise it, or "
-                  "use a smaller precision",
-                  model, cost.shared_weights, cost.workspace, to_string(precision), limit));
+MemoryBudget::Limit memory_limit(const Settings& settings) {
+  if (!settings.memory_limit) return {};
+  return MemoryBudget::cpu().limit_to(resolve(*settings.memory_limit));
 }
 
 std::string file_identity(const std::filesystem::path& directory) {

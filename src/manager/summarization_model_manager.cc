@@ -92,19 +92,29 @@ struct SummarizationModelManager::Impl {
     SplitOptions split;
   };
 
-  explicit Impl(const Settings& given)
+  Impl(const Settings& given, const std::shared_ptr<ManagedPool>& pool)
       : settings(given),
         precision(cpu_precision(given.precision)),
-        model(hub::resolve_model(given.summarization_model), precision, [this] { return load(); }),
+        model(given, pool,
+              {.directory = hub::resolve_model(given.summarization_model),
+               .name = given.summarization_model,
+               .precision = precision,
+               .cost = [this] { return cost(); },
+               .load = [this] { return load(); }}),
         directory(models::read_bart_directory(model.directory())),
         info(describe(given.summarization_model, directory)),
         compute(compute_pool(given)) {
     refuse_gpu(settings);
   }
 
-  ModelPointer load() const {
+  MemoryCost cost() const {
     constexpr int64_t kNoDocument = 0;  // What documents take depends on them; see room_for_documents().
-    check_memory_limit(settings, info.name, precision, estimate_memory(info, precision, kNoDocument));
+    MemoryCost cost = estimate_memory(info, precision, kNoDocument);
+    if (model.cache(settings, info.file_bytes).has_file()) cost.loading = 0;
+    return cost;
+  }
+
+  ModelPointer load() const {
     return std::make_shared<const SummarizationModel>(directory, precision, compute,
                                                       model.cache(settings, info.file_bytes));
   }
@@ -129,16 +139,16 @@ struct SummarizationModelManager::Impl {
     return result;
   }
 
-  // Bytes that documents in work may take beside the weights; 0 for no limit.
-  uint64_t room_for_documents(const SummarizationModel& loaded) const {
-    if (!settings.memory_limit) return 0;
-    const uint64_t limit = resolve(*settings.memory_limit);
-    return limit > loaded.bytes() ? limit - loaded.bytes() : 1;
+  // Bytes that documents in work may take beside all weights that are there; those of others may have to wait.
+  static uint64_t room_for_documents() {
+    const MemoryBudgetStats stats = MemoryBudget::cpu().stats();
+    const uint64_t weights = stats.weights + stats.mapped_weights;
+    return stats.limit > weights ? stats.limit - weights : 1;
   }
 
   std::vector<Summary> summarize(const SummarizationModel& loaded, std::vector<TokenizedDocument> documents,
                                  const Call& call, const SummarizeOptions& options) const {
-    const SummarizationRun run{call.plan, options, call.deadline, room_for_documents(loaded)};
+    const SummarizationRun run{call.plan, options, call.deadline, room_for_documents()};
     return summarize_documents(loaded, std::move(documents), run, compute);
   }
 
@@ -207,7 +217,7 @@ LongSummary SummarizationModelManager::Impl::summarize_long(const SummarizationM
 SummarizationModelManager::SummarizationModelManager(const Settings& settings)
     : AbstractModelManager(settings, settings.summarization_model) {
   settings.validate();
-  impl_ = std::make_unique<Impl>(settings);
+  impl_ = std::make_unique<Impl>(settings, managed_pool());
 }
 
 SummarizationModelManager::~SummarizationModelManager() { close(); }
