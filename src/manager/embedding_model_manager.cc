@@ -104,7 +104,7 @@ const EmbeddingModelInfo& EmbeddingModelManager::info() const { return impl_->in
 
 std::unique_ptr<EmbeddingInstance> EmbeddingModelManager::make_instance() {
   const auto start = std::chrono::steady_clock::now();
-  ModelPointer model = impl_->model.get();
+  ModelPointer model = impl_->model.get_for_instance();
   ModelMetadata metadata = describe_instance(model_name(), model_type(), impl_->precision, model->bytes(), start);
   return std::make_unique<EmbeddingInstance>(std::move(metadata), std::move(model));
 }

@@ -39,6 +39,10 @@ ComputePool& compute_pool(const Settings& settings);
 // Throws Error(kUnsupported) where a GPU is demanded: this build has none.
 void refuse_gpu(const Settings& settings);
 
+// Throws OutOfMemory where main memory's budget has no room, beside all weights, for the workspaces of so many instances
+// of a model. One there always is.
+void check_room(const std::string& model, const MemoryCost& cost, int64_t instances);
+
 // The limit that settings set for all models in the process; none where they don't.
 MemoryBudget::Limit memory_limit(const Settings& settings);
 
@@ -85,6 +89,16 @@ class SharedModel {
     Pointer model = WeightStore<Model>::global().get(request, pool_, [this] { return load(); });
     const std::lock_guard lock(mutex_);
     tokenizer_ = model->tokenizer;
+    return model;
+  }
+
+  // The same for an instance that its pool is making. Throws OutOfMemory, too, where the budget hasn't room for so many
+  // that compute at once.
+  Pointer get_for_instance() {
+    Pointer model = get();
+    if (const std::optional<PoolStats> stats = pool_->stats()) {
+      check_room(source_.name, source_.cost(), stats->available + stats->in_use + 1);
+    }
     return model;
   }
 

@@ -230,7 +230,7 @@ const SummarizationModelInfo& SummarizationModelManager::info() const { return i
 
 std::unique_ptr<SummarizationInstance> SummarizationModelManager::make_instance() {
   const auto start = std::chrono::steady_clock::now();
-  ModelPointer model = impl_->model.get();
+  ModelPointer model = impl_->model.get_for_instance();
   ModelMetadata metadata = describe_instance(model_name(), model_type(), impl_->precision, model->bytes(), start);
   return std::make_unique<SummarizationInstance>(std::move(metadata), std::move(model));
 }

@@ -74,6 +74,8 @@ Bart::Bart(const io::BartConfig& config, std::shared_ptr<const io::Checkpoint> c
     decoder_layers_.push_back(weights.decoder_layer(i, precision, pool));
   }
   output_ = weights.output(precision, pool);
+  // Reading biases and norms has mapped pages of what lies beside them, too.
+  for (const io::MappedFile& file : checkpoint_->files()) file.drop_pages(file.bytes());
 }
 
 size_t Bart::bytes() const {

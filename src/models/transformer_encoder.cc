@@ -53,6 +53,8 @@ TransformerEncoder::TransformerEncoder(const io::EncoderConfig& config,
   }
   layers_.reserve(static_cast<size_t>(config_.num_layers));
   for (int64_t i = 0; i < config_.num_layers; ++i) layers_.push_back(weights.layer(i, precision, pool));
+  // Reading biases and norms has mapped pages of what lies beside them, too.
+  for (const io::MappedFile& file : checkpoint_->files()) file.drop_pages(file.bytes());
 }
 
 size_t TransformerEncoder::bytes() const {
