@@ -330,6 +330,7 @@ void MemoryBudget::lower_to_limit() {
 
 void MemoryBudget::add_holder(std::weak_ptr<MemoryHolder> holder) {
   const std::lock_guard lock(mutex_);
+  std::erase_if(holders_, [](const auto& other) { return other.expired(); });
   holders_.push_back(std::move(holder));
 }
 

@@ -20,6 +20,7 @@ Registry& registry() {
 PoolRegistration::PoolRegistration(const Settings& settings, PoolControl control)
     : pool_(std::make_shared<ManagedPool>(settings.pinned, std::move(control))) {
   const std::lock_guard lock(registry().mutex);
+  std::erase_if(registry().pools, [](const auto& other) { return other.expired(); });
   registry().pools.push_back(pool_);
 }
 

@@ -1,5 +1,7 @@
 #include "manager/residency.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -49,6 +51,8 @@ void Residency::begin(const std::shared_ptr<Residency>& residency, uint64_t byte
   }
   {
     const std::lock_guard lock(registry().mutex);
+    // Those that are gone keep their memory as long as they are named here.
+    std::erase_if(registry().residencies, [](const auto& other) { return other.expired(); });
     registry().residencies.push_back(residency);
   }
   residency->budget_->add_holder(residency);
@@ -56,6 +60,10 @@ void Residency::begin(const std::shared_ptr<Residency>& residency, uint64_t byte
 }
 
 void Residency::end() {
+#if defined(__GLIBC__)
+  // Of the many small pieces of a tokenizer, the C library keeps what they lay in, scattered over its arenas.
+  malloc_trim(0);
+#endif
   const MemoryEvent unloaded = event(MemoryEvent::Kind::kUnloaded, Clock::now() - loaded_at_);
   {
     const std::lock_guard lock(mutex_);
