@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +17,31 @@ namespace remuda {
 
 // The pool options that settings ask for.
 PoolOptions pool_options(const Settings& settings, std::string name);
+
+// What the process may do with a manager's pool: look at it for a snapshot, and have back what is idle when memory is
+// full.
+struct PoolControl {
+  std::function<PoolStats()> stats;
+  std::function<std::optional<std::chrono::steady_clock::time_point>()> least_recent_use;
+  std::function<bool(std::chrono::steady_clock::time_point)> evict_idle;
+  std::function<void()> cleanup;
+};
+
+class ManagedPool;
+
+// Makes a pool known to the process, until the object is gone; its destructor waits for those who look at the pool.
+class PoolRegistration {
+ public:
+  PoolRegistration(const Settings& settings, PoolControl control);
+  ~PoolRegistration();
+  PoolRegistration(const PoolRegistration&) = delete;
+  PoolRegistration& operator=(const PoolRegistration&) = delete;
+
+  const std::shared_ptr<ManagedPool>& pool() const { return pool_; }
+
+ private:
+  std::shared_ptr<ManagedPool> pool_;
+};
 
 // A manager of `Instance`s, a type derived from ModelInstance. A subclass names its model and makes
 // instances; it must call close() in its destructor, before the members that make_instance() uses are gone.
@@ -67,13 +93,21 @@ class AbstractModelManager {
 
  protected:
   AbstractModelManager(const Settings& settings, std::string name)
-      : pool_(pool_options(settings, std::move(name)), [this] { return make_instance(); }) {}
+      : pool_(pool_options(settings, std::move(name)), [this] { return make_instance(); }),
+        registration_(settings, {.stats = [this] { return pool_.get_pool_stats(); },
+                                 .least_recent_use = [this] { return pool_.least_recent_use(); },
+                                 .evict_idle = [this](auto not_used_since) { return pool_.evict_idle(not_used_since); },
+                                 .cleanup = [this] { pool_.cleanup(); }}) {}
+
+  // For those who hold memory that goes with the pool's instances.
+  const std::shared_ptr<ManagedPool>& managed_pool() const { return registration_.pool(); }
 
   // Makes an instance; called without a lock, from several threads at once.
   virtual std::unique_ptr<Instance> make_instance() = 0;
 
  private:
   ModelPool<Instance> pool_;
+  PoolRegistration registration_;
 };
 
 }  // namespace remuda

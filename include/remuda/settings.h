@@ -28,7 +28,8 @@ struct MemoryLimit {
   static MemoryLimit parse(const std::string& text, const std::string& what);
 };
 
-// In bytes; a share is one of the memory that the machine and this process's control groups have left now.
+// In bytes; a share is one of the memory that the machine and this process's control groups have for this process, what
+// its models take already included.
 uint64_t resolve(const MemoryLimit& limit);
 
 // Values, without behaviour; a copy is independent. The environment variable of a field stands behind it.
@@ -41,7 +42,11 @@ struct Settings {
   std::string embedding_model = "sentence-transformers/all-MiniLM-L6-v2";  // REMUDA_EMBEDDING_MODEL
   std::string summarization_model = "remuda/bart-small-synopsis";          // REMUDA_SUMMARIZATION_MODEL
   Precision precision = Precision::kAuto;                                  // REMUDA_PRECISION
-  std::optional<MemoryLimit> memory_limit;            // REMUDA_MEMORY_LIMIT; none: no limit of ours.
+  // REMUDA_MEMORY_LIMIT. Of all models in the process together: of the limits of several managers the smallest holds, as
+  // long as its manager is there. None: what the machine and this process's control groups have, less a headroom, which
+  // no setting can exceed.
+  std::optional<MemoryLimit> memory_limit;
+  bool pinned = false;                                // REMUDA_PINNED; true: never evicted to make room for others.
   int64_t compute_threads = 0;                        // REMUDA_COMPUTE_THREADS; 0: as many as the process may use.
   std::optional<std::chrono::milliseconds> idle_ttl;  // REMUDA_IDLE_TTL, in seconds; none: as long as the pool.
   std::chrono::milliseconds leak_threshold{std::chrono::minutes(5)};  // REMUDA_LEAK_THRESHOLD, in seconds.

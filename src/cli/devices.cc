@@ -24,6 +24,7 @@ void print_json(const MachineReport& machine) {
       {"devices", std::move(devices)},
       {"isa_available", machine.instruction_sets},
       {"isa", machine.active_instruction_set},
+      {"memory_limit", machine.memory_limit},
       {"auto", {{"device", machine.auto_device}, {"precision", to_string(machine.auto_precision)}}}};
   fmt::print("{}\n", report.dump(2));
 }
@@ -34,6 +35,7 @@ void print_text(const MachineReport& machine) {
     fmt::print("  threads  {}\n", device.threads);
     fmt::print("  memory   {} available of {}\n", human_bytes(device.memory_available),
                human_bytes(device.memory_total));
+    fmt::print("  limit    {} for all models together\n", human_bytes(machine.memory_limit));
     fmt::print("  kernels  {} (REMUDA_ISA may choose: {})\n", machine.active_instruction_set,
                fmt::join(machine.instruction_sets, ", "));
   }
@@ -48,7 +50,8 @@ void add_devices(CLI::App& app, Action& action) {
   command.add_flag("--json", *json, "Print JSON; memory is in bytes");
   command.footer(
       "Memory that is available is what this process could still take, its control\n"
-      "groups' limits counted. REMUDA_ISA forces an instruction set.");
+      "groups' limits counted. The limit is memory_limit, and what is available less\n"
+      "a headroom where that is less. REMUDA_ISA forces an instruction set.");
   command.callback([json, &action] {
     action = [json] {
       const MachineReport machine = describe_machine();

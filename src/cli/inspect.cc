@@ -1,5 +1,6 @@
 // remuda inspect: what a model is, what it costs, and how many instances fit.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "cli/commands.h"
 #include "cli/inspect_model.h"
@@ -17,7 +18,9 @@ struct InspectFlags {
 
 int inspect(const InspectFlags& flags) {
   const std::string name = flags.model.empty() ? get_settings().embedding_model : flags.model;
-  const Device device = describe_machine().devices.front();
+  const MachineReport machine = describe_machine();
+  Device device = machine.devices.front();
+  device.memory_available = std::min(device.memory_available, machine.memory_limit);
   const bool summarizes = find_model_kind(name) == ModelKind::kSummarization;
   (summarizes ? show_summarization_model : show_embedding_model)(name, device, flags.json);
   return kSuccess;

@@ -18,9 +18,9 @@ std::vector<Cost> costs_of(const EmbeddingModelInfo& info, const Device& device)
 const char* trade(Precision precision) {
   switch (precision) {
     case Precision::kBf16:
-      return "half the memory; cosine to fp32 >= 0.9999";
+      return "matrices in half the memory; cosine to fp32 >= 0.9999";
     case Precision::kInt8:
-      return "a quarter of the memory, the fastest; cosine >= 0.995";
+      return "matrices in a quarter, the fastest; cosine >= 0.995";
     default:
       return "the reference's answers";
   }
@@ -49,7 +49,7 @@ void print_json(const EmbeddingModelInfo& info, const Device& device) {
                                          {"modules", info.modules},
                                          {"prompts", info.prompts},
                                          {"device", device.id},
-                                         {"memory_available", device.memory_available},
+                                         {"memory_limit", device.memory_available},
                                          {"precisions", std::move(precisions)}};
   fmt::print("{}\n", report.dump(2));
 }
@@ -73,7 +73,7 @@ void print_text(const EmbeddingModelInfo& info, const Device& device) {
                with_commas(static_cast<int64_t>(cost.instances)), trade(cost.precision));
   }
   fmt::print(
-      "\n  Instances share the weights. \"fit\": in the {} that {} has available now.\n"
+      "\n  Instances share the weights. \"fit\": in the {} that models may take on {}.\n"
       "  remuda bench embed --precision int8 measures what a precision gains here.\n",
       human_bytes(device.memory_available), device.id);
 }

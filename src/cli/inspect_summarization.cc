@@ -83,7 +83,7 @@ void print_json(const SummarizationModelInfo& info, const Device& device) {
                        {"files", info.files},
                        {"generation", generation_json(info.generation)},
                        {"device", device.id},
-                       {"memory_available", device.memory_available},
+                       {"memory_limit", device.memory_available},
                        {"precisions", std::move(precisions)}};
   fmt::print("{}\n", report.dump(2));
 }
@@ -128,7 +128,7 @@ void print_text(const SummarizationModelInfo& info, const Device& device) {
   }
   fmt::print(
       "\n  Instances share the weights. \"per document\": one that fills the window, with\n"
-      "  its summaries. \"fit\": in the {} that {} has available now.\n"
+      "  its summaries. \"fit\": in the {} that models may take on {}.\n"
       "  remuda bench summarize --precision int8 measures what a precision gains here.\n",
       human_bytes(device.memory_available), device.id);
 }

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <fstream>
+#include <mutex>
 #include <string_view>
+#include <utility>
 
 #include "device/cgroup.h"
 #include "device/compute_pool.h"
@@ -37,16 +39,57 @@ uint64_t meminfo(const fs::path& root, std::string_view key) {
   return 0;
 }
 
-}  // namespace
-
-std::vector<Device> list_devices(const fs::path& root) {
+Device read_cpu(const fs::path& root, std::string name) {
   Device cpu{.id = "cpu",
-             .name = cpu_name(root),
+             .name = std::move(name),
              .threads = available_threads(),
              .memory_total = meminfo(root, "MemTotal:"),
              .memory_available = meminfo(root, "MemAvailable:")};
   if (const auto group = cgroup_memory_available(root)) cpu.memory_available = std::min(cpu.memory_available, *group);
-  return {cpu};
+  return cpu;
+}
+
+class Machine : public DeviceProvider {
+ public:
+  std::vector<Device> devices() override { return {read_cpu("/", name_)}; }
+
+ private:
+  const std::string name_ = cpu_name("/");
+};
+
+struct CurrentProvider {
+  std::mutex mutex;
+  std::shared_ptr<DeviceProvider> provider = std::make_shared<Machine>();  // Guarded by mutex.
+};
+
+CurrentProvider& current_provider() {
+  static auto* const current = new CurrentProvider;
+  return *current;
+}
+
+}  // namespace
+
+std::vector<Device> list_devices(const fs::path& root) { return {read_cpu(root, cpu_name(root))}; }
+
+std::shared_ptr<DeviceProvider> set_device_provider(std::shared_ptr<DeviceProvider> provider) {
+  const std::lock_guard lock(current_provider().mutex);
+  return std::exchange(current_provider().provider, std::move(provider));
+}
+
+std::vector<Device> current_devices() {
+  std::shared_ptr<DeviceProvider> provider;
+  {
+    const std::lock_guard lock(current_provider().mutex);
+    provider = current_provider().provider;
+  }
+  return provider->devices();
+}
+
+std::optional<uint64_t> memory_available(const std::string& id) {
+  const std::vector<Device> devices = current_devices();
+  const auto found = std::ranges::find(devices, id, &Device::id);
+  if (found == devices.end() || !found->problem.empty() || found->memory_total == 0) return std::nullopt;
+  return found->memory_available;
 }
 
 }  // namespace remuda

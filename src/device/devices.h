@@ -3,21 +3,45 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace remuda {
 
+enum class DeviceKind { kCpu, kGpu };
+
 struct Device {
-  std::string id;                 // What --device calls it: "cpu".
-  std::string name;               // The model, as its maker names it; "unknown CPU" where the system does not say.
+  std::string id;    // What --device calls it: "cpu", "cuda:0".
+  std::string name;  // The model, as its maker names it; "unknown CPU" where the system does not say.
+  DeviceKind kind = DeviceKind::kCpu;
   int threads = 0;                // How many threads this process may run on it at once.
   uint64_t memory_total = 0;      // Bytes. What the whole machine has.
   uint64_t memory_available = 0;  // Bytes that this process could still take; page cache counts as available.
+  std::string problem = {};       // Why it can't be used, for people; empty: it can.
 };
 
 // The CPU, always first. Its available memory is the smaller of the machine's and what this process's control groups
 // have left. `root` stands for "/", from which /proc and /sys are read; 0 bytes where they do not say.
 std::vector<Device> list_devices(const std::filesystem::path& root = "/");
+
+// Where devices are looked up. A backend for GPUs has one that describes them beside the CPU; tests have machines of
+// their own.
+class DeviceProvider {
+ public:
+  virtual ~DeviceProvider() = default;
+  // As they are now, the CPU first. Thread-safe. A device that fails is one with a problem, not an exception.
+  virtual std::vector<Device> devices() = 0;
+};
+
+// Takes the place of the one before, the machine's own at first, and returns it. Thread-safe.
+std::shared_ptr<DeviceProvider> set_device_provider(std::shared_ptr<DeviceProvider> provider);
+
+// What the provider has.
+std::vector<Device> current_devices();
+
+// Bytes that this process could still take of a device; nothing where it is not there or doesn't say.
+std::optional<uint64_t> memory_available(const std::string& id);
 
 }  // namespace remuda

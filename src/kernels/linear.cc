@@ -98,7 +98,7 @@ class Product {
                       x_.stride * static_cast<int64_t>(sizeof(float)), pool);
     }
     const int64_t row_bytes = kernels_.prepared_row_bytes(x_.cols);
-    Workspace workspace = WorkspaceArena::global().acquire(static_cast<size_t>(x_.rows * row_bytes));
+    Workspace workspace = WorkspaceArena::global().acquire_more(static_cast<size_t>(x_.rows * row_bytes));
     auto* prepared = reinterpret_cast<std::byte*>(workspace.matrix(x_.rows, row_bytes / 4).data);
     pool.parallel_for(x_.rows, kPreparedRowsPerTask, [&](int64_t begin, int64_t end) {
       kernels_.prepare_rows({.x = x_.row(begin),

@@ -23,6 +23,7 @@ struct EmbeddingModel {
 
   // Memory held, in bytes.
   size_t bytes() const { return encoder.bytes() + tokenizer->bytes(); }
+  size_t mapped_bytes() const { return encoder.mapped_bytes(); }  // Of that, pages of files.
 
   std::shared_ptr<const text::Tokenizer> tokenizer;
   models::SentenceEncoder encoder;

@@ -45,7 +45,12 @@ struct EmbeddingModelManager::Impl {
   Impl(EmbeddingModelManager& manager, const Settings& given)
       : settings(given),
         precision(cpu_precision(given.precision)),
-        model(hub::resolve_model(given.embedding_model), precision, [this] { return load(); }),
+        model(given, manager.managed_pool(),
+              {.directory = hub::resolve_model(given.embedding_model),
+               .name = given.embedding_model,
+               .precision = precision,
+               .cost = [this] { return cost(); },
+               .load = [this] { return load(); }}),
         directory(io::read_model_directory(model.directory())),
         info(describe(given.embedding_model, directory)),
         compute(compute_pool(given)),
@@ -76,8 +81,13 @@ struct EmbeddingModelManager::Impl {
     return std::make_shared<EmbeddingRequest>(tokenize(texts, *model.tokenizer(), options), options, info.dimension);
   }
 
+  MemoryCost cost() const {
+    MemoryCost cost = estimate_memory(info, precision);
+    if (model.cache(settings, info.file_bytes).has_file()) cost.loading = 0;
+    return cost;
+  }
+
   ModelPointer load() const {
-    check_memory_limit(settings, info.name, precision, estimate_memory(info, precision));
     return std::make_shared<const EmbeddingModel>(directory, precision, compute,
                                                   model.cache(settings, info.file_bytes));
   }
@@ -145,7 +155,7 @@ const EmbeddingModelInfo& EmbeddingModelManager::info() const { return impl_->in
 
 std::unique_ptr<EmbeddingInstance> EmbeddingModelManager::make_instance() {
   const auto start = std::chrono::steady_clock::now();
-  ModelPointer model = impl_->model.get();
+  ModelPointer model = impl_->model.get_for_instance();
   ModelMetadata metadata = describe_instance(model_name(), model_type(), impl_->precision, model->bytes(), start);
   return std::make_unique<EmbeddingInstance>(std::move(metadata), std::move(model));
 }

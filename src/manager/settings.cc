@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/fail.h"
-#include "device/devices.h"
+#include "device/memory_budget.h"
 
 namespace remuda {
 namespace {
@@ -100,6 +100,7 @@ constexpr Field kFields[] = {
      [](Settings& s, const Source& source) { s.precision = parse_precision(source.text, source.where); }},
     {"memory_limit", "REMUDA_MEMORY_LIMIT",
      [](Settings& s, const Source& source) { s.memory_limit = MemoryLimit::parse(source.text, source.where); }},
+    {"pinned", "REMUDA_PINNED", [](Settings& s, const Source& source) { s.pinned = parse_bool(source); }},
     {"compute_threads", "REMUDA_COMPUTE_THREADS",
      [](Settings& s, const Source& source) { s.compute_threads = parse_count(source, 0); }},
     {"idle_ttl", "REMUDA_IDLE_TTL", [](Settings& s, const Source& source) { s.idle_ttl = parse_seconds(source); }},
@@ -213,8 +214,7 @@ MemoryLimit MemoryLimit::parse(const std::string& text, const std::string& what)
 
 uint64_t resolve(const MemoryLimit& limit) {
   if (limit.bytes) return *limit.bytes;
-  const auto available = static_cast<double>(list_devices().front().memory_available);
-  return static_cast<uint64_t>(limit.share.value_or(1) * available);
+  return static_cast<uint64_t>(limit.share.value_or(1) * static_cast<double>(MemoryBudget::cpu().attainable()));
 }
 
 void Settings::validate() const {

@@ -27,15 +27,23 @@ void refuse_gpu(const Settings& settings) {
   }
 }
 
-void check_memory_limit(const Settings& settings, const std::string& model, Precision precision,
-                        const MemoryCost& cost) {
-  if (!settings.memory_limit) return;
-  const uint64_t limit = resolve(*settings.memory_limit);
-  if (cost.shared_weights + cost.workspace <= limit) return;
+void check_room(const std::string& model, const MemoryCost& cost, int64_t instances) {
+  if (instances <= 1 || cost.workspace == 0) return;
+  const MemoryBudgetStats stats = MemoryBudget::cpu().stats();
+  const uint64_t weights = stats.weights + stats.mapped_weights;
+  const uint64_t room = stats.limit > weights ? stats.limit - weights : 0;
+  const uint64_t fit = std::max<uint64_t>(room / cost.workspace, 1);
+  if (static_cast<uint64_t>(instances) <= fit) return;
   throw OutOfMemory(
-      fmt::format("{}: needs {} bytes of weights and {} of workspace in {}, the memory limit is {} bytes; raise it, or "
-                  "use a smaller precision",
-                  model, cost.shared_weights, cost.workspace, to_string(precision), limit));
+      fmt::format("{}: expected at most {} instances, as many as have room to compute at once: each takes {} bytes of "
+                  "workspace, and beside the weights of {} models, {} bytes, the memory limit of {} bytes leaves {}; "
+                  "raise it for more",
+                  model, fit, cost.workspace, stats.models, weights, stats.limit, room));
+}
+
+MemoryBudget::Limit memory_limit(const Settings& settings) {
+  if (!settings.memory_limit) return {};
+  return MemoryBudget::cpu().limit_to(resolve(*settings.memory_limit));
 }
 
 std::string file_identity(const std::filesystem::path& directory) {

@@ -16,6 +16,8 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "device/compute_pool.h"
+#include "device/memory_budget.h"
+#include "manager/managed_pool.h"
 #include "manager/weight_cache.h"
 #include "manager/weight_store.h"
 #include "remuda/memory_cost.h"
@@ -37,46 +39,74 @@ ComputePool& compute_pool(const Settings& settings);
 // Throws Error(kUnsupported) where a GPU is demanded: this build has none.
 void refuse_gpu(const Settings& settings);
 
-// Throws OutOfMemory with the figures where a model would not fit into the settings' limit.
-void check_memory_limit(const Settings& settings, const std::string& model, Precision precision,
-                        const MemoryCost& cost);
+// Throws OutOfMemory where main memory's budget has no room, beside all weights, for the workspaces of so many instances
+// of a model. One there always is.
+void check_room(const std::string& model, const MemoryCost& cost, int64_t instances);
+
+// The limit that settings set for all models in the process; none where they don't.
+MemoryBudget::Limit memory_limit(const Settings& settings);
 
 // Names the files of a model as they are now (path, inode, size, modification time of each): two loads with the same
 // identity give the same weights. Throws Error(kIo).
 std::string file_identity(const std::filesystem::path& directory);
 
-// A model by its files, its precision and its device. `Model` has a `tokenizer`, a shared pointer, and bytes().
+// Where a model comes from and what it takes.
+template <typename Model>
+struct ModelSource {
+  std::filesystem::path directory;
+  std::string name;  // As it was asked for.
+  Precision precision = Precision::kFp32;
+  // Both are called without a lock, when nobody in the process has the model.
+  std::function<MemoryCost()> cost;
+  std::function<std::shared_ptr<const Model>()> load;
+};
+
+// A model by its files, its precision and its device. `Model` has a `tokenizer`, a shared pointer, and what WeightStore
+// asks for. As long as it lives, the settings' memory limit holds for the process.
 //
-// Thread-safe. Holds no model, but the tokenizer of the last one, so that bad input never costs a load.
+// Thread-safe. Holds no model.
 template <typename Model>
 class SharedModel {
  public:
   using Pointer = std::shared_ptr<const Model>;
 
-  // `load` is called without a lock, when nobody in the process has the model.
-  SharedModel(std::filesystem::path directory, Precision precision, std::function<Pointer()> load)
-      : directory_(std::move(directory)),
-        precision_(precision),
-        identity_(file_identity(directory_)),
-        load_(std::move(load)) {}
+  // `pool` has the model's instances.
+  SharedModel(const Settings& settings, std::shared_ptr<ManagedPool> pool, ModelSource<Model> source)
+      : source_(std::move(source)),
+        pool_(std::move(pool)),
+        identity_(file_identity(source_.directory)),
+        limit_(memory_limit(settings)) {}
 
-  const std::filesystem::path& directory() const { return directory_; }
+  const std::filesystem::path& directory() const { return source_.directory; }
 
-  // Loads it if nobody has it. Throws what loading throws, and Error(kInvalidFile) where files were changed since the
-  // constructor: make one before reading their configuration.
+  // Loads it if nobody has it. Throws what loading throws; Error(kInvalidFile) where files were changed since the
+  // constructor: make one before reading their configuration; OutOfMemory and TimeoutError where there is no room.
   Pointer get() {
-    const std::string key = fmt::format("{}|{}|{}", identity_, to_string(precision_), kCpuDevice);
-    Pointer model = WeightStore<Model>::global().get(key, [this] { return load(); });
+    const std::string what = fmt::format("{} in {}", source_.name, to_string(source_.precision));
+    WeightRequest request{.key = fmt::format("{}|{}|{}", identity_, to_string(source_.precision), kCpuDevice),
+                          .what = what};
+    request.cost = source_.cost();
+    Pointer model = WeightStore<Model>::global().get(request, pool_, [this] { return load(); });
     const std::lock_guard lock(mutex_);
     tokenizer_ = model->tokenizer;
     return model;
   }
 
-  // Loads the model only where it was never loaded, and then keeps it with what it returns.
+  // The same for an instance that its pool is making. Throws OutOfMemory, too, where the budget hasn't room for so many
+  // that compute at once.
+  Pointer get_for_instance() {
+    Pointer model = get();
+    if (const std::optional<PoolStats> stats = pool_->stats()) {
+      check_room(source_.name, source_.cost(), stats->available + stats->in_use + 1);
+    }
+    return model;
+  }
+
+  // Loads the model only where nobody has it, and then keeps it with what it returns: hold it until there is an instance.
   std::shared_ptr<const text::Tokenizer> tokenizer() {
     {
       const std::lock_guard lock(mutex_);
-      if (tokenizer_ != nullptr) return tokenizer_;
+      if (auto tokenizer = tokenizer_.lock()) return tokenizer;
     }
     const Pointer model = get();
     return {model, model->tokenizer.get()};
@@ -85,34 +115,34 @@ class SharedModel {
   // Where its weights are kept packed; file_bytes is the size of the model's files.
   WeightCache cache(const Settings& settings, uint64_t file_bytes) const {
     return {settings,
-            {.directory = directory_,
+            {.directory = source_.directory,
              .bytes = file_bytes,
              .identity = identity_,
-             .identify = [this] { return file_identity(directory_); },
-             .precision = precision_}};
+             .identify = [this] { return file_identity(source_.directory); },
+             .precision = source_.precision}};
   }
 
  private:
   Pointer load() const {
-    if (file_identity(directory_) != identity_) {
+    if (file_identity(source_.directory) != identity_) {
       fail(ErrorCode::kInvalidFile, "{}: files were changed since this manager read the configuration; make a new one",
-           directory_.string());
+           source_.directory.string());
     }
     const auto start = std::chrono::steady_clock::now();
-    Pointer model = load_();
+    Pointer model = source_.load();
     const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
-    log::info("loaded {} in {} ({:.1f} MB) in {:.0f} ms", directory_.string(), to_string(precision_),
+    log::info("loaded {} in {} ({:.1f} MB) in {:.0f} ms", source_.directory.string(), to_string(source_.precision),
               static_cast<double>(model->bytes()) / 1e6, took.count());
     return model;
   }
 
-  const std::filesystem::path directory_;
-  const Precision precision_;
+  const ModelSource<Model> source_;
+  const std::shared_ptr<ManagedPool> pool_;
   const std::string identity_;
-  const std::function<Pointer()> load_;
+  const MemoryBudget::Limit limit_;
 
   std::mutex mutex_;
-  std::shared_ptr<const text::Tokenizer> tokenizer_;  // Guarded by mutex_.
+  std::weak_ptr<const text::Tokenizer> tokenizer_;  // Guarded by mutex_.
 };
 
 // The metadata of an instance whose making began at `start`.

@@ -23,6 +23,7 @@ struct SummarizationModel {
 
   // Memory held, in bytes.
   size_t bytes() const { return bart.bytes() + tokenizer->bytes(); }
+  size_t mapped_bytes() const { return bart.mapped_bytes(); }  // Of that, pages of files.
 
   std::shared_ptr<const text::Tokenizer> tokenizer;
   models::Bart bart;

@@ -117,7 +117,12 @@ struct SummarizationModelManager::Impl {
   Impl(SummarizationModelManager& manager, const Settings& given)
       : settings(given),
         precision(cpu_precision(given.precision)),
-        model(hub::resolve_model(given.summarization_model), precision, [this] { return load(); }),
+        model(given, manager.managed_pool(),
+              {.directory = hub::resolve_model(given.summarization_model),
+               .name = given.summarization_model,
+               .precision = precision,
+               .cost = [this] { return cost(); },
+               .load = [this] { return load(); }}),
         directory(models::read_bart_directory(model.directory())),
         info(describe(given.summarization_model, directory)),
         compute(compute_pool(given)),
@@ -131,8 +136,7 @@ struct SummarizationModelManager::Impl {
   }
 
   std::unique_ptr<BatchSession> make_session(Lease<SummarizationInstance> lease) const {
-    const uint64_t room = room_for_documents(lease->model());
-    return std::make_unique<SummarizationSession>(std::move(lease), room, compute);
+    return std::make_unique<SummarizationSession>(std::move(lease), room_for_documents(), compute);
   }
 
   std::unique_ptr<BatchSession> open(SummarizationModelManager& manager, const SessionTerms& terms) const {
@@ -156,9 +160,14 @@ struct SummarizationModelManager::Impl {
     return std::make_shared<SummarizationRequest>(std::move(documents), call.plan, options, call.deadline);
   }
 
-  ModelPointer load() const {
+  MemoryCost cost() const {
     constexpr int64_t kNoDocument = 0;  // What documents take depends on them; see room_for_documents().
-    check_memory_limit(settings, info.name, precision, estimate_memory(info, precision, kNoDocument));
+    MemoryCost cost = estimate_memory(info, precision, kNoDocument);
+    if (model.cache(settings, info.file_bytes).has_file()) cost.loading = 0;
+    return cost;
+  }
+
+  ModelPointer load() const {
     return std::make_shared<const SummarizationModel>(directory, precision, compute,
                                                       model.cache(settings, info.file_bytes));
   }
@@ -183,16 +192,16 @@ struct SummarizationModelManager::Impl {
     return result;
   }
 
-  // Bytes that documents in work may take beside the weights; 0 for no limit.
-  uint64_t room_for_documents(const SummarizationModel& loaded) const {
-    if (!settings.memory_limit) return 0;
-    const uint64_t limit = resolve(*settings.memory_limit);
-    return limit > loaded.bytes() ? limit - loaded.bytes() : 1;
+  // Bytes that documents in work may take beside all weights that are there; those of others may have to wait.
+  static uint64_t room_for_documents() {
+    const MemoryBudgetStats stats = MemoryBudget::cpu().stats();
+    const uint64_t weights = stats.weights + stats.mapped_weights;
+    return stats.limit > weights ? stats.limit - weights : 1;
   }
 
   std::vector<Summary> summarize(const SummarizationModel& loaded, std::vector<TokenizedDocument> documents,
                                  const Call& call, const SummarizeOptions& options) const {
-    const SummarizationRun run{call.plan, options, call.deadline, room_for_documents(loaded)};
+    const SummarizationRun run{call.plan, options, call.deadline, room_for_documents()};
     return summarize_documents(loaded, std::move(documents), run, compute);
   }
 
@@ -280,7 +289,7 @@ const SummarizationModelInfo& SummarizationModelManager::info() const { return i
 
 std::unique_ptr<SummarizationInstance> SummarizationModelManager::make_instance() {
   const auto start = std::chrono::steady_clock::now();
-  ModelPointer model = impl_->model.get();
+  ModelPointer model = impl_->model.get_for_instance();
   ModelMetadata metadata = describe_instance(model_name(), model_type(), impl_->precision, model->bytes(), start);
   return std::make_unique<SummarizationInstance>(std::move(metadata), std::move(model));
 }

@@ -82,6 +82,8 @@ WeightCache::WeightCache(const Settings& settings, WeightSource source)
           fmt::format("{}-{:016x}.packed", to_string(source_.precision), checksum(std::as_bytes(std::span(place))));
 }
 
+bool WeightCache::has_file() const { return !path_.empty() && identity_of(path_) != io::FileIdentity(); }
+
 std::shared_ptr<io::PackedFile> WeightCache::open_or_create(ComputePool& pool, Lock& lock) const {
   if (path_.empty()) return nullptr;
   const io::FileIdentity before = identity_of(path_);

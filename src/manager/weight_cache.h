@@ -35,6 +35,9 @@ class WeightCache {
   WeightCache() = default;  // None: every load packs into memory.
   WeightCache(const Settings& settings, WeightSource source);
 
+  // Whether there is a file, for a load that need not pack; whether it can be used is seen when it is.
+  bool has_file() const;
+
   // make(packed): the model, its weights read from or written to this file. After make(nullptr), in memory of its own.
   // Processes that load the same model at once pack it once: the others wait, and map what was made.
   template <typename Make>

@@ -260,7 +260,7 @@ void Bart::decode_step(std::span<const DecodeRow> rows, MatrixView<float> logits
   };
   for (const Step::Group& group : step.groups) group.document->cache_.check_advance(parents_of(group));
 
-  Workspace workspace = arena.acquire(step_bytes(count));
+  Workspace workspace = arena.acquire_more(step_bytes(count));
   const MatrixView<float> hidden = workspace.matrix(count, config_.d_model);
   const MatrixView<float> scratch = workspace.matrix(count, decoder_layers_.front().scratch_size());
   std::vector<nn::DecoderSequences> sequences;

@@ -66,8 +66,10 @@ class Bart {
        ComputePool& pool, std::shared_ptr<io::PackedFile> packed = nullptr);
 
   const io::BartConfig& config() const { return config_; }
-  // Memory of the weights beside the checkpoint's own pages.
+  // Memory of the weights beside the checkpoint's own pages, of which none stay.
   size_t bytes() const;
+  // Of that, what is pages of the packed file, which other processes share.
+  size_t mapped_bytes() const { return packed_ == nullptr ? 0 : packed_->bytes(); }
 
   // Memory that a document takes until it is destroyed; that encode() takes beside its documents, for so many tokens of
   // them together; that decode_step() takes beside its logits. encode() and decode_step() take all of it before any

@@ -158,7 +158,7 @@ void BartBatch::decode() {
   if (rows_.empty()) return;
   const auto rows = static_cast<int64_t>(rows_.size());
   const int64_t vocabulary = bart_.config().vocab_size;
-  Workspace workspace = arena_.acquire(Workspace::matrix_bytes(rows, vocabulary));
+  Workspace workspace = arena_.acquire_more(Workspace::matrix_bytes(rows, vocabulary));
   const MatrixView<float> logits = workspace.matrix(rows, vocabulary);
   bart_.decode_step(rows_, logits, arena_, pool_);
   advance(logits);

@@ -22,8 +22,9 @@ class SentenceEncoder {
   int64_t dimension() const;
   int64_t max_sequence_length() const { return transformer_.max_sequence_length(); }
   int64_t vocab_size() const { return transformer_.vocab_size(); }
-  // Memory that the weights take beside the checkpoint's own pages.
+  // As TransformerEncoder has them.
   size_t bytes() const;
+  size_t mapped_bytes() const { return transformer_.mapped_bytes(); }
   // Memory that forward() takes for a batch of this many tokens.
   size_t workspace_bytes(int64_t tokens) const;
 

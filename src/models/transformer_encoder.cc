@@ -53,12 +53,18 @@ TransformerEncoder::TransformerEncoder(const io::EncoderConfig& config,
   }
   layers_.reserve(static_cast<size_t>(config_.num_layers));
   for (int64_t i = 0; i < config_.num_layers; ++i) layers_.push_back(weights.layer(i, precision, pool));
+  // Reading biases and norms has mapped pages of what lies beside them, too.
+  for (const io::MappedFile& file : checkpoint_->files()) file.drop_pages(file.bytes());
 }
 
 size_t TransformerEncoder::bytes() const {
   return std::accumulate(layers_.begin(), layers_.end(),
-                         position_embeddings_.bytes() + embedding_norm_.bytes() + relative_bias_.bytes(),
+                         word_embeddings_.bytes() + position_embeddings_.bytes() + embedding_norm_.bytes() + relative_bias_.bytes(),
                          [](size_t sum, const nn::EncoderLayer& layer) { return sum + layer.bytes(); });
+}
+
+size_t TransformerEncoder::mapped_bytes() const {
+  return word_embeddings_.bytes() + (packed_ == nullptr ? 0 : packed_->bytes());
 }
 
 int64_t TransformerEncoder::scratch_size() const { return layers_.empty() ? 0 : layers_.front().scratch_size(); }

@@ -38,8 +38,10 @@ class TransformerEncoder {
   // The longest sequence that has positions.
   int64_t max_sequence_length() const { return config_.max_sequence_length(); }
   int64_t vocab_size() const { return config_.vocab_size; }
-  // Memory of the weights beside the checkpoint's own pages.
+  // Memory of the weights, the rows of the checkpoint that are read where it is mapped included.
   size_t bytes() const;
+  // Of that, what is pages of files, which other processes share.
+  size_t mapped_bytes() const;
   // Floats of scratch that forward() needs for a row.
   int64_t scratch_size() const;
 

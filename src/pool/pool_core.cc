@@ -9,6 +9,7 @@
 
 #include "base/fail.h"
 #include "base/log.h"
+#include "device/memory_budget.h"
 
 namespace remuda {
 namespace {
@@ -97,6 +98,7 @@ PoolSlot* PoolCore::try_acquire() {
   check_open();
   PoolSlot* slot = queue_.empty() ? take() : nullptr;
   if (slot == nullptr) return nullptr;
+  const MemoryWait wait(Deadline::at(since));
   if (slot->instance == nullptr && !create(lock, slot)) return nullptr;
   start_lease(slot, {}, /*raw=*/false, since, Clock::now());
   lock.unlock();
@@ -155,6 +157,9 @@ void PoolCore::release_instance(const ModelInstance* instance) {
 
 // Waits, or makes an instance, as often as it takes. `slot` is one to create in, or null.
 PoolSlot* PoolCore::acquire_slowly(Lock& lock, PoolSlot* slot, const Call& call) {
+  // Memory that the factory needs may have to be waited for: no longer than the caller waits.
+  std::optional<MemoryWait> wait;
+  if (!call.deadline.is_never()) wait.emplace(call.deadline);
   bool is_back = false;
   while (true) {
     if (slot == nullptr) slot = wait_for_slot(lock, call, is_back);

@@ -5,6 +5,7 @@
 
 #include "base/fail.h"
 #include "base/log.h"
+#include "device/memory_budget.h"
 #include "pool/pool_core.h"
 
 namespace remuda {
@@ -233,6 +234,7 @@ bool PoolCore::wants_refill() const {
 
 // Makes idle instances for min_idle. False where memory ends first; throws what the factory throws otherwise.
 bool PoolCore::refill(Lock& lock) {
+  const MemoryWait wait(Deadline::at(Clock::now()));  // Others are served by this thread, too.
   while (wants_refill()) {
     PoolSlot* slot = add_slot();
     if (!create(lock, slot)) return false;

@@ -21,7 +21,7 @@ size_t block_bytes(size_t bytes) {
 }  // namespace
 
 Workspace::~Workspace() {
-  if (buffer_.size() > 0) arena_->give_back(std::move(buffer_));
+  if (block_.size() > 0) arena_->give_back(std::move(block_));
 }
 
 size_t Workspace::matrix_bytes(int64_t rows, int64_t cols) {
@@ -31,26 +31,34 @@ size_t Workspace::matrix_bytes(int64_t rows, int64_t cols) {
 
 MatrixView<float> Workspace::matrix(int64_t rows, int64_t cols) {
   const size_t bytes = matrix_bytes(rows, cols);
-  check_invariant(bytes <= buffer_.size() - used_, "a workspace is as large as its matrices");
-  auto* data = reinterpret_cast<float*>(buffer_.data() + used_);
+  check_invariant(bytes <= block_.size() - used_, "a workspace is as large as its matrices");
+  auto* data = reinterpret_cast<float*>(block_.buffer.data() + used_);
   used_ += bytes;
   return {data, rows, cols};
 }
 
 WorkspaceArena& WorkspaceArena::global() {
-  static auto* const arena = new WorkspaceArena;
+  static auto* const arena = [] {
+    auto* const made = new WorkspaceArena(MemoryBudget::cpu());
+    MemoryBudget::cpu().add_cache([made] { made->trim(); });
+    return made;
+  }();
   return *arena;
 }
 
-Workspace WorkspaceArena::acquire(size_t bytes) {
-  AlignedBuffer outgrown;  // Freed after the lock: a larger block takes its place.
+Workspace WorkspaceArena::acquire(size_t bytes) { return acquire(bytes, /*may_exceed=*/false); }
+
+Workspace WorkspaceArena::acquire_more(size_t bytes) { return acquire(bytes, /*may_exceed=*/true); }
+
+Workspace WorkspaceArena::acquire(size_t bytes, bool may_exceed) {
+  WorkspaceBlock outgrown;  // Freed after the lock: a larger block takes its place.
   {
     const std::lock_guard lock(mutex_);
     // The smallest that is large enough, but none that would lie unused but for a quarter: who needs all of it would
     // make another. If there is none, the largest of the smaller ones makes way for one that is large enough.
-    const auto rank = [bytes](const AlignedBuffer& buffer) {
-      if (buffer.size() / 4 > bytes) return std::pair(2, size_t{0});
-      return buffer.size() >= bytes ? std::pair(0, buffer.size()) : std::pair(1, ~buffer.size());
+    const auto rank = [bytes](const WorkspaceBlock& block) {
+      if (block.size() / 4 > bytes) return std::pair(2, size_t{0});
+      return block.size() >= bytes ? std::pair(0, block.size()) : std::pair(1, ~block.size());
     };
     const auto chosen = std::ranges::min_element(idle_, {}, rank);
     if (chosen != idle_.end() && rank(*chosen).first < 2) {
@@ -60,19 +68,25 @@ Workspace WorkspaceArena::acquire(size_t bytes) {
       if (outgrown.size() >= bytes) return Workspace(this, std::move(outgrown));
     }
   }
-  outgrown = AlignedBuffer();
-  return Workspace(this, AlignedBuffer(block_bytes(bytes)));
+  outgrown = WorkspaceBlock();
+  WorkspaceBlock block;
+  const size_t size = block_bytes(bytes);
+  if (budget_ != nullptr) {
+    block.reservation = budget_->reserve({.bytes = size, .what = "a computation", .may_exceed = may_exceed});
+  }
+  block.buffer = AlignedBuffer(size);
+  return Workspace(this, std::move(block));
 }
 
-void WorkspaceArena::give_back(AlignedBuffer buffer) {
+void WorkspaceArena::give_back(WorkspaceBlock block) {
   const std::lock_guard lock(mutex_);
-  if (idle_bytes_ + buffer.size() > kMaxIdleBytes) return;
-  idle_bytes_ += buffer.size();
-  idle_.push_back(std::move(buffer));
+  if (idle_bytes_ + block.size() > kMaxIdleBytes) return;
+  idle_bytes_ += block.size();
+  idle_.push_back(std::move(block));
 }
 
 void WorkspaceArena::trim() {
-  std::vector<AlignedBuffer> freed;
+  std::vector<WorkspaceBlock> freed;
   const std::lock_guard lock(mutex_);
   freed.swap(idle_);
   idle_bytes_ = 0;

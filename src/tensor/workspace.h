@@ -7,11 +7,20 @@
 #include <mutex>
 #include <vector>
 
+#include "device/memory_budget.h"
 #include "tensor/tensor.h"
 
 namespace remuda {
 
 class WorkspaceArena;
+
+// Memory, and that it is counted.
+struct WorkspaceBlock {
+  size_t size() const { return buffer.size(); }
+
+  Reservation reservation;
+  AlignedBuffer buffer;
+};
 
 // A block of memory on loan, handed out front to back. Move-only; must not outlive its arena.
 class Workspace {
@@ -28,10 +37,10 @@ class Workspace {
 
  private:
   friend class WorkspaceArena;
-  Workspace(WorkspaceArena* arena, AlignedBuffer buffer) : arena_(arena), buffer_(std::move(buffer)) {}
+  Workspace(WorkspaceArena* arena, WorkspaceBlock block) : arena_(arena), block_(std::move(block)) {}
 
   WorkspaceArena* arena_;
-  AlignedBuffer buffer_;
+  WorkspaceBlock block_;
   size_t used_ = 0;
 };
 
@@ -40,11 +49,17 @@ class WorkspaceArena {
  public:
   static constexpr size_t kMaxIdleBytes = size_t{32} << 20;
 
-  // Never destroyed.
+  // Of main memory's budget, which gets what is idle back when it is full. Never destroyed.
   static WorkspaceArena& global();
 
-  // At least `bytes`. Throws OutOfMemory.
+  WorkspaceArena() = default;  // Of no budget.
+  explicit WorkspaceArena(MemoryBudget& budget) : budget_(&budget) {}
+
+  // At least `bytes`. Where the budget is full, waits until others give back what they compute with; throws OutOfMemory
+  // and TimeoutError as MemoryBudget::reserve() does.
   Workspace acquire(size_t bytes);
+  // The same for a little more in the midst of a computation that has a workspace; never waits, and counts.
+  Workspace acquire_more(size_t bytes);
 
   // Gives idle memory back to the system.
   void trim();
@@ -52,10 +67,12 @@ class WorkspaceArena {
 
  private:
   friend class Workspace;
-  void give_back(AlignedBuffer buffer);
+  Workspace acquire(size_t bytes, bool may_exceed);
+  void give_back(WorkspaceBlock block);
 
+  MemoryBudget* const budget_ = nullptr;
   mutable std::mutex mutex_;
-  std::vector<AlignedBuffer> idle_;
+  std::vector<WorkspaceBlock> idle_;
   size_t idle_bytes_ = 0;
 };
 

@@ -1,0 +1,217 @@
+// Memory of a device as something that is asked for before it is taken.
+//
+// What is counted: weights, as they lie in memory of ours or in packed files and checkpoints that are mapped; every
+// block of WorkspaceArena, in use or kept for the next, which is what intermediate results, documents' keys and values
+// and caches are made of; and, while a model is loaded, what loading takes beside that.
+//
+// What isn't: the program itself and its threads' stacks, tokenizers while they are read, texts, ids and results of
+// callers, the kernels' scratch of each thread (below 1 MiB), and what the C library keeps of memory that was freed.
+// A process that embeds has 20 to 40 MiB of it; bench/budget.py measures how much.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/deadline.h"
+#include "remuda/memory_budget.h"
+
+namespace remuda {
+
+class MemoryBudget;
+
+enum class MemoryUse { kWeights, kMappedWeights, kWorkspace };
+
+// Bytes of a budget, given back by the destructor. Move-only; belongs to one thread at a time; must not outlive its
+// budget.
+class Reservation {
+ public:
+  Reservation() = default;
+  Reservation(Reservation&& other) noexcept { *this = std::move(other); }
+  Reservation& operator=(Reservation&& other) noexcept;
+  ~Reservation() { release(); }
+
+  uint64_t bytes() const { return bytes_; }
+  // What it turned out to be: counted as it is, however full the budget.
+  void set_bytes(uint64_t bytes);
+  // Goes on counting these of its bytes for another use, in a reservation of their own.
+  Reservation split(uint64_t bytes, MemoryUse use);
+  void release();
+
+ private:
+  friend class MemoryBudget;
+  Reservation(MemoryBudget* budget, uint64_t bytes, MemoryUse use, std::optional<uint64_t> floor)
+      : budget_(budget), bytes_(bytes), use_(use), floor_(floor) {}
+
+  MemoryBudget* budget_ = nullptr;
+  uint64_t bytes_ = 0;
+  MemoryUse use_ = MemoryUse::kWorkspace;
+  std::optional<uint64_t> floor_;  // Of a model's weights: what stays free of weights as long as they are there.
+};
+
+// What memory is wanted for.
+struct MemoryRequest {
+  uint64_t bytes = 0;
+  MemoryUse use = MemoryUse::kWorkspace;
+  std::string_view what = {};  // For messages.
+  // With weights: what one computation with them takes. As much stays free of weights, so that there is always one
+  // that can go on, and end, and give back what others wait for.
+  uint64_t workspace = 0;
+  // With a workspace: of a computation that holds others already. It neither waits nor fails, since those who would
+  // have to give something back may wait for it in turn; so it must be small.
+  bool may_exceed = false;
+};
+
+// Who has memory that can be had back: a model with the pools that use it. Called without a lock, from any thread.
+class MemoryHolder {
+ public:
+  using Clock = Deadline::Clock;
+
+  virtual ~MemoryHolder() = default;
+  // Since when what evict() would give back has not been used; nothing where nothing may be taken now.
+  virtual std::optional<Clock::time_point> idle_since() = 0;
+  // Gives back what is idle and was used least recently. Returns whether there was any.
+  virtual bool evict() = 0;
+  // Since when it has had its memory; nothing where it must not be made to give it back.
+  virtual std::optional<Clock::time_point> held_since() = 0;
+  // Gives everything back as it comes free, and takes none again before it all has gone, or until `end`.
+  virtual void drain(Clock::time_point end) = 0;
+};
+
+// Until when reservations of this thread may wait, as long as this object lives; objects may be nested. A thread that
+// has none waits for MemoryBudget::kLongestWait.
+class MemoryWait {
+ public:
+  explicit MemoryWait(Deadline deadline);
+  ~MemoryWait();
+  MemoryWait(const MemoryWait&) = delete;
+  MemoryWait& operator=(const MemoryWait&) = delete;
+
+  // Of the innermost.
+  static std::optional<Deadline> current();
+
+ private:
+  const std::optional<Deadline> before_;
+};
+
+// One device's memory. Thread-safe.
+//
+// When something doesn't fit, in this order: what is kept for later use is given back, then idle models go, the least
+// recently used first. Who wants weights waits for it in turn, first come, first served; who computes doesn't stand in
+// that queue, because it is what the others wait for. A model that is in use all the time is left alone for
+// kPreference, and then drained: its callers queue up behind the one that waits.
+class MemoryBudget {
+ public:
+  using Clock = Deadline::Clock;
+
+  // How long a caller without a deadline waits for memory that others use.
+  static constexpr std::chrono::seconds kLongestWait{10};
+  // For how long models in use are preferred to one that waits.
+  static constexpr std::chrono::milliseconds kPreference{500};
+  // For how long a model is drained before another is tried.
+  static constexpr std::chrono::seconds kLongestDrain{2};
+
+  // Of main memory; of any device by its id. Never destroyed.
+  static MemoryBudget& cpu();
+  static MemoryBudget& of(const std::string& device);
+  static std::vector<MemoryBudgetStats> all_stats();
+
+  // available(): bytes that this process could still take of the device, nothing where nobody knows; called without a
+  // lock.
+  MemoryBudget(std::string device, std::function<std::optional<uint64_t>()> available);
+  ~MemoryBudget();
+  MemoryBudget(const MemoryBudget&) = delete;
+  MemoryBudget& operator=(const MemoryBudget&) = delete;
+
+  // Evicts and waits if need be. Throws OutOfMemory at once for what could never fit, and when the wait is over;
+  // TimeoutError when that was one of this thread's MemoryWait. Their messages have the figures.
+  Reservation reserve(const MemoryRequest& request);
+
+  // A limit as long as the object lives; of several, the smallest holds. What is above a lower one goes if it is idle,
+  // and else when it comes free.
+  class Limit {
+   public:
+    Limit() = default;
+    Limit(Limit&& other) noexcept : budget_(std::exchange(other.budget_, nullptr)), bytes_(other.bytes_) {}
+    Limit& operator=(Limit&& other) noexcept;
+    ~Limit();
+
+   private:
+    friend class MemoryBudget;
+    Limit(MemoryBudget* budget, uint64_t bytes) : budget_(budget), bytes_(bytes) {}
+
+    MemoryBudget* budget_ = nullptr;
+    uint64_t bytes_ = 0;
+  };
+  Limit limit_to(uint64_t bytes);
+
+  // Who can be asked to give memory back, until it is gone.
+  void add_holder(std::weak_ptr<MemoryHolder> holder);
+  // Called, without a lock, to give back what is kept for later use.
+  void add_cache(std::function<void()> give_back);
+
+  // All that could be had if remuda had nothing: what is available and what remuda has of its own; looked at now.
+  uint64_t attainable();
+  // Bytes beside what is used, less than 0 where a limit was lowered; the limit is looked at now.
+  int64_t left();
+  MemoryBudgetStats stats() const;
+  const std::string& device() const { return device_; }
+
+  // Of a model whose weights have come or gone, for stats() and for those who listen to events.
+  void report(const MemoryEvent& event);
+
+ private:
+  friend class Reservation;
+  using Lock = std::unique_lock<std::mutex>;
+  struct Wait;
+
+  uint64_t used() const { return weights_ + mapped_weights_ + workspaces_; }
+  uint64_t& counter(MemoryUse use);
+  bool fits(const MemoryRequest& request) const;
+  bool can_ever_fit(const MemoryRequest& request) const;
+  Reservation take(const MemoryRequest& request);
+  void give_back(uint64_t bytes, MemoryUse use, std::optional<uint64_t> floor);
+  void look_at_device(Lock& lock);
+  void update_limit();
+  Reservation reserve_slowly(Lock& lock, const MemoryRequest& request);
+  bool make_room(Lock& lock, const MemoryRequest& request, Wait& wait);
+  std::vector<std::shared_ptr<MemoryHolder>> holders();
+  bool evict_one(Lock& lock);
+  void drain_one(Lock& lock, Clock::time_point end);
+  void give_caches_back(Lock& lock);
+  void lower_to_limit();
+  [[noreturn]] void refuse(Lock& lock, const MemoryRequest& request, const Wait* wait);
+
+  const std::string device_;
+  const std::function<std::optional<uint64_t>()> available_;
+
+  mutable std::mutex mutex_;
+  // All below are guarded by mutex_.
+  std::condition_variable changed_;  // Memory was given back, or the queue moved.
+  uint64_t weights_ = 0;
+  uint64_t mapped_weights_ = 0;
+  uint64_t workspaces_ = 0;
+  uint64_t limit_;
+  bool has_looked_ = false;  // At the device.
+  std::multiset<uint64_t> limits_;  // Configured.
+  std::multiset<uint64_t> floors_;  // Workspaces that weights leave room for.
+  std::optional<uint64_t> available_now_;  // When the device was looked at last.
+  std::optional<uint64_t> found_;          // The limit that follows from it.
+  std::deque<Wait*> queue_;  // For weights.
+  int64_t waiting_ = 0;
+  std::vector<std::weak_ptr<MemoryHolder>> holders_;
+  std::vector<std::function<void()>> caches_;
+  MemoryBudgetStats stats_;  // Counters.
+};
+
+}  // namespace remuda
