@@ -1,4 +1,5 @@
 // How long instances live: idle time, age, uses, how many are kept ready, and who is evicted.
+#include <functional>
 #include <latch>
 #include <vector>
 
@@ -136,10 +137,30 @@ TEST(PoolLifecycle, WhatIsTakenForItsMemoryIsNotMadeAgain) {
   std::atomic<int> live{0};
   Pool pool({.max_instances = 3, .min_idle = 2}, counting_factory(live));
   pool.warm_up();
-  EXPECT_TRUE(pool.evict_idle(Clock::time_point::max()));
-  EXPECT_EQ(pool.shrink(0), 1);
-  std::this_thread::sleep_for(milliseconds(20));
-  EXPECT_EQ(pool.get_pool_stats().created, 2);
+  const std::function<void()> takings[] = {[&] { EXPECT_TRUE(pool.evict_idle(Clock::time_point::max())); },
+                                           [&] { EXPECT_EQ(pool.shrink(0), 1); }, [&] { pool.cleanup(); }};
+  for (const auto& take : takings) {
+    take();
+    std::this_thread::sleep_for(milliseconds(20));
+    EXPECT_EQ(pool.get_pool_stats().created, 2);
+  }
+}
+
+// Visits for other reasons, here to report a leak, don't make the attempts more frequent.
+TEST(PoolLifecycle, ABackgroundCreationThatFailsIsNotTriedAgainAtOnce) {
+  std::atomic<int> live{0};
+  std::atomic<int> calls{0};
+  Pool pool({.max_instances = 3, .leak_threshold = milliseconds(20), .min_idle = 1}, [&] {
+    if (++calls > 1) throw std::runtime_error("disk fell out");
+    return std::make_unique<Counted>(live);
+  });
+  testing::internal::CaptureStderr();
+  pool.warm_up();
+  const Lease<Counted> held = pool.acquire();
+  std::this_thread::sleep_for(milliseconds(100));
+  EXPECT_EQ(pool.get_pool_stats().leaks, 1);
+  EXPECT_EQ(calls, 2);
+  testing::internal::GetCapturedStderr();
 }
 
 TEST(PoolLifecycle, ABackgroundCreationThatFailsIsLoggedAndTriedAgain) {

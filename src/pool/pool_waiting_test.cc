@@ -237,29 +237,43 @@ TEST_F(PoolMemory, AnotherIsMadeWhenMemoryCameFreeElsewhere) {
   EXPECT_EQ(pool.get_pool_stats().total, 2);
 }
 
+// At once: not after the pause of a quarter of a second, in none of so many rounds.
+constexpr int kRounds = 8;
+constexpr milliseconds kMostOfAllRounds{1200};
+
 TEST_F(PoolMemory, ADestroyedOneMakesRoomAtOnce) {
-  Pool pool({.max_instances = 2}, factory());
-  Lease<Counted> held = pool.acquire();
-  const uint64_t id = held->metadata().id;
-  std::thread waiter([&] { EXPECT_NE(pool.acquire({.timeout = kPatience})->metadata().id, id); });
-  wait_for(pool, [](const PoolStats& stats) { return stats.out_of_memory == 1 && stats.waiting == 1; });
-  held.discard();
-  waiter.join();
+  fit_ = 2;
+  const Clock::time_point start = Clock::now();
+  for (int round = 0; round < kRounds; ++round) {
+    Pool pool({.max_instances = 3}, factory());
+    const Lease<Counted> stays = pool.acquire();
+    Lease<Counted> goes = pool.acquire();
+    std::thread waiter([&] { EXPECT_EQ(pool.acquire({.timeout = kPatience})->metadata().use_count, 1); });
+    wait_for(pool, [](const PoolStats& stats) { return stats.out_of_memory == 1 && stats.waiting == 1; });
+    goes.discard();
+    waiter.join();
+  }
+  EXPECT_LT(Clock::now() - start, kMostOfAllRounds);
 }
 
 // Two make an instance each at once, and none fits: the first failure waits for the second, whose is everybody's end.
-TEST_F(PoolMemory, WhenTheLastHopeFailsNobodyWaitsForEver) {
-  std::latch both{2};
-  std::atomic<int> calls{0};
-  Pool pool({.max_instances = 2, .max_creations = 2}, [&]() -> std::unique_ptr<Counted> {
-    if (++calls <= 2) both.arrive_and_wait();
-    throw OutOfMemory("nothing left");
-  });
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 4; ++i) threads.emplace_back([&] { EXPECT_THROW(pool.acquire(), OutOfMemory); });
-  for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(pool.get_pool_stats().waiting, 0);
-  EXPECT_EQ(pool.get_pool_stats().total, 0);
+TEST_F(PoolMemory, WhenTheLastHopeFailsNobodyWaits) {
+  const Clock::time_point start = Clock::now();
+  for (int round = 0; round < kRounds; ++round) {
+    std::latch both{2};
+    std::atomic<int> calls{0};
+    Pool pool({.max_instances = 2, .max_creations = 2}, [&]() -> std::unique_ptr<Counted> {
+      if (++calls <= 2) both.arrive_and_wait();
+      throw OutOfMemory("nothing left");
+    });
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i) threads.emplace_back([&] { EXPECT_THROW(pool.acquire(), OutOfMemory); });
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_GE(pool.get_pool_stats().out_of_memory, 1);
+    EXPECT_EQ(pool.get_pool_stats().waiting, 0);
+    EXPECT_EQ(pool.get_pool_stats().total, 0);
+  }
+  EXPECT_LT(Clock::now() - start, kMostOfAllRounds);
 }
 
 }  // namespace
