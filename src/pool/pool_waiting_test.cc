@@ -1,4 +1,5 @@
 // Waits that end otherwise than by an instance: cancelled, refused, or for want of memory.
+#include <algorithm>
 #include <latch>
 #include <string>
 #include <vector>
@@ -102,7 +103,7 @@ TEST(PoolCancel, APredicateIsLookedAtWhileWaitingAndWithoutTheLock) {
   });
   EXPECT_EQ(looks, 5);
   EXPECT_GE(Clock::now() - start, milliseconds(40));
-  EXPECT_NE(message.find("cancelled after 0."), std::string::npos) << message;
+  EXPECT_NE(message.find("cancelled after "), std::string::npos) << message;
   EXPECT_EQ(pool.get_pool_stats().waiting, 0);
 }
 
@@ -220,8 +221,8 @@ TEST_F(PoolMemory, OneThatComesBackIsTheFirstOfItsPriority) {
     });
     wait_for_waiters(pool, i + 1);
   }
-  std::this_thread::sleep_for(milliseconds(600));  // It tries again twice meanwhile, and comes back twice.
-  EXPECT_GE(pool.get_pool_stats().out_of_memory, 2);
+  // It tries again, and comes back again.
+  wait_for(pool, [](const PoolStats& stats) { return stats.out_of_memory == 3 && stats.waiting == 3; });
   held.release();
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(served, (std::vector<int>{0, 1, 2}));
@@ -237,14 +238,21 @@ TEST_F(PoolMemory, AnotherIsMadeWhenMemoryCameFreeElsewhere) {
   EXPECT_EQ(pool.get_pool_stats().total, 2);
 }
 
-// At once: not after the pause of a quarter of a second, in none of so many rounds.
-constexpr int kRounds = 8;
-constexpr milliseconds kMostOfAllRounds{1200};
+// At once: the quickest of some rounds, as the machine may be busy, takes less than the pause of a quarter of a second.
+template <typename Round>
+void expect_no_pause(const Round& round) {
+  Clock::duration quickest = kPatience;
+  for (int i = 0; i < 8; ++i) {
+    const Clock::time_point start = Clock::now();
+    round();
+    quickest = std::min(quickest, Clock::now() - start);
+  }
+  EXPECT_LT(quickest, milliseconds(200));
+}
 
 TEST_F(PoolMemory, ADestroyedOneMakesRoomAtOnce) {
   fit_ = 2;
-  const Clock::time_point start = Clock::now();
-  for (int round = 0; round < kRounds; ++round) {
+  expect_no_pause([&] {
     Pool pool({.max_instances = 3}, factory());
     const Lease<Counted> stays = pool.acquire();
     Lease<Counted> goes = pool.acquire();
@@ -252,14 +260,12 @@ TEST_F(PoolMemory, ADestroyedOneMakesRoomAtOnce) {
     wait_for(pool, [](const PoolStats& stats) { return stats.out_of_memory == 1 && stats.waiting == 1; });
     goes.discard();
     waiter.join();
-  }
-  EXPECT_LT(Clock::now() - start, kMostOfAllRounds);
+  });
 }
 
 // Two make an instance each at once, and none fits: the first failure waits for the second, whose is everybody's end.
 TEST_F(PoolMemory, WhenTheLastHopeFailsNobodyWaits) {
-  const Clock::time_point start = Clock::now();
-  for (int round = 0; round < kRounds; ++round) {
+  expect_no_pause([] {
     std::latch both{2};
     std::atomic<int> calls{0};
     Pool pool({.max_instances = 2, .max_creations = 2}, [&]() -> std::unique_ptr<Counted> {
@@ -272,8 +278,7 @@ TEST_F(PoolMemory, WhenTheLastHopeFailsNobodyWaits) {
     EXPECT_GE(pool.get_pool_stats().out_of_memory, 1);
     EXPECT_EQ(pool.get_pool_stats().waiting, 0);
     EXPECT_EQ(pool.get_pool_stats().total, 0);
-  }
-  EXPECT_LT(Clock::now() - start, kMostOfAllRounds);
+  });
 }
 
 }  // namespace
