@@ -1,4 +1,5 @@
 // Waits that end otherwise than by an instance: cancelled, refused, or for want of memory.
+#include <algorithm>
 #include <latch>
 #include <string>
 #include <vector>
@@ -102,7 +103,7 @@ TEST(PoolCancel, APredicateIsLookedAtWhileWaitingAndWithoutTheLock) {
   });
   EXPECT_EQ(looks, 5);
   EXPECT_GE(Clock::now() - start, milliseconds(40));
-  EXPECT_NE(message.find("cancelled after 0."), std::string::npos) << message;
+  EXPECT_NE(message.find("cancelled after "), std::string::npos) << message;
   EXPECT_EQ(pool.get_pool_stats().waiting, 0);
 }
 
@@ -220,8 +221,8 @@ TEST_F(PoolMemory, OneThatComesBackIsTheFirstOfItsPriority) {
     });
     wait_for_waiters(pool, i + 1);
   }
-  std::this_thread::sleep_for(milliseconds(600));  // It tries again twice meanwhile, and comes back twice.
-  EXPECT_GE(pool.get_pool_stats().out_of_memory, 2);
+  // It tries again, and comes back again.
+  wait_for(pool, [](const PoolStats& stats) { return stats.out_of_memory == 3 && stats.waiting == 3; });
   held.release();
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(served, (std::vector<int>{0, 1, 2}));
@@ -237,29 +238,47 @@ TEST_F(PoolMemory, AnotherIsMadeWhenMemoryCameFreeElsewhere) {
   EXPECT_EQ(pool.get_pool_stats().total, 2);
 }
 
+// At once: the quickest of some rounds, as the machine may be busy, takes less than the pause of a quarter of a second.
+template <typename Round>
+void expect_no_pause(const Round& round) {
+  Clock::duration quickest = kPatience;
+  for (int i = 0; i < 8; ++i) {
+    const Clock::time_point start = Clock::now();
+    round();
+    quickest = std::min(quickest, Clock::now() - start);
+  }
+  EXPECT_LT(quickest, milliseconds(200));
+}
+
 TEST_F(PoolMemory, ADestroyedOneMakesRoomAtOnce) {
-  Pool pool({.max_instances = 2}, factory());
-  Lease<Counted> held = pool.acquire();
-  const uint64_t id = held->metadata().id;
-  std::thread waiter([&] { EXPECT_NE(pool.acquire({.timeout = kPatience})->metadata().id, id); });
-  wait_for(pool, [](const PoolStats& stats) { return stats.out_of_memory == 1 && stats.waiting == 1; });
-  held.discard();
-  waiter.join();
+  fit_ = 2;
+  expect_no_pause([&] {
+    Pool pool({.max_instances = 3}, factory());
+    const Lease<Counted> stays = pool.acquire();
+    Lease<Counted> goes = pool.acquire();
+    std::thread waiter([&] { EXPECT_EQ(pool.acquire({.timeout = kPatience})->metadata().use_count, 1); });
+    wait_for(pool, [](const PoolStats& stats) { return stats.out_of_memory == 1 && stats.waiting == 1; });
+    goes.discard();
+    waiter.join();
+  });
 }
 
 // Two make an instance each at once, and none fits: the first failure waits for the second, whose is everybody's end.
-TEST_F(PoolMemory, WhenTheLastHopeFailsNobodyWaitsForEver) {
-  std::latch both{2};
-  std::atomic<int> calls{0};
-  Pool pool({.max_instances = 2, .max_creations = 2}, [&]() -> std::unique_ptr<Counted> {
-    if (++calls <= 2) both.arrive_and_wait();
-    throw OutOfMemory("nothing left");
+TEST_F(PoolMemory, WhenTheLastHopeFailsNobodyWaits) {
+  expect_no_pause([] {
+    std::latch both{2};
+    std::atomic<int> calls{0};
+    Pool pool({.max_instances = 2, .max_creations = 2}, [&]() -> std::unique_ptr<Counted> {
+      if (++calls <= 2) both.arrive_and_wait();
+      throw OutOfMemory("nothing left");
+    });
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i) threads.emplace_back([&] { EXPECT_THROW(pool.acquire(), OutOfMemory); });
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_GE(pool.get_pool_stats().out_of_memory, 1);
+    EXPECT_EQ(pool.get_pool_stats().waiting, 0);
+    EXPECT_EQ(pool.get_pool_stats().total, 0);
   });
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 4; ++i) threads.emplace_back([&] { EXPECT_THROW(pool.acquire(), OutOfMemory); });
-  for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(pool.get_pool_stats().waiting, 0);
-  EXPECT_EQ(pool.get_pool_stats().total, 0);
 }
 
 }  // namespace
