@@ -136,6 +136,20 @@ TEST_F(JoinedSummaries, ACallbackThatThrowsEndsItsOwnCallAlone) {
   });
 }
 
+TEST_F(JoinedSummaries, TheLastTextMayBeTheOneThatThrows) {
+  SummarizeOptions options = chatty_options();
+  int pieces = 0;
+  options.on_text = [&pieces](int64_t, std::string_view) { ++pieces; };
+  manager_.summarize_text(kTexts[1], options);
+  ASSERT_GT(pieces, 1);
+  int left = pieces;
+  options.on_text = [&left](int64_t, std::string_view) {
+    if (--left == 0) throw std::runtime_error("enough");
+  };
+  EXPECT_THROW(manager_.summarize_text(kTexts[1], options), std::runtime_error);
+  EXPECT_EQ(manager_.get_pool_stats().in_use, 0);
+}
+
 TEST_F(JoinedSummaries, OneThatIsCancelledEndsAlone) {
   run([&](int i) {
     if (i % 2 == 0) return expect_as_alone(i);
