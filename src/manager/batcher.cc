@@ -164,7 +164,10 @@ void Batcher::attend(Lock& lock, BatchCaller& caller) {
         error = std::current_exception();
       }
       lock.lock();
-      if (error != nullptr) end(*request, error);
+      if (error != nullptr) {  // Also where that was the last of its news.
+        queue_.remove(*request);
+        request->fail(error);
+      }
       if (cancelled && !request->is_over()) {
         end(*request, cancelled_error(*request), /*may_keep_results=*/true);
       }

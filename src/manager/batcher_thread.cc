@@ -79,7 +79,12 @@ void Batcher::serve_submissions() {
   while (true) {
     if (resolve_submitted(lock) || make_submitted(lock)) continue;
     if (stopping_ && submitted_.empty()) break;
-    serve(lock, submitter_);
+    try {
+      serve(lock, submitter_);
+    } catch (...) {  // No memory.
+      if (!lock.owns_lock()) lock.lock();
+      for (const Submitted& each : submitted_) each.request->fail(std::current_exception());
+    }
   }
   leave(lock, submitter_);
 }

@@ -38,6 +38,18 @@ SummarizeOptions options_of(int number) {
   return options;
 }
 
+// More than one batch of documents, so that a call goes on for a while whoever leads.
+const std::vector<std::string> kMany(300, kTexts[1]);
+
+// Many steps, with some text for certain.
+SummarizeOptions chatty_options() {
+  SummarizeOptions options;
+  options.generation.num_beams = 1;
+  options.generation.do_sample = true;
+  options.generation.max_length = options.generation.min_length = 60;
+  return options;
+}
+
 std::vector<std::string> texts_of(int number) {
   std::vector<std::string> texts = {kTexts[static_cast<size_t>(number) % 5]};
   if (number % 3 == 1) texts.insert(texts.end(), {"", kTexts[static_cast<size_t>(number + 2) % 5]});
@@ -111,32 +123,46 @@ TEST_F(JoinedSummaries, EveryCallerGetsItsTextOnItsOwnThread) {
 TEST_F(JoinedSummaries, ACallbackThatThrowsEndsItsOwnCallAlone) {
   run([&](int i) {
     if (i % 2 == 0) return expect_as_alone(i);
-    SummarizeOptions options = options_of(i);
+    SummarizeOptions options = chatty_options();
     if (i % 4 == 1) {
       options.on_text = [](int64_t, std::string_view) { throw std::runtime_error("enough"); };
     } else {
       int asked = 0;
-      options.cancelled = [asked]() mutable -> bool { return ++asked > 2 ? throw std::runtime_error("enough") : false; };
+      options.cancelled = [asked]() mutable -> bool {
+        return ++asked > 2 ? throw std::runtime_error("enough") : false;
+      };
     }
-    EXPECT_THROW(manager_.summarize(texts_of(i), options), std::runtime_error);
+    EXPECT_THROW(manager_.summarize(kMany, options), std::runtime_error);
   });
+}
+
+TEST_F(JoinedSummaries, TheLastTextMayBeTheOneThatThrows) {
+  SummarizeOptions options = chatty_options();
+  int pieces = 0;
+  options.on_text = [&pieces](int64_t, std::string_view) { ++pieces; };
+  manager_.summarize_text(kTexts[1], options);
+  ASSERT_GT(pieces, 1);
+  int left = pieces;
+  options.on_text = [&left](int64_t, std::string_view) {
+    if (--left == 0) throw std::runtime_error("enough");
+  };
+  EXPECT_THROW(manager_.summarize_text(kTexts[1], options), std::runtime_error);
+  EXPECT_EQ(manager_.get_pool_stats().in_use, 0);
 }
 
 TEST_F(JoinedSummaries, OneThatIsCancelledEndsAlone) {
   run([&](int i) {
     if (i % 2 == 0) return expect_as_alone(i);
-    SummarizeOptions options = options_of(i);
-    options.generation.max_length = options.generation.min_length = 60;
+    SummarizeOptions options = chatty_options();
     options.partial = i % 4 == 1;
     std::atomic<int> steps = 0;
     options.on_text = [&steps](int64_t, std::string_view) { ++steps; };
-    options.generation.num_beams = 1;
     options.cancelled = [&steps] { return steps > 3; };
     try {
-      const std::vector<Summary> found = manager_.summarize(texts_of(i), options);
+      const std::vector<Summary> found = manager_.summarize(kMany, options);
       EXPECT_TRUE(options.partial);
-      EXPECT_FALSE(found[0].best.complete);
-      EXPECT_LT(found[0].output_tokens(), 60);
+      EXPECT_FALSE(found.back().best.complete);
+      EXPECT_LT(found.back().output_tokens(), 60);
     } catch (const Error& error) {
       EXPECT_FALSE(options.partial);
       EXPECT_EQ(error.code(), ErrorCode::kCancelled);
@@ -239,6 +265,8 @@ TEST_F(JoinedSummaries, Stress) {
       manager.close();
     }
     for (std::thread& thread : threads) thread.join();
+    // A future is ready a moment before the instance is back.
+    for (int i = 0; i < 5000 && manager.get_pool_stats().in_use > 0; ++i) std::this_thread::sleep_for(1ms);
     EXPECT_EQ(manager.get_pool_stats().in_use, 0);
     if (round % 2 == 0) {
       EXPECT_GT(answers, 0);

@@ -95,14 +95,22 @@ void SummarizationBatch::take(RequestQueue& queue, BatchSession::Requests& chang
 }
 
 void SummarizationBatch::step() noexcept {
-  const std::span<const int64_t> stepped = batch_.step();
-  stepped_.assign(stepped.begin(), stepped.end());
+  try {
+    const std::span<const int64_t> stepped = batch_.step();
+    stepped_.assign(stepped.begin(), stepped.end());
+  } catch (...) {  // No memory even for the numbers.
+    stepped_.clear();
+    for (auto& [number, member] : members_) {
+      member.error = std::current_exception();
+      stepped_.push_back(number);
+    }
+    return;
+  }
   for (const int64_t number : stepped_) {
-    Member& member = members_.at(number);
     try {
       look_at(number);
     } catch (...) {
-      member.error = std::current_exception();
+      members_.at(number).error = std::current_exception();
     }
   }
 }
