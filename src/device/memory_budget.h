@@ -4,8 +4,8 @@
 // block of WorkspaceArena, in use or kept for the next, which is what intermediate results, documents' keys and values
 // and caches are made of; and, while a model is loaded, what loading takes beside that.
 //
-// What isn't: the program itself and its threads' stacks, tokenizers while they are read, texts, ids and results of
-// callers, the kernels' scratch of each thread (below 1 MiB), and what the C library keeps of memory that was freed.
+// What isn't: the program itself and its threads' stacks, the tokenizer that a manager keeps of a model that was evicted,
+// texts, ids and results of callers, the kernels' scratch of each thread (below 1 MiB), and what the C library keeps of memory that was freed.
 // A process that embeds has 20 to 40 MiB of it; bench/budget.py measures how much.
 #pragma once
 

@@ -52,9 +52,11 @@ TransformerEncoder::TransformerEncoder(const io::EncoderConfig& config,
     relative_bias_ = spread_relative_bias(weights.relative_attention_bias(), config_.max_positions - 1);
   }
   layers_.reserve(static_cast<size_t>(config_.num_layers));
-  for (int64_t i = 0; i < config_.num_layers; ++i) layers_.push_back(weights.layer(i, precision, pool));
-  // Reading biases and norms has mapped pages of what lies beside them, too.
-  for (const io::MappedFile& file : checkpoint_->files()) file.drop_pages(file.bytes());
+  for (int64_t i = 0; i < config_.num_layers; ++i) {
+    layers_.push_back(weights.layer(i, precision, pool));
+    // Reading biases and norms has mapped pages of what lies beside them, a megabyte a layer.
+    for (const io::MappedFile& file : checkpoint_->files()) file.drop_pages(file.bytes());
+  }
 }
 
 size_t TransformerEncoder::bytes() const {
