@@ -60,9 +60,10 @@ TransformerEncoder::TransformerEncoder(const io::EncoderConfig& config,
 }
 
 size_t TransformerEncoder::bytes() const {
-  return std::accumulate(layers_.begin(), layers_.end(),
-                         word_embeddings_.bytes() + position_embeddings_.bytes() + embedding_norm_.bytes() + relative_bias_.bytes(),
-                         [](size_t sum, const nn::EncoderLayer& layer) { return sum + layer.bytes(); });
+  return std::accumulate(
+      layers_.begin(), layers_.end(),
+      word_embeddings_.bytes() + position_embeddings_.bytes() + embedding_norm_.bytes() + relative_bias_.bytes(),
+      [](size_t sum, const nn::EncoderLayer& layer) { return sum + layer.bytes(); });
 }
 
 size_t TransformerEncoder::mapped_bytes() const {

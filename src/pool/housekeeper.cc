@@ -18,8 +18,8 @@ std::atomic<Housekeeper*> this_process{nullptr};
 
 thread_local bool is_housekeeping_thread = false;
 
-// Registered before main(), hence before any pool can be made. The parent's, which may have been copied in the middle of
-// something, is left alone.
+// Registered before main(), hence before any pool can be made. The parent's, which may have been copied in the middle
+// of something, is left alone.
 [[maybe_unused]] const int kRegistered = pthread_atfork(nullptr, nullptr, [] {
   this_process.store(nullptr);
   is_housekeeping_thread = false;

@@ -22,8 +22,8 @@ class Housekept {
 };
 
 // The thread starts with the first visit that is asked for, sleeps until the next one is due, and ends when all that
-// asked have been forgotten or destroyed, or with the process. Visits are one after another. No signal of the process is
-// handled on it.
+// asked have been forgotten or destroyed, or with the process. Visits are one after another. No signal of the process
+// is handled on it.
 //
 // Thread-safe. In the child of a fork it starts anew, with nothing to visit.
 class Housekeeper {

@@ -48,8 +48,10 @@ class Recorder {
 TEST(PoolEvents, TellTheLifeOfAnInstance) {
   std::atomic<int> live{0};
   Recorder recorder;
-  Pool pool({.max_instances = 1, .is_healthy = [](ModelInstance& instance) { return instance.metadata().use_count < 2; },
-             .max_waiting = 0, .on_event = recorder.hook()},
+  Pool pool({.max_instances = 1,
+             .is_healthy = [](ModelInstance& instance) { return instance.metadata().use_count < 2; },
+             .max_waiting = 0,
+             .on_event = recorder.hook()},
             counting_factory(live));
   {
     const Lease<Counted> lease = pool.acquire({.label = "a"});
@@ -57,8 +59,8 @@ TEST(PoolEvents, TellTheLifeOfAnInstance) {
     EXPECT_THROW(pool.acquire({.label = "b"}), Overloaded);
   }
   pool.acquire();
-  EXPECT_THAT(recorder.take(), ElementsAre("create", "acquire a", "overload b", "release a", "acquire", "release",
-                                           "destroy unhealthy"));
+  EXPECT_THAT(recorder.take(),
+              ElementsAre("create", "acquire a", "overload b", "release a", "acquire", "release", "destroy unhealthy"));
   pool.acquire({.destroy_after_use = true});
   pool.acquire().discard();
   EXPECT_THAT(recorder.take(), ElementsAre("create", "acquire", "release", "destroy after_use", "create", "acquire",
@@ -111,13 +113,14 @@ TEST(PoolEvents, AHookMayCallThePoolAndWhatItThrowsIsLoggedAndDropped) {
   std::atomic<int> live{0};
   Pool* self = nullptr;
   int calls = 0;
-  Pool pool({.name = "noisy", .on_event =
-                                  [&](const PoolEvent&) {
-                                    ++calls;
-                                    if (self != nullptr) self->get_pool_stats();  // Would hang under the lock.
-                                    if (calls % 2 == 0) throw 7;
-                                    throw std::runtime_error("hook is broken");
-                                  }},
+  Pool pool({.name = "noisy",
+             .on_event =
+                 [&](const PoolEvent&) {
+                   ++calls;
+                   if (self != nullptr) self->get_pool_stats();  // Would hang under the lock.
+                   if (calls % 2 == 0) throw 7;
+                   throw std::runtime_error("hook is broken");
+                 }},
             counting_factory(live));
   self = &pool;
   testing::internal::CaptureStderr();

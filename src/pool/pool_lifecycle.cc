@@ -206,7 +206,8 @@ void PoolCore::destroy(Lock& lock, Instances instances) {
       const uint64_t id = instance->metadata_.id;
       const Clock::time_point start = Clock::now();
       instance.reset();
-      report({.kind = PoolEvent::Kind::kDestroy, .instance_id = id, .duration = Clock::now() - start, .reason = reason});
+      report(
+          {.kind = PoolEvent::Kind::kDestroy, .instance_id = id, .duration = Clock::now() - start, .reason = reason});
     }
     lock.lock();
     destroying_ -= count;

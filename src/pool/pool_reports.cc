@@ -129,7 +129,8 @@ std::string PoolCore::describe_holders(Clock::time_point now) const {
   std::string text = fmt::format("{} of {} instances are in use", slots_.size(), max_instances_);
   for (const PoolSlot& slot : slots_) {
     if (slot.state == SlotState::kCreating) text += "; one is being created";
-    if (slot.state == SlotState::kGiven) text += fmt::format("; instance {} is being handed over", slot.instance->metadata_.id);
+    if (slot.state == SlotState::kGiven)
+      text += fmt::format("; instance {} is being handed over", slot.instance->metadata_.id);
     if (slot.state != SlotState::kLeased) continue;
     text += fmt::format("; instance {} by thread {}{} for {:.3f} s", slot.instance->metadata_.id, slot.holder,
                         and_label(slot.label), to_seconds(now - slot.leased_at));

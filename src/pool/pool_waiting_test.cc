@@ -27,9 +27,8 @@ TEST(PoolCancel, RequestStopFreesThePlaceBeforeItReturns) {
   Pool pool({.max_instances = 1}, counting_factory(live));
   Lease<Counted> held = pool.acquire();
   std::stop_source source;
-  std::thread waiter([&] {
-    message_of(ErrorCode::kCancelled, [&] { pool.acquire({.stop_token = source.get_token()}); });
-  });
+  std::thread waiter(
+      [&] { message_of(ErrorCode::kCancelled, [&] { pool.acquire({.stop_token = source.get_token()}); }); });
   wait_for_waiters(pool, 1);
   source.request_stop();
   EXPECT_EQ(pool.get_pool_stats().waiting, 0);
