@@ -15,18 +15,19 @@ struct MemoryBudgetStats {
   std::string device;
   uint64_t limit = 0;                  // In force: the smaller of the next two.
   std::optional<uint64_t> configured;  // The smallest memory_limit of the managers that there are.
-  std::optional<uint64_t> found;       // What the device has for this process, less a headroom; looked at anew with every load.
-  uint64_t used = 0;                   // The sum of the next three.
-  uint64_t weights = 0;                // In memory of remuda's own.
-  uint64_t mapped_weights = 0;         // Of files, shared with other processes and with the page cache.
-  uint64_t workspaces = 0;             // Of computations, caches of documents, and what is kept for the next.
-  uint64_t peak = 0;                   // The most that was used at once.
-  int64_t models = 0;                  // Whose weights are there.
-  int64_t waiting = 0;                 // Callers that wait for memory.
-  uint64_t loads = 0;                  // Of weights.
-  uint64_t evictions = 0;              // Idle instances destroyed to make room.
-  uint64_t drains = 0;                 // Models in steady use that had to make room for one that waited.
-  uint64_t refusals = 0;               // OutOfMemory and timeouts.
+  std::optional<uint64_t>
+      found;             // What the device has for this process, less a headroom; looked at anew with every load.
+  uint64_t used = 0;     // The sum of the next three.
+  uint64_t weights = 0;  // In memory of remuda's own.
+  uint64_t mapped_weights = 0;  // Of files, shared with other processes and with the page cache.
+  uint64_t workspaces = 0;      // Of computations, caches of documents, and what is kept for the next.
+  uint64_t peak = 0;            // The most that was used at once.
+  int64_t models = 0;           // Whose weights are there.
+  int64_t waiting = 0;          // Callers that wait for memory.
+  uint64_t loads = 0;           // Of weights.
+  uint64_t evictions = 0;       // Idle instances destroyed to make room.
+  uint64_t drains = 0;          // Models in steady use that had to make room for one that waited.
+  uint64_t refusals = 0;        // OutOfMemory and timeouts.
 };
 
 // Something that happened to a device's memory.

@@ -42,9 +42,9 @@ struct Settings {
   std::string embedding_model = "sentence-transformers/all-MiniLM-L6-v2";  // REMUDA_EMBEDDING_MODEL
   std::string summarization_model = "remuda/bart-small-synopsis";          // REMUDA_SUMMARIZATION_MODEL
   Precision precision = Precision::kAuto;                                  // REMUDA_PRECISION
-  // REMUDA_MEMORY_LIMIT. Of all models in the process together: of the limits of several managers the smallest holds, as
-  // long as its manager is there. None: what the machine and this process's control groups have, less a headroom, which
-  // no setting can exceed.
+  // REMUDA_MEMORY_LIMIT. Of all models in the process together: of the limits of several managers the smallest holds,
+  // as long as its manager is there. None: what the machine and this process's control groups have, less a headroom,
+  // which no setting can exceed.
   std::optional<MemoryLimit> memory_limit;
   bool pinned = false;                                // REMUDA_PINNED; true: never evicted to make room for others.
   int64_t compute_threads = 0;                        // REMUDA_COMPUTE_THREADS; 0: as many as the process may use.

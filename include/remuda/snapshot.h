@@ -13,7 +13,7 @@ namespace remuda {
 
 // A model's weights, one copy for all who use it.
 struct WeightsSnapshot {
-  std::string what;           // The model and its precision.
+  std::string what;  // The model and its precision.
   std::string device;
   uint64_t bytes = 0;
   uint64_t mapped_bytes = 0;  // Of those, pages of files that other processes may share.

@@ -444,14 +444,15 @@ void MemoryBudget::refuse(Lock& lock, const MemoryRequest& request, const Wait* 
       "and {} by workspaces; ",
       request.what, request.bytes, is_workspace ? "workspace" : "weights",
       is_workspace ? "" : fmt::format(" and {} of workspace", request.workspace), device_, limit_,
-      is_configured ? "memory_limit" : "what is available, less a headroom", weights_ + mapped_weights_,
-      floors_.size(), workspaces_);
+      is_configured ? "memory_limit" : "what is available, less a headroom", weights_ + mapped_weights_, floors_.size(),
+      workspaces_);
   const bool timed_out = wait != nullptr && MemoryWait::current() && wait->deadline.when() > wait->since;
   if (wait == nullptr) {
     message += is_workspace ? "raise it, or compute less at once" : "raise it, or use a smaller precision";
   } else {
     message += fmt::format(
-        "all of that was in use or too new to be evicted for {:.3f} s; raise the limit, give leases back sooner, or use "
+        "all of that was in use or too new to be evicted for {:.3f} s; raise the limit, give leases back sooner, or "
+        "use "
         "fewer models at once",
         seconds(waited));
   }

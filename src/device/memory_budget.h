@@ -4,9 +4,9 @@
 // block of WorkspaceArena, in use or kept for the next, which is what intermediate results, documents' keys and values
 // and caches are made of; and, while a model is loaded, what loading takes beside that.
 //
-// What isn't: the program itself and its threads' stacks, tokenizers while they are read, texts, ids and results of
-// callers, the kernels' scratch of each thread (below 1 MiB), and what the C library keeps of memory that was freed.
-// A process that embeds has 20 to 40 MiB of it; bench/budget.py measures how much.
+// What isn't: the program itself and its threads' stacks, the tokenizer that a manager keeps of a model that was
+// evicted, texts, ids and results of callers, the kernels' scratch of each thread (below 1 MiB), and what the C library
+// keeps of memory that was freed. A process that embeds has 20 to 40 MiB of it; bench/budget.py measures how much.
 #pragma once
 
 #include <chrono>
@@ -202,12 +202,12 @@ class MemoryBudget {
   uint64_t mapped_weights_ = 0;
   uint64_t workspaces_ = 0;
   uint64_t limit_;
-  bool has_looked_ = false;  // At the device.
-  std::multiset<uint64_t> limits_;  // Configured.
-  std::multiset<uint64_t> floors_;  // Workspaces that weights leave room for.
+  bool has_looked_ = false;                // At the device.
+  std::multiset<uint64_t> limits_;         // Configured.
+  std::multiset<uint64_t> floors_;         // Workspaces that weights leave room for.
   std::optional<uint64_t> available_now_;  // When the device was looked at last.
   std::optional<uint64_t> found_;          // The limit that follows from it.
-  std::deque<Wait*> queue_;  // For weights.
+  std::deque<Wait*> queue_;                // For weights.
   int64_t waiting_ = 0;
   std::vector<std::weak_ptr<MemoryHolder>> holders_;
   std::vector<std::function<void()>> caches_;

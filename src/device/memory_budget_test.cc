@@ -27,8 +27,8 @@ std::optional<uint64_t> unknown() { return std::nullopt; }
 class Model : public MemoryHolder {
  public:
   Model(MemoryBudget& budget, uint64_t bytes, uint64_t workspace = 0)
-      : reservation_(budget.reserve(
-            {.bytes = bytes, .use = MemoryUse::kWeights, .what = "a model", .workspace = workspace})) {}
+      : reservation_(
+            budget.reserve({.bytes = bytes, .use = MemoryUse::kWeights, .what = "a model", .workspace = workspace})) {}
 
   std::optional<Clock::time_point> idle_since() override {
     const std::lock_guard lock(mutex_);

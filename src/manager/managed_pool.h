@@ -1,4 +1,5 @@
-// The pools of all managers in the process, for those who look at them from outside: to have memory back, and to report.
+// The pools of all managers in the process, for those who look at them from outside: to have memory back, and to
+// report.
 #pragma once
 
 #include <chrono>

@@ -68,13 +68,13 @@ double element_bytes(uint64_t file_bytes, int64_t parameters) {
 MemoryCost estimate_memory(const EmbeddingModelInfo& info, Precision precision, int64_t max_batch_tokens) {
   const Layer layer{info.hidden_size, info.intermediate_size};
   // Rows of the table are read where the file is mapped.
-  const double table = static_cast<double>(info.vocab_size * info.hidden_size) *
-                       element_bytes(info.file_bytes, info.parameters);
+  const double table =
+      static_cast<double>(info.vocab_size * info.hidden_size) * element_bytes(info.file_bytes, info.parameters);
   MemoryCost cost;
-  cost.shared_weights = static_cast<uint64_t>(info.num_layers * layer.bytes(precision) +
-                                              info.max_positions * info.hidden_size * kFloat +
-                                              info.vocab_size * kTokenizerBytesByToken) +
-                        static_cast<uint64_t>(table);
+  cost.shared_weights =
+      static_cast<uint64_t>(info.num_layers * layer.bytes(precision) + info.max_positions * info.hidden_size * kFloat +
+                            info.vocab_size * kTokenizerBytesByToken) +
+      static_cast<uint64_t>(table);
   cost.workspace = static_cast<uint64_t>(std::max(max_batch_tokens, info.max_seq_length) *
                                          row_bytes(info.hidden_size, info.intermediate_size, precision));
   cost.loading = static_cast<uint64_t>(layer.loading_bytes(precision));
@@ -96,8 +96,8 @@ MemoryCost estimate_memory(const SummarizationModelInfo& info, Precision precisi
   const int64_t inner = std::max(info.encoder_intermediate_size, info.decoder_intermediate_size);
   cost.workspace = static_cast<uint64_t>(max_batch_tokens * 2 * info.decoder_layers * hidden * element +
                                          info.max_positions * row_bytes(hidden, inner, precision));
-  cost.loading = static_cast<uint64_t>(std::max(
-      {encoder.loading_bytes(precision), decoder.loading_bytes(precision), output.loading_bytes(precision)}));
+  cost.loading = static_cast<uint64_t>(
+      std::max({encoder.loading_bytes(precision), decoder.loading_bytes(precision), output.loading_bytes(precision)}));
   return cost;
 }
 

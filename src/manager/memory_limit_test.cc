@@ -1,8 +1,8 @@
 // What managers do when memory is limited: who is refused, who waits, who has to go, and what the process has resident.
 //
-// Short by default. With REMUDA_TEST_SECONDS=60 the models that are used at random have 60 to 200 MB and a limit of 300;
-// with REMUDA_TEST_CYCLES=1000 a model is loaded as often; REMUDA_TEST_BART names the model of which many managers are
-// made. bench/budget.py does all of that.
+// Short by default. With REMUDA_TEST_SECONDS=60 the models that are used at random have 60 to 200 MB and a limit of
+// 300; with REMUDA_TEST_CYCLES=1000 a model is loaded as often; REMUDA_TEST_BART names the model of which many managers
+// are made. bench/budget.py does all of that.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <gmock/gmock.h>
@@ -298,8 +298,8 @@ TEST(MemoryLimit, FiveModelsUsedAtRandomByManyThreadsKeepToIt) {
   std::vector<uint64_t> sizes;
   const ScratchDirectory cache;
   for (const int64_t count : layers) {
-    models.push_back(std::make_unique<RandomEncoder>(
-        RandomEncoderShape{.layers = count, .hidden = hidden, .inner = 4 * hidden}));
+    models.push_back(
+        std::make_unique<RandomEncoder>(RandomEncoderShape{.layers = count, .hidden = hidden, .inner = 4 * hidden}));
     Settings settings = limited(models.back()->settings(), limit);
     settings.cache_dir = cache.path();
     managers.push_back(std::make_unique<EmbeddingModelManager>(settings));

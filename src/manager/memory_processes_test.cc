@@ -82,7 +82,9 @@ class Embedder {
 
 TEST(MemoryProcesses, TheSecondLoadsQuicklyAndSharesThePages) {
   const ScratchDirectory cache;
-  { Embedder(cache.path()).wait_for_load(); }  // Packs.
+  {
+    Embedder(cache.path()).wait_for_load();
+  }  // Packs.
   const Embedder first(cache.path());
   first.wait_for_load();
   const uint64_t one = proportional_bytes(first.process());
@@ -94,7 +96,8 @@ TEST(MemoryProcesses, TheSecondLoadsQuicklyAndSharesThePages) {
     milliseconds = second.wait_for_load();
     two = proportional_bytes(first.process()) + proportional_bytes(second.process());
   }
-  fmt::print("figure: {{\"second_load_ms\": {:.1f}, \"pss_of_one\": {}, \"pss_of_two\": {}}}\n", milliseconds, one, two);
+  fmt::print("figure: {{\"second_load_ms\": {:.1f}, \"pss_of_one\": {}, \"pss_of_two\": {}}}\n", milliseconds, one,
+             two);
   EXPECT_LE(milliseconds, 30);
   EXPECT_LE(static_cast<double>(two), 1.15 * static_cast<double>(one));
 }

@@ -72,18 +72,19 @@ std::optional<Place> next_place(const PlacementRequest& request, std::span<const
     if (!request.force_gpu && !request.device) {
       if (found.empty()) return cpu;  // A machine without GPUs: nothing was fallen back from.
     } else {
-      fail(ErrorCode::kUnsupported, "{}: a GPU is demanded ({}), and there is none that this process can compute on{}{}",
-           request.model, request.device.value_or("masx_force_gpu"), found.empty() ? "" : ": ", found);
+      fail(ErrorCode::kUnsupported,
+           "{}: a GPU is demanded ({}), and there is none that this process can compute on{}{}", request.model,
+           request.device.value_or("masx_force_gpu"), found.empty() ? "" : ": ", found);
     }
   }
   if (const Device* gpu = roomiest(request, devices)) return Place{.device = gpu->id};
 
-  const std::string why =
-      fmt::format("{}: needs {} bytes of weights and {} of workspace on a GPU; {}", request.model,
-                  request.gpu_cost.shared_weights + request.gpu_cost.loading, request.gpu_cost.workspace,
-                  describe(devices, request));
-  const auto on_gpus = std::ranges::count_if(
-      devices, [&](const Device& device) { return is_wanted(request, device) && instances_on(request, device.id) > 0; });
+  const std::string why = fmt::format("{}: needs {} bytes of weights and {} of workspace on a GPU; {}", request.model,
+                                      request.gpu_cost.shared_weights + request.gpu_cost.loading,
+                                      request.gpu_cost.workspace, describe(devices, request));
+  const auto on_gpus = std::ranges::count_if(devices, [&](const Device& device) {
+    return is_wanted(request, device) && instances_on(request, device.id) > 0;
+  });
   switch (request.fallback) {
     case Fallback::kRequire:
       if (on_gpus > 0) return std::nullopt;

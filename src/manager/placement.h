@@ -13,12 +13,12 @@
 namespace remuda {
 
 struct PlacementRequest {
-  std::string model;                          // For messages.
-  MemoryCost gpu_cost = {};                   // At the precision that a GPU computes in.
-  std::map<std::string, int64_t> instances;   // Of the model, by device; where there are some, the weights are there.
+  std::string model;                         // For messages.
+  MemoryCost gpu_cost = {};                  // At the precision that a GPU computes in.
+  std::map<std::string, int64_t> instances;  // Of the model, by device; where there are some, the weights are there.
   bool force_cpu = false;
   bool force_gpu = false;
-  std::optional<std::string> device = {};     // Only this GPU, by its id.
+  std::optional<std::string> device = {};  // Only this GPU, by its id.
   Fallback fallback = Fallback::kPrefer;
 };
 
@@ -30,8 +30,8 @@ struct Place {
 // The request of a manager with these settings.
 PlacementRequest placement_request(const Settings& settings, std::string model, const MemoryCost& gpu_cost);
 
-// The device for one more instance. Of several GPUs the one that has most memory free where it fits: the weights, unless
-// they are there already, and a workspace. Where it fits on none, `fallback` decides:
+// The device for one more instance. Of several GPUs the one that has most memory free where it fits: the weights,
+// unless they are there already, and a workspace. Where it fits on none, `fallback` decides:
 //   require  nothing: the pool has what it can have; OutOfMemory where it has no instance yet
 //   prefer   the CPU, with a warning, as long as no GPU has an instance; else nothing
 //   spill    the CPU

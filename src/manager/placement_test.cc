@@ -18,8 +18,8 @@ constexpr uint64_t kGiB = uint64_t{1} << 30;
 class DescribedMachine : public DeviceProvider {
  public:
   explicit DescribedMachine(const std::vector<uint64_t>& available) {
-    machine_.push_back({.id = "cpu", .name = "CPU", .threads = 8, .memory_total = 64 * kGiB,
-                        .memory_available = 32 * kGiB});
+    machine_.push_back(
+        {.id = "cpu", .name = "CPU", .threads = 8, .memory_total = 64 * kGiB, .memory_available = 32 * kGiB});
     for (const uint64_t bytes : available) {
       machine_.push_back({.id = "cuda:" + std::to_string(machine_.size() - 1),
                           .name = "GPU",

@@ -177,8 +177,8 @@ WeightsSnapshot Residency::snapshot() const {
   snapshot.mapped_bytes = mapped_.bytes();
   snapshot.pools = std::ranges::count_if(users_, [](const auto& user) { return !user.expired(); });
   snapshot.load_time = load_time_;
-  snapshot.age = ended_ || loaded_at_ == Clock::time_point::max() ? std::chrono::nanoseconds(0)
-                                                                  : Clock::now() - loaded_at_;
+  snapshot.age =
+      ended_ || loaded_at_ == Clock::time_point::max() ? std::chrono::nanoseconds(0) : Clock::now() - loaded_at_;
   return snapshot;
 }
 

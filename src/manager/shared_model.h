@@ -39,8 +39,8 @@ ComputePool& compute_pool(const Settings& settings);
 // Throws Error(kUnsupported) where a GPU is demanded: this build has none.
 void refuse_gpu(const Settings& settings);
 
-// Throws OutOfMemory where main memory's budget has no room, beside all weights, for the workspaces of so many instances
-// of a model. One there always is.
+// Throws OutOfMemory where main memory's budget has no room, beside all weights, for the workspaces of so many
+// instances of a model. One there always is.
 void check_room(const std::string& model, const MemoryCost& cost, int64_t instances);
 
 // The limit that settings set for all models in the process; none where they don't.
@@ -64,7 +64,8 @@ struct ModelSource {
 // A model by its files, its precision and its device. `Model` has a `tokenizer`, a shared pointer, and what WeightStore
 // asks for. As long as it lives, the settings' memory limit holds for the process.
 //
-// Thread-safe. Holds no model.
+// Thread-safe. Holds no model, but the tokenizer of the last one, so that bad input never costs a load, and nobody
+// holds a model while he waits for an instance of it.
 template <typename Model>
 class SharedModel {
  public:
@@ -102,11 +103,12 @@ class SharedModel {
     return model;
   }
 
-  // Loads the model only where nobody has it, and then keeps it with what it returns: hold it until there is an instance.
+  // Loads the model only where it was never loaded, and then keeps it with what it returns: hold that until there is an
+  // instance, or the model is loaded twice.
   std::shared_ptr<const text::Tokenizer> tokenizer() {
     {
       const std::lock_guard lock(mutex_);
-      if (auto tokenizer = tokenizer_.lock()) return tokenizer;
+      if (tokenizer_ != nullptr) return tokenizer_;
     }
     const Pointer model = get();
     return {model, model->tokenizer.get()};
@@ -142,7 +144,7 @@ class SharedModel {
   const MemoryBudget::Limit limit_;
 
   std::mutex mutex_;
-  std::weak_ptr<const text::Tokenizer> tokenizer_;  // Guarded by mutex_.
+  std::shared_ptr<const text::Tokenizer> tokenizer_;  // Guarded by mutex_.
 };
 
 // The metadata of an instance whose making began at `start`.

@@ -14,13 +14,13 @@
 
 namespace remuda {
 
-// Hands out shared, immutable models by key. It keeps none alive by itself: a model goes with its last user. `Model` has
-// bytes() and mapped_bytes(): the memory that it takes, and what of that is pages of files.
+// Hands out shared, immutable models by key. It keeps none alive by itself: a model goes with its last user. `Model`
+// has bytes() and mapped_bytes(): the memory that it takes, and what of that is pages of files.
 //
-// Thread-safe. Threads that ask for the same key at once load it once; when loading fails, all who waited get the error,
-// and the next to ask tries again. Memory is reserved before a load begins, so asking may wait, evict what is idle, and
-// throw as MemoryBudget::reserve() does. A model that has to make room for others is given to nobody until it has gone
-// and been loaded again in its turn.
+// Thread-safe. Threads that ask for the same key at once load it once; when loading fails, all who waited get the
+// error, and the next to ask tries again. Memory is reserved before a load begins, so asking may wait, evict what is
+// idle, and throw as MemoryBudget::reserve() does. A model that has to make room for others is given to nobody until it
+// has gone and been loaded again in its turn.
 template <typename Model>
 class WeightStore {
  public:
@@ -48,7 +48,8 @@ class WeightStore {
         loading = entry.loading;
         if (loaded == nullptr && !loading.valid()) entry.loading = promise.get_future().share();
       }
-      if (loaded == nullptr && !loading.valid()) return give(load_once(request, std::forward<Load>(load), promise), user);
+      if (loaded == nullptr && !loading.valid())
+        return give(load_once(request, std::forward<Load>(load), promise), user);
       if (loaded == nullptr) loaded = wait_for(loading, request, deadline);
       if (loaded == nullptr) continue;
       const std::shared_ptr<Residency> residency = loaded->residency;

@@ -70,11 +70,14 @@ Bart::Bart(const io::BartConfig& config, std::shared_ptr<const io::Checkpoint> c
   const BartWeights weights(config_, *checkpoint_, packed_.get());
   encoder_embedding_ = weights.encoder_embedding();
   decoder_embedding_ = weights.decoder_embedding();
+  // Reading biases and norms maps pages of what lies beside them, a megabyte a layer.
   for (int64_t i = 0; i < config_.encoder_layers; ++i) {
     encoder_layers_.push_back(weights.encoder_layer(i, precision, pool));
+    checkpoint_->drop_pages();
   }
   for (int64_t i = 0; i < config_.decoder_layers; ++i) {
     decoder_layers_.push_back(weights.decoder_layer(i, precision, pool));
+    checkpoint_->drop_pages();
   }
   output_ = weights.output(precision, pool);
   checkpoint_->drop_pages();

@@ -52,15 +52,18 @@ TransformerEncoder::TransformerEncoder(const io::EncoderConfig& config,
     relative_bias_ = spread_relative_bias(weights.relative_attention_bias(), config_.max_positions - 1);
   }
   layers_.reserve(static_cast<size_t>(config_.num_layers));
-  for (int64_t i = 0; i < config_.num_layers; ++i) layers_.push_back(weights.layer(i, precision, pool));
-  // Reading biases and norms has mapped pages of what lies beside them, too.
-  for (const io::MappedFile& file : checkpoint_->files()) file.drop_pages(file.bytes());
+  for (int64_t i = 0; i < config_.num_layers; ++i) {
+    layers_.push_back(weights.layer(i, precision, pool));
+    // Reading biases and norms has mapped pages of what lies beside them, a megabyte a layer.
+    for (const io::MappedFile& file : checkpoint_->files()) file.drop_pages(file.bytes());
+  }
 }
 
 size_t TransformerEncoder::bytes() const {
-  return std::accumulate(layers_.begin(), layers_.end(),
-                         word_embeddings_.bytes() + position_embeddings_.bytes() + embedding_norm_.bytes() + relative_bias_.bytes(),
-                         [](size_t sum, const nn::EncoderLayer& layer) { return sum + layer.bytes(); });
+  return std::accumulate(
+      layers_.begin(), layers_.end(),
+      word_embeddings_.bytes() + position_embeddings_.bytes() + embedding_norm_.bytes() + relative_bias_.bytes(),
+      [](size_t sum, const nn::EncoderLayer& layer) { return sum + layer.bytes(); });
 }
 
 size_t TransformerEncoder::mapped_bytes() const {
