@@ -55,7 +55,7 @@ TransformerEncoder::TransformerEncoder(const io::EncoderConfig& config,
   for (int64_t i = 0; i < config_.num_layers; ++i) {
     layers_.push_back(weights.layer(i, precision, pool));
     // Reading biases and norms has mapped pages of what lies beside them, a megabyte a layer.
-    for (const io::MappedFile& file : checkpoint_->files()) file.drop_pages(file.bytes());
+    checkpoint_->drop_pages();
   }
 }
 
