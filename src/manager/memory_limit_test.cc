@@ -219,8 +219,8 @@ TEST(MemoryLimit, RssIsFlatOverLoadsAndCleanups) {
   const uint64_t last = status_bytes("VmRSS");
   fmt::print("figure: {{\"cycles\": {}, \"rss_after_10\": {}, \"rss_at_the_end\": {}}}\n", cycles, tenth, last);
 #if !defined(REMUDA_THREAD_SANITIZER) && !defined(__SANITIZE_ADDRESS__)
-  // The heap, of which the manager keeps a tokenizer, has its final shape after some dozens of loads; a process of 10 MB
-  // would miss 2 % by that alone.
+  // The heap, of which the manager keeps a tokenizer, has its final shape after some dozens of loads; a process of 10
+  // MB would miss 2 % by that alone.
   constexpr double kHeap = 2 << 20;
   EXPECT_LE(static_cast<double>(last), 1.02 * static_cast<double>(tenth) + kHeap);
 #endif
