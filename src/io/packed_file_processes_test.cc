@@ -111,7 +111,7 @@ TEST(PackedFileProcesses, AWriterThatIsKilledDoesNoHarm) {
   const auto takes = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin);
   std::mt19937 random(1);
   int killed = 0;
-  for (int round = 0; round < 40; ++round) {
+  for (int round = 0; round < 100; ++round) {
     const pid_t child = start([&] {
       for (int version = 2;; ++version) make(path, version % 20);
     });
@@ -120,7 +120,7 @@ TEST(PackedFileProcesses, AWriterThatIsKilledDoesNoHarm) {
     killed += WIFSIGNALED(end_of(child)) ? 1 : 0;
     expect_whole(path);
   }
-  EXPECT_EQ(killed, 40);
+  EXPECT_EQ(killed, 100);
   EXPECT_GT(count_files(scratch.path()), 1) << "none was killed while it wrote";
 
   for (const auto& entry : fs::directory_iterator(scratch.path())) {
