@@ -43,8 +43,8 @@ struct SummarizeOptions {
   // Looked at before every step, and every few milliseconds while the call waits, on the calling thread; true ends the
   // call.
   std::function<bool()> cancelled = nullptr;
-  // What a call returns that runs out of time or is cancelled while it generates. False: TimeoutError or
-  // Error(kCancelled); true: the summaries as far as they are, with `complete` false where one is not.
+  // What a call returns that runs out of time or is cancelled. False: TimeoutError or Error(kCancelled); true: the
+  // summaries as far as they are, empty where nothing was begun, with `complete` false where one is not.
   bool partial = false;
   // Given the text of document i as it is settled, in order, on the calling thread: what is given together is the
   // document's summary. Greedy search and sampling settle every token as it is chosen, beam search what all beams

@@ -305,16 +305,17 @@ bool Batcher::is_interrupted(const BatchCaller& caller, Interruption& interrupti
 // No instance, and no session to wait for. What concerns the caller's wait is its own; what is wrong with the model is
 // for all who wait, the next to come tries again.
 void Batcher::fail_to_open(BatchCaller& caller, const Pointer& request, const std::exception_ptr& error) {
+  bool gave_up = false;
   bool is_own = false;
   try {
     std::rethrow_exception(error);
   } catch (const Error& known) {
-    is_own = known.code() == ErrorCode::kTimeout || known.code() == ErrorCode::kCancelled ||
-             known.code() == ErrorCode::kOverloaded;
+    gave_up = known.code() == ErrorCode::kTimeout || known.code() == ErrorCode::kCancelled;
+    is_own = gave_up || known.code() == ErrorCode::kOverloaded;
   } catch (...) {
   }
   if (is_own) {
-    end(*request, error, /*may_keep_results=*/true);
+    end(*request, error, /*may_keep_results=*/gave_up);
     return;
   }
   for (const Pointer& waiting : queue_.requests()) end(*waiting, error);
@@ -374,7 +375,7 @@ void Batcher::retire_if_due(OpenSession& session) const {
 void Batcher::end(BatchRequest& request, std::exception_ptr error, bool may_keep_results) {
   if (request.is_done()) return;
   queue_.remove(request);
-  if (may_keep_results && request.options().keeps_results && request.begun()) {
+  if (may_keep_results && request.options().keeps_results) {
     request.end_early();
   } else {
     request.fail(std::move(error));

@@ -18,8 +18,10 @@ BatchRequestOptions request_options(const EmbedOptions& options) {
 
 }  // namespace
 
-EmbeddingRequest::EmbeddingRequest(TokenizedTexts texts, const EmbedOptions& options, int64_t dimension)
+EmbeddingRequest::EmbeddingRequest(std::shared_ptr<const text::Tokenizer> tokenizer, TokenizedTexts texts,
+                                   const EmbedOptions& options, int64_t dimension)
     : BatchRequest(request_options(options)),
+      tokenizer_(std::move(tokenizer)),
       texts_(std::move(texts)),
       max_batch_tokens_(options.max_batch_tokens),
       order_(texts_.ids.size()) {
@@ -119,7 +121,8 @@ void EmbeddingBatch::settle(BatchSession::Requests& changed) {
 
 Embeddings embed_tokenized(const EmbeddingModel& model, TokenizedTexts texts, const EmbedOptions& options,
                            ComputePool& pool) {
-  const auto request = std::make_shared<EmbeddingRequest>(std::move(texts), options, model.encoder.dimension());
+  const auto request = std::make_shared<EmbeddingRequest>(model.tokenizer, std::move(texts), options,
+                                                          model.encoder.dimension());
   RequestQueue queue;
   if (request->has_waiting()) queue.push(request);
   EmbeddingBatch batch(model, pool);

@@ -17,7 +17,10 @@ namespace remuda {
 // may not occupy every thread, are short.
 class EmbeddingRequest : public BatchRequest {
  public:
-  EmbeddingRequest(TokenizedTexts texts, const EmbedOptions& options, int64_t dimension);
+  // What the texts were tokenized with, the request keeps: it may be all that holds the model until there is an
+  // instance, see SharedModel::tokenizer().
+  EmbeddingRequest(std::shared_ptr<const text::Tokenizer> tokenizer, TokenizedTexts texts, const EmbedOptions& options,
+                   int64_t dimension);
 
   bool has_waiting() const override { return next_ < order_.size(); }
 
@@ -33,6 +36,7 @@ class EmbeddingRequest : public BatchRequest {
   Embeddings take_result() { return std::move(result_); }
 
  private:
+  const std::shared_ptr<const text::Tokenizer> tokenizer_;
   const TokenizedTexts texts_;
   const int64_t max_batch_tokens_;
   std::vector<int64_t> order_;  // The numbers of the texts that have tokens; the vectors of others stay 0.

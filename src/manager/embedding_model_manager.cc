@@ -78,7 +78,9 @@ struct EmbeddingModelManager::Impl {
 
   // Tokens first, on the caller's thread: a text that can't be used never holds an instance.
   std::shared_ptr<EmbeddingRequest> make_request(std::span<const std::string> texts, const EmbedOptions& options) {
-    return std::make_shared<EmbeddingRequest>(tokenize(texts, *model.tokenizer(), options), options, info.dimension);
+    std::shared_ptr<const text::Tokenizer> tokenizer = model.tokenizer();
+    TokenizedTexts tokenized = tokenize(texts, *tokenizer, options);
+    return std::make_shared<EmbeddingRequest>(std::move(tokenizer), std::move(tokenized), options, info.dimension);
   }
 
   MemoryCost cost() const {

@@ -27,10 +27,14 @@ bool ends_early(const SummarizationRun& run) {
 
 }  // namespace
 
-SummarizationRequest::SummarizationRequest(std::vector<TokenizedDocument> documents,
+SummarizationRequest::SummarizationRequest(std::shared_ptr<const text::Tokenizer> tokenizer,
+                                           std::vector<TokenizedDocument> documents,
                                            std::shared_ptr<const GenerationPlan> plan, SummarizeOptions options,
                                            Deadline deadline)
-    : BatchRequest(request_options(options, deadline)), options_(std::move(options)), summaries_(documents.size()) {
+    : BatchRequest(request_options(options, deadline)),
+      tokenizer_(std::move(tokenizer)),
+      options_(std::move(options)),
+      summaries_(documents.size()) {
   for (size_t i = 0; i < documents.size(); ++i) {
     TokenizedDocument& document = documents[i];
     Summary& summary = summaries_[i];
@@ -178,7 +182,7 @@ std::vector<GeneratedText> SummarizationBatch::results_of(const Search& search) 
 std::vector<Summary> summarize_documents(const SummarizationModel& model, std::vector<TokenizedDocument> documents,
                                          const SummarizationRun& run, ComputePool& pool) {
   const auto request =
-      std::make_shared<SummarizationRequest>(std::move(documents), run.plan, run.options, run.deadline);
+      std::make_shared<SummarizationRequest>(model.tokenizer, std::move(documents), run.plan, run.options, run.deadline);
   RequestQueue queue;
   if (request->has_waiting()) queue.push(request);
   SummarizationBatch batch(model, run.max_bytes, pool);

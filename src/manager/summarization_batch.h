@@ -20,8 +20,10 @@ namespace remuda {
 // The documents of a call, in their order; those without tokens have their summaries, empty ones, from the beginning.
 class SummarizationRequest : public BatchRequest {
  public:
-  SummarizationRequest(std::vector<TokenizedDocument> documents, std::shared_ptr<const GenerationPlan> plan,
-                       SummarizeOptions options, Deadline deadline);
+  // What the documents were tokenized with, the request keeps: it may be all that holds the model until there is an
+  // instance, see SharedModel::tokenizer().
+  SummarizationRequest(std::shared_ptr<const text::Tokenizer> tokenizer, std::vector<TokenizedDocument> documents,
+                       std::shared_ptr<const GenerationPlan> plan, SummarizeOptions options, Deadline deadline);
 
   bool has_waiting() const override { return next_ < waiting_.size(); }
   bool has_news() const override { return !news_.empty(); }
@@ -47,6 +49,7 @@ class SummarizationRequest : public BatchRequest {
     std::string text;
   };
 
+  const std::shared_ptr<const text::Tokenizer> tokenizer_;
   const SummarizeOptions options_;
   std::vector<std::pair<int64_t, models::BatchDocument>> waiting_;
   size_t next_ = 0;  // In waiting_.

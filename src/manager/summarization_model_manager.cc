@@ -156,8 +156,10 @@ struct SummarizationModelManager::Impl {
   std::shared_ptr<SummarizationRequest> make_request(std::span<const std::string> texts,
                                                      const SummarizeOptions& options) {
     const Call call = check(options);
-    std::vector<TokenizedDocument> documents = tokenize_documents(*model.tokenizer(), texts, call.max_tokens, compute);
-    return std::make_shared<SummarizationRequest>(std::move(documents), call.plan, options, call.deadline);
+    std::shared_ptr<const text::Tokenizer> tokenizer = model.tokenizer();
+    std::vector<TokenizedDocument> documents = tokenize_documents(*tokenizer, texts, call.max_tokens, compute);
+    return std::make_shared<SummarizationRequest>(std::move(tokenizer), std::move(documents), call.plan, options,
+                                                  call.deadline);
   }
 
   MemoryCost cost() const {
