@@ -120,8 +120,7 @@ void Batcher::leave(Lock& lock, BatchCaller& caller) noexcept {
     request->caller_ = nullptr;
   }
   if (caller.leads != nullptr) hand_over(lock, caller);
-  // Sessions that waited for this caller alone.
-  for (OpenSession* session : std::exchange(leaderless_, {})) hand_over(lock, *session);
+  hand_over_leaderless(lock);
   std::erase(callers_, &caller);
   left_.notify_all();
 }
@@ -340,6 +339,11 @@ void Batcher::hand_over(Lock& lock, OpenSession& session) {
   } else {
     leaderless_.push_back(&session);
   }
+}
+
+// When a request is gone: sessions may have waited for it alone.
+void Batcher::hand_over_leaderless(Lock& lock) {
+  for (OpenSession* session : std::exchange(leaderless_, {})) hand_over(lock, *session);
 }
 
 void Batcher::destroy(Lock& lock, OpenSession& session) {

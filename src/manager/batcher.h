@@ -142,6 +142,7 @@ class Batcher {
   void fail_to_open(BatchCaller& caller, const Pointer& request, const std::exception_ptr& error);
   void hand_over(Lock& lock, BatchCaller& caller);
   void hand_over(Lock& lock, OpenSession& session);
+  void hand_over_leaderless(Lock& lock);
   void destroy(Lock& lock, OpenSession& session);
   BatchCaller* successor(const OpenSession& session) const;
   void retire_if_due(OpenSession& session) const;

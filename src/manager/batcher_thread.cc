@@ -128,6 +128,7 @@ bool Batcher::resolve_submitted(Lock& lock) {
   std::erase(submitter_.requests, resolved.request);
   queue_.remove(*resolved.request);
   resolved.request->caller_ = nullptr;
+  hand_over_leaderless(lock);
   lock.unlock();
   resolved.submission.resolve(resolved.request.get(), resolved.request->error());
   lock.lock();
