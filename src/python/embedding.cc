@@ -27,22 +27,6 @@ nb::object array_of(std::vector<Number> values, std::initializer_list<size_t> sh
   return nb::cast(nb::ndarray<nb::numpy, Number>(owned->data(), shape, owner));
 }
 
-Embeddings embed(nb::handle self, const std::vector<std::string>& texts, nb::handle object, const EmbedOptions& options) {
-  EmbeddingPool& pool = pool_of(self);
-  if (!object.is_none()) {
-    InstanceObject& instance = instance_of(self, object);
-    auto& native = static_cast<EmbeddingInstance&>(instance.instance());
-    return instance.use([&] { return pool.manager().embed_texts(texts, native, options); });
-  }
-  // Through acquire, which can be interrupted while it waits. Texts that can't be used are found out before it.
-  const nb::object lease = acquire(self, {.timeout = options.timeout}, nullptr);
-  InstanceObject& instance = instance_of(self, lease);
-  auto& native = static_cast<EmbeddingInstance&>(instance.instance());
-  Embeddings result = instance.use([&] { return pool.manager().embed_texts(texts, native, options); });
-  instance.release(/*discard=*/false);
-  return result;
-}
-
 nb::tuple embed_texts(nb::handle_t<EmbeddingPool> self, nb::list texts, nb::handle instance,
                       std::optional<std::string> prompt_name, std::optional<std::string> prompt,
                       std::optional<int64_t> max_length, int64_t max_batch_tokens, nb::handle timeout, nb::handle token) {
@@ -54,9 +38,12 @@ nb::tuple embed_texts(nb::handle_t<EmbeddingPool> self, nb::list texts, nb::hand
                        .max_batch_tokens = max_batch_tokens,
                        .timeout = to_timeout(timeout)};
   if (interruption.is_possible()) options.cancelled = [&interruption] { return interruption(); };
-  Embeddings result = embed(self, strings, instance, options);
+  EmbeddingPool& pool = pool_of(self);
+  CallInstance leased(self, instance, options.timeout);
+  auto& native = static_cast<EmbeddingInstance&>((*leased).instance());
+  Embeddings result = (*leased).use([&] { return pool.manager().embed_texts(strings, native, options); });
   const auto rows = static_cast<size_t>(result.size());
-  const auto columns = static_cast<size_t>(pool_of(self).manager().dimension());
+  const auto columns = static_cast<size_t>(pool.manager().dimension());
   return nb::make_tuple(array_of(std::move(result.values), {rows, columns}), array_of(std::move(result.tokens), {rows}),
                         array_of(std::move(result.used_tokens), {rows}), result.invalid_sequences);
 }

@@ -52,6 +52,7 @@ void initialize_threads() {
 }
 
 void prepare_for_exit() {
+  hand_over_log_records();
   exiting_thread = PyThread_get_thread_ident();
   exiting = true;
   // Those that had decided before they could know come in now, while they still can.
@@ -59,6 +60,8 @@ void prepare_for_exit() {
   const auto end = Clock::now() + kExitPatience;
   while (returning.load() > 0 && Clock::now() < end) std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
+
+bool is_exiting() { return exiting.load(std::memory_order_relaxed); }
 
 bool interpreter_is_there() {
   return Py_IsInitialized() != 0 && (!exiting.load() || PyThread_get_thread_ident() == exiting_thread.load());

@@ -24,6 +24,9 @@ void initialize_threads();
 // interpreter again. Python up to 3.13 would unwind its stack instead, and end the process with an abort.
 void prepare_for_exit();
 
+// Whether that was called; modules may be gone at any moment then.
+bool is_exiting();
+
 // Whether the interpreter can still be called into by a thread that doesn't hold the GIL.
 bool interpreter_is_there();
 

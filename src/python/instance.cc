@@ -85,8 +85,8 @@ void InstanceObject::release(bool discard) {
   give_back(discard);
 }
 
-void InstanceObject::leave(bool discard) {
-  if (is_leased()) release(discard);
+void InstanceObject::leave() {
+  if (is_leased()) release(/*discard=*/false);
 }
 
 // With the GIL, which is cheaper than to give it up: what the pool does under its lock takes a microsecond and touches no
@@ -133,7 +133,7 @@ void bind_instance(nb::module_& module) {
                              "A context manager: the end of a `with` block returns it to its pool. One thread may use an\n"
                              "instance at a time. After its release every use of it raises ValueError.")
       .def("__enter__", [](nb::handle_t<InstanceObject> self) { nb::inst_ptr<InstanceObject>(self)->instance(); return nb::borrow(self); })
-      .def("__exit__", [](InstanceObject& self, nb::handle, nb::handle, nb::handle) { self.leave(/*discard=*/false); },
+      .def("__exit__", [](InstanceObject& self, nb::handle, nb::handle, nb::handle) { self.leave(); },
            nb::arg("type").none(), nb::arg("value").none(), nb::arg("traceback").none())
       .def("release", [](InstanceObject& self) { self.release(/*discard=*/false); },
            "Return the instance to its pool now. Raises ValueError when it was released already.")

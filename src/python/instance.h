@@ -51,7 +51,9 @@ class InstanceObject {
   // Raises ValueError where it was released already, RuntimeError while a thread computes on it.
   void release(bool discard);
   // At the end of a with block, where it may have been released inside.
-  void leave(bool discard);
+  void leave();
+  // By who acquired it and has shown it to nobody.
+  void return_own() { give_back(/*discard=*/false); }
 
   // Work on the instance, without the GIL.
   template <typename Work>

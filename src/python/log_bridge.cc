@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "python/gil.h"
 
 namespace remuda::python {
 namespace {
@@ -101,7 +102,7 @@ void install_log_bridge() {
 
 void hand_over_log_records() noexcept {
   Queue& q = queue();
-  if (!q.filled.load(std::memory_order_relaxed)) return;
+  if (!q.filled.load(std::memory_order_relaxed) || is_exiting()) return;
   std::vector<Record> records;
   size_t dropped = 0;
   {

@@ -77,6 +77,26 @@ nb::object acquire(nb::handle pool, const AcquireOptions& options, const CancelT
 // The instance that `object` holds, if it is on lease from this pool; raises TypeError and ValueError.
 InstanceObject& instance_of(nb::handle pool, nb::handle object);
 
+// An instance for one call: the caller's own, or one that is acquired, and returned at the end.
+class CallInstance {
+ public:
+  CallInstance(nb::handle pool, nb::handle given, Timeout timeout)
+      : is_own_(given.is_none()), object_(is_own_ ? acquire(pool, {.timeout = timeout}, nullptr) : nb::borrow(given)),
+        instance_(instance_of(pool, object_)) {}
+  ~CallInstance() {
+    if (is_own_) instance_.return_own();
+  }
+  CallInstance(const CallInstance&) = delete;
+  CallInstance& operator=(const CallInstance&) = delete;
+
+  InstanceObject& operator*() { return instance_; }
+
+ private:
+  const bool is_own_;
+  const nb::object object_;
+  InstanceObject& instance_;
+};
+
 // A pointer to what a Python argument holds, null for None.
 const CancelToken* to_token(nb::handle token);
 

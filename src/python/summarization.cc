@@ -21,18 +21,11 @@ SummarizationPool& pool_of(nb::handle self) {
 // Runs work(native instance) without the GIL, on the instance given or on one that is leased for it.
 template <typename Work>
 auto on_instance(nb::handle self, nb::handle object, SummarizeOptions& options, Work&& work) {
-  const auto run = [&work](InstanceObject& instance) {
-    auto& native = static_cast<SummarizationInstance&>(instance.instance());
-    return instance.use([&] { return work(native); });
-  };
-  if (!object.is_none()) return run(instance_of(self, object));
   const auto start = std::chrono::steady_clock::now();
-  const nb::object lease = acquire(self, {.timeout = options.timeout}, nullptr);
+  CallInstance leased(self, object, options.timeout);
   if (options.timeout) *options.timeout -= std::chrono::steady_clock::now() - start;
-  InstanceObject& instance = instance_of(self, lease);
-  auto result = run(instance);
-  instance.release(/*discard=*/false);
-  return result;
+  auto& native = static_cast<SummarizationInstance&>((*leased).instance());
+  return (*leased).use([&] { return work(native); });
 }
 
 SummarizeOptions make_options(const nb::dict& generation, std::optional<int64_t> max_input_tokens,
