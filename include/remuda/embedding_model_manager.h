@@ -104,9 +104,6 @@ class EmbeddingModelManager : public AbstractModelManager<EmbeddingInstance> {
                          const EmbedOptions& options = {}) const;
   Embeddings embed_texts(std::span<const std::string> texts, const EmbedOptions& options = {});
 
-  // Loads the model without leasing, so that the first request finds it there.
-  void warm_up();
-
  private:
   struct Impl;
 

@@ -14,6 +14,7 @@ enum class ErrorCode {
   kUnsupported,      // Well-formed, and not something that remuda can run.
   kIo,               // The operating system refused to read or write.
   kTimeout,
+  kOverloaded,  // Too many callers wait already; later there may be room.
   kPoolClosed,
   kOutOfMemory,
   kCancelled,
@@ -37,6 +38,12 @@ class Error : public std::runtime_error {
 class TimeoutError : public Error {
  public:
   explicit TimeoutError(const std::string& message) : Error(ErrorCode::kTimeout, message) {}
+};
+
+// The queue is full: this caller was not let in, at once and without waiting. The message has the figures.
+class Overloaded : public Error {
+ public:
+  explicit Overloaded(const std::string& message) : Error(ErrorCode::kOverloaded, message) {}
 };
 
 // The pool was closed before or while the caller waited; it gives out nothing any more.

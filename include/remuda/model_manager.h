@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "remuda/model_instance.h"
 #include "remuda/model_pool.h"
@@ -32,8 +33,8 @@ class AbstractModelManager {
   // Where instances compute, for example "cpu".
   virtual std::string get_device() const = 0;
 
-  // Waits for an instance, or makes one where the pool has room. Throws TimeoutError, PoolClosed, and
-  // whatever making an instance throws.
+  // Waits for an instance, or makes one where the pool has room. Throws TimeoutError, Overloaded,
+  // Error(kCancelled), PoolClosed, and whatever making an instance throws.
   Lease<Instance> acquire(const AcquireOptions& options = {}) { return pool_.acquire(options); }
   // A lease if one can be had without waiting for another caller.
   std::optional<Lease<Instance>> try_acquire() { return pool_.try_acquire(); }
@@ -46,6 +47,17 @@ class AbstractModelManager {
   void release_instance(Instance* instance) { pool_.release_instance(instance); }
 
   PoolStats get_pool_stats() const { return pool_.get_pool_stats(); }
+  // Leases held longer than the settings' leak_threshold.
+  std::vector<LeakReport> leaks() const { return pool_.leaks(); }
+
+  // Loads the model by making an instance if there is none, so that the first request finds it there.
+  void warm_up() { pool_.warm_up(); }
+  // Fewer instances now, as far as they are idle; a new bound on their number; one idle instance less, if it was not
+  // used since then; the time to ask that of. As ModelPool's.
+  int64_t shrink(int64_t instances) { return pool_.shrink(instances); }
+  void resize(int64_t max_instances) { pool_.resize(max_instances); }
+  bool evict_idle(std::chrono::steady_clock::time_point not_used_since) { return pool_.evict_idle(not_used_since); }
+  std::optional<std::chrono::steady_clock::time_point> least_recent_use() const { return pool_.least_recent_use(); }
 
   // Destroys idle instances now and leased ones when they come home; given a timeout, waits for those.
   // Returns whether none is left. New instances are made on demand afterwards.

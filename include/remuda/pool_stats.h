@@ -31,23 +31,37 @@ class DurationHistogram {
 
 struct PoolStats {
   std::string name;
-  int64_t available = 0;  // Idle instances.
-  int64_t in_use = 0;     // On lease.
-  int64_t creating = 0;   // Being made.
-  int64_t total = 0;      // available + in_use + creating.
+  int64_t available = 0;   // Idle instances.
+  int64_t in_use = 0;      // On lease.
+  int64_t creating = 0;    // Being made.
+  int64_t total = 0;       // available + in_use + creating.
+  int64_t destroying = 0;  // No longer part of total, and not gone yet.
   int64_t max_instances = 0;
   int64_t waiting = 0;    // Callers in the queue.
   uint64_t acquires = 0;  // Leases given out.
   uint64_t created = 0;
-  uint64_t destroyed = 0;  // created - destroyed = available + in_use, or less while some are being destroyed.
+  uint64_t destroyed = 0;  // created - destroyed = available + in_use + destroying.
+  uint64_t expired = 0;    // Of those destroyed: by idle_ttl, max_lifetime or max_uses.
+  uint64_t evicted = 0;    // Of those destroyed: by evict_idle.
   uint64_t creation_failures = 0;
+  uint64_t out_of_memory = 0;  // Of those failures: for want of memory while there were others, whose caller waits.
   uint64_t timeouts = 0;
+  uint64_t cancelled = 0;       // Callers that gave up waiting.
+  uint64_t overloaded = 0;      // Callers that the queue had no room for.
   uint64_t leaks = 0;           // Leases that were held longer than the threshold, each counted once.
   uint64_t memory_shared = 0;   // Bytes of weights that the instances share, counted once.
   uint64_t memory_private = 0;  // Bytes of all instances' own.
   DurationHistogram wait_time;  // From the call of acquire to the lease, creation included.
   DurationHistogram use_time;   // From lease to return.
   DurationHistogram create_time;
+};
+
+// A lease that is held longer than the pool's leak_threshold.
+struct LeakReport {
+  uint64_t instance_id = 0;
+  int64_t thread = 0;  // The kernel's number of the thread that acquired it, as debuggers and /proc show it.
+  std::string label;
+  std::chrono::nanoseconds age{0};
 };
 
 }  // namespace remuda

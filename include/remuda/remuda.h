@@ -8,6 +8,7 @@
 #include "remuda/model_instance.h"
 #include "remuda/model_manager.h"
 #include "remuda/model_pool.h"
+#include "remuda/pool_events.h"
 #include "remuda/pool_stats.h"
 #include "remuda/precision.h"
 #include "remuda/settings.h"

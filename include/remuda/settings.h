@@ -43,7 +43,7 @@ struct Settings {
   Precision precision = Precision::kAuto;                                  // REMUDA_PRECISION
   std::optional<MemoryLimit> memory_limit;            // REMUDA_MEMORY_LIMIT; none: no limit of ours.
   int64_t compute_threads = 0;                        // REMUDA_COMPUTE_THREADS; 0: as many as the process may use.
-  std::optional<std::chrono::milliseconds> idle_ttl;  // REMUDA_IDLE_TTL, in seconds.
+  std::optional<std::chrono::milliseconds> idle_ttl;  // REMUDA_IDLE_TTL, in seconds; none: as long as the pool.
   std::chrono::milliseconds leak_threshold{std::chrono::minutes(5)};  // REMUDA_LEAK_THRESHOLD, in seconds.
   Fallback fallback = Fallback::kPrefer;                              // REMUDA_FALLBACK: require, prefer or spill.
   // REMUDA_CACHE_DIR; empty: $XDG_CACHE_HOME/remuda or ~/.cache/remuda. For packed weights, which processes share.

@@ -153,9 +153,6 @@ class SummarizationModelManager : public AbstractModelManager<SummarizationInsta
                              const SummarizeOptions& options = {}, const LongOptions& how = {}) const;
   LongSummary summarize_long(std::string_view text, const SummarizeOptions& options = {}, const LongOptions& how = {});
 
-  // Loads the model without leasing, so that the first request finds it there.
-  void warm_up();
-
  private:
   struct Impl;
 

@@ -16,6 +16,8 @@ std::string_view to_string(ErrorCode code) {
       return "io";
     case ErrorCode::kTimeout:
       return "timeout";
+    case ErrorCode::kOverloaded:
+      return "overloaded";
     case ErrorCode::kPoolClosed:
       return "pool_closed";
     case ErrorCode::kOutOfMemory:

@@ -1,4 +1,4 @@
-// remuda bench: what a model does on this machine.
+// remuda bench: what models, and the pool that holds them, do on this machine.
 #include "cli/bench.h"
 
 #include <fmt/format.h>
@@ -29,6 +29,7 @@ void add_bench(CLI::App& app, Action& action) {
   bench.footer("");
   add_bench_embed(bench, action);
   add_bench_summarize(bench, action);
+  add_bench_pool(bench, action);
 }
 
 }  // namespace remuda::cli

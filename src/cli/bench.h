@@ -10,6 +10,7 @@ namespace remuda::cli {
 
 void add_bench_embed(CLI::App& bench, Action& action);
 void add_bench_summarize(CLI::App& bench, Action& action);
+void add_bench_pool(CLI::App& bench, Action& action);
 
 struct BenchFlags {
   double seconds = 3;

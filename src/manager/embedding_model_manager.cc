@@ -123,6 +123,4 @@ std::vector<float> EmbeddingModelManager::embed_text(std::string_view text, cons
   return embed_texts({&copy, 1}, options).values;
 }
 
-void EmbeddingModelManager::warm_up() { acquire().release(); }
-
 }  // namespace remuda

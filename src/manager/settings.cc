@@ -60,10 +60,12 @@ std::chrono::milliseconds parse_seconds(const Source& source) {
   double value = 0;
   const char* end = source.text.data() + source.text.size();
   const auto [rest, error] = std::from_chars(source.text.data(), end, value);
-  if (error != std::errc() || rest != end || !(value >= 0 && value <= kMost)) {
-    fail_expected(source, "seconds, for example 90 or 0.5");
+  const std::chrono::milliseconds duration(
+      error == std::errc() && value > 0 && value <= kMost ? std::llround(value * 1000) : 0);
+  if (rest != end || duration.count() <= 0) {
+    fail_expected(source, "seconds, more than 0, for example 90 or 0.5");
   }
-  return std::chrono::milliseconds(std::llround(value * 1000));
+  return duration;
 }
 
 // A field by its name in remuda.toml, its environment variable, and how it is set.
@@ -216,8 +218,8 @@ void Settings::validate() const {
   check(model_pool_max_instances >= 1, "model_pool_max_instances", "at least 1", model_pool_max_instances);
   check(compute_threads >= 0 && compute_threads <= kMostThreads, "compute_threads",
         fmt::format("0 to {}", kMostThreads), compute_threads);
-  check(!idle_ttl || idle_ttl->count() >= 0, "idle_ttl", "at least 0 ms", idle_ttl ? idle_ttl->count() : 0);
-  check(leak_threshold.count() >= 0, "leak_threshold", "at least 0 ms", leak_threshold.count());
+  check(!idle_ttl || idle_ttl->count() > 0, "idle_ttl", "more than 0 ms", idle_ttl ? idle_ttl->count() : 0);
+  check(leak_threshold.count() > 0, "leak_threshold", "more than 0 ms", leak_threshold.count());
   if (memory_limit) {
     const bool one = memory_limit->bytes.has_value() != memory_limit->share.has_value();
     check(one, "memory_limit", "either bytes or a share", memory_limit->bytes ? "both" : "neither");

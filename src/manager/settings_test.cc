@@ -130,6 +130,10 @@ TEST_F(SettingsTest, ErrorsNameTheVariableWithExpectedAndFound) {
                                                        {"REMUDA_MEMORY_LIMIT", "much"},
                                                        {"REMUDA_COMPUTE_THREADS", "-1"},
                                                        {"REMUDA_IDLE_TTL", "1h"},
+                                                       {"REMUDA_IDLE_TTL", "0"},
+                                                       {"REMUDA_IDLE_TTL", "-1"},
+                                                       {"REMUDA_IDLE_TTL", "0.0001"},
+                                                       {"REMUDA_LEAK_THRESHOLD", "0"},
                                                        {"REMUDA_LEAK_THRESHOLD", "nan"},
                                                        {"REMUDA_FALLBACK", "Prefer"},
                                                        {"REMUDA_COMPUTE_THREADS", "99999999999999999999"}};
@@ -181,6 +185,12 @@ TEST_F(SettingsTest, ValidateNamesTheField) {
   EXPECT_THAT([&] { settings.validate(); }, testing::ThrowsMessage<Error>(HasSubstr("memory_limit")));
   settings.memory_limit->share = 1.5;
   EXPECT_THAT([&] { settings.validate(); }, testing::ThrowsMessage<Error>(HasSubstr("1.5")));
+  settings = {};
+  settings.idle_ttl = 0ms;
+  EXPECT_THAT([&] { settings.validate(); }, testing::ThrowsMessage<Error>(HasSubstr("idle_ttl")));
+  settings = {};
+  settings.leak_threshold = -1ms;
+  EXPECT_THAT([&] { settings.validate(); }, testing::ThrowsMessage<Error>(HasSubstr("leak_threshold")));
 }
 
 TEST(MemoryLimit, ReadsUnitsAndShares) {

@@ -271,8 +271,6 @@ LongSummary SummarizationModelManager::summarize_long(std::string_view text, con
   return impl_->summarize_long(lease->model(), text, call, options);
 }
 
-void SummarizationModelManager::warm_up() { acquire().release(); }
-
 SummarizationModelInfo inspect_summarization_model(const std::string& name) {
   return describe(name, models::read_bart_directory(hub::resolve_model(name)));
 }

@@ -64,6 +64,18 @@ int64_t PoolHandle::shrink(int64_t instances) { return core_->shrink(instances);
 
 void PoolHandle::resize(int64_t max_instances) { core_->resize(max_instances); }
 
+void PoolHandle::warm_up() { core_->warm_up(); }
+
+bool PoolHandle::evict_idle(std::chrono::steady_clock::time_point not_used_since) {
+  return core_->evict_idle(not_used_since);
+}
+
+std::optional<std::chrono::steady_clock::time_point> PoolHandle::least_recent_use() const {
+  return core_->least_recent_use();
+}
+
+std::vector<LeakReport> PoolHandle::leaks() const { return core_->leaks(); }
+
 PoolStats PoolHandle::get_pool_stats() const { return core_->get_pool_stats(); }
 
 }  // namespace remuda

@@ -13,93 +13,127 @@
 namespace remuda {
 namespace {
 
+using std::chrono::nanoseconds;
+
+// How often AcquireOptions::cancelled is looked at.
+constexpr std::chrono::milliseconds kCancelledPeriod{10};
+// When memory may have come free elsewhere in the machine.
+constexpr std::chrono::milliseconds kOutOfMemoryPause{250};
+
 uint64_t next_instance_id() {
   static std::atomic<uint64_t> last{0};
   return ++last;
 }
 
-// The kernel's number of this thread, as debuggers and /proc show it.
-int64_t this_thread() {
-  thread_local const int64_t id = gettid();
-  return id;
+// Throws where an option is out of range.
+void check(const PoolOptions& options) {
+  const auto at_least = [&](const char* option, std::optional<int64_t> found, int64_t least) {
+    if (!found || *found >= least) return;
+    fail(ErrorCode::kInvalidArgument, "pool {}: {}: expected at least {}, found {}", options.name, option, least,
+         *found);
+  };
+  const auto positive = [&](const char* option, std::optional<nanoseconds> found, const char* instead) {
+    if (!found || *found > nanoseconds(0)) return;
+    fail(ErrorCode::kInvalidArgument, "pool {}: {}: expected more than 0 s, found {} s; {}", options.name, option,
+         to_seconds(*found), instead);
+  };
+  at_least("max_instances", options.max_instances, 1);
+  at_least("max_creations", options.max_creations, 1);
+  at_least("max_uses", options.max_uses, 1);
+  at_least("max_waiting", options.max_waiting, 0);
+  at_least("min_idle", options.min_idle, 0);
+  if (options.min_idle > options.max_instances) {
+    fail(ErrorCode::kInvalidArgument, "pool {}: min_idle: expected at most max_instances, {}, found {}", options.name,
+         options.max_instances, options.min_idle);
+  }
+  positive("idle_ttl", options.idle_ttl, "leave it unset to keep idle instances, or set enabled to false to keep none");
+  positive("max_lifetime", options.max_lifetime,
+           "leave it unset for no limit, or set max_uses to 1 for a new instance each time");
+  positive("leak_threshold", options.leak_threshold, "set a very long time to have none reported");
 }
-
-double seconds(Deadline::Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 }  // namespace
 
+int64_t this_thread() {
+  constexpr uint64_t kUnknown = ~uint64_t{0};
+  thread_local uint64_t generation = kUnknown;
+  thread_local int64_t id = 0;
+  if (generation != fork_generation()) {
+    generation = fork_generation();
+    id = gettid();
+  }
+  return id;
+}
+
 PoolCore::PoolCore(PoolOptions options, PoolHandle::Factory factory)
     : options_(std::move(options)), factory_(std::move(factory)), max_instances_(options_.max_instances) {
-  if (options_.max_instances < 1) {
-    fail(ErrorCode::kInvalidArgument, "pool {}: max_instances: expected at least 1, found {}", options_.name,
-         options_.max_instances);
-  }
-  if (options_.max_creations < 1) {
-    fail(ErrorCode::kInvalidArgument, "pool {}: max_creations: expected at least 1, found {}", options_.name,
-         options_.max_creations);
-  }
+  check(options_);
 }
 
 PoolSlot* PoolCore::acquire(const AcquireOptions& options, bool raw) {
+  check_process();
   const Clock::time_point since = Clock::now();
+  if (options.stop_token.stop_requested()) {
+    fail(ErrorCode::kCancelled, "pool {}: cancelled before it could wait for an instance", options_.name);
+  }
   Lock lock(mutex_);
   check_open();
-  PoolSlot* slot = nullptr;
-  if (first_waiter() == nullptr) {
-    slot = take_idle();
-    if (slot == nullptr && has_room()) slot = add_slot();
+  PoolSlot* slot = queue_.empty() ? take() : nullptr;
+  if (slot != nullptr && slot->instance != nullptr) {
+    start_lease(slot, options, raw, since, since);
+  } else {
+    slot = acquire_slowly(lock, slot, {options, since, Deadline::after(options.timeout)});
+    start_lease(slot, options, raw, since, Clock::now());
   }
-  const bool served_at_once = slot != nullptr && slot->instance != nullptr;
-  if (slot == nullptr) slot = wait_for_slot(lock, options, Deadline::after(options.timeout), since);
-  if (slot->instance == nullptr) create(lock, slot);
-  start_lease(slot, options, raw, since, served_at_once ? since : Clock::now());
+  lock.unlock();
+  if (is_observed()) report_lease(PoolEvent::Kind::kAcquire, *slot, slot->leased_at - since);
   return slot;
 }
 
 PoolSlot* PoolCore::try_acquire() {
+  check_process();
   const Clock::time_point since = Clock::now();
   Lock lock(mutex_);
   check_open();
-  if (first_waiter() != nullptr) return nullptr;
-  PoolSlot* slot = take_idle();
-  if (slot == nullptr && has_room()) slot = add_slot();
+  PoolSlot* slot = queue_.empty() ? take() : nullptr;
   if (slot == nullptr) return nullptr;
-  if (slot->instance == nullptr) create(lock, slot);
+  if (slot->instance == nullptr && !create(lock, slot)) return nullptr;
   start_lease(slot, {}, /*raw=*/false, since, Clock::now());
+  lock.unlock();
+  if (is_observed()) report_lease(PoolEvent::Kind::kAcquire, *slot, slot->leased_at - since);
   return slot;
 }
 
 void PoolCore::release(PoolSlot* slot, bool discard) {
-  // The holder still owns the instance here, so it can be looked at without the lock.
-  if (!discard && options_.is_healthy) {
-    try {
-      discard = !options_.is_healthy(*slot->instance);
-    } catch (const std::exception& error) {
-      log::warning("pool {}: the health check of instance {} failed: {}", options_.name, slot->instance->metadata_.id,
-                   error.what());
-      discard = true;
-    } catch (...) {  // Leases release in their destructors: nothing may escape.
-      log::warning("pool {}: the health check of instance {} failed", options_.name, slot->instance->metadata_.id);
-      discard = true;
-    }
-  }
-  const Clock::time_point now = Clock::now();
-  Lock lock(mutex_);
-  stats_.use_time.record(now - slot->leased_at);
-  if (now - slot->leased_at >= options_.leak_threshold) report_leaks(now);
-  slot->given_raw = false;
-  if (discard || !is_reusable(*slot)) {
-    Instances gone;
-    gone.push_back(remove(slot));
-    destroy(lock, std::move(gone));
+  if (is_parents()) {  // Leases release in their destructors, so this is no error.
+    forever_ = shared_from_this();
     return;
   }
-  slot->state = SlotState::kIdle;
-  idle_.push_back(slot);
-  schedule();
+  // The holder still owns the instance here, so it can be looked at without the lock.
+  std::optional<DestroyReason> doom;
+  if (discard) {
+    doom = DestroyReason::kDiscarded;
+  } else if (options_.is_healthy && !is_healthy(*slot->instance)) {
+    doom = DestroyReason::kUnhealthy;
+  }
+  const Clock::time_point now = Clock::now();
+  if (is_observed()) report_lease(PoolEvent::Kind::kRelease, *slot, now - slot->leased_at);
+  Lock lock(mutex_);
+  stats_.use_time.record(now - slot->leased_at);
+  std::vector<LeakReport> leaks;
+  if (now - slot->leased_at >= options_.leak_threshold) leaks = note_leaks(now);
+  slot->given_raw = false;
+  slot->unused_since = now;
+  if (!doom) doom = doom_of(*slot, now);
+  come_home(lock, slot, doom);
+  if (!leaks.empty()) {
+    lock.unlock();
+    report_leaks(leaks);
+  }
 }
 
 void PoolCore::release_instance(const ModelInstance* instance) {
+  check_process();
   PoolSlot* found = nullptr;
   {
     const Lock lock(mutex_);
@@ -119,154 +153,176 @@ void PoolCore::release_instance(const ModelInstance* instance) {
   release(found, /*discard=*/false);
 }
 
-bool PoolCore::cleanup(std::optional<std::chrono::nanoseconds> timeout) {
-  const Deadline deadline = Deadline::after(timeout.value_or(std::chrono::nanoseconds(0)));
-  Lock lock(mutex_);
-  const uint64_t generation = ++generation_;
-  destroy(lock, remove_idle(static_cast<int64_t>(idle_.size())));
-  const auto none_left = [&] {
-    return destroying_ == 0 && std::ranges::none_of(slots_, [generation](const PoolSlot& slot) {
-             return slot.generation < generation && slot.state != SlotState::kCreating;
-           });
-  };
-  if (deadline.is_never()) {
-    emptied_.wait(lock, none_left);
-    return true;
+// Waits, or makes an instance, as often as it takes. `slot` is one to create in, or null.
+PoolSlot* PoolCore::acquire_slowly(Lock& lock, PoolSlot* slot, const Call& call) {
+  bool is_back = false;
+  while (true) {
+    if (slot == nullptr) slot = wait_for_slot(lock, call, is_back);
+    if (slot->instance != nullptr || create(lock, slot)) return slot;
+    slot = nullptr;
+    is_back = true;
   }
-  return emptied_.wait_until(lock, deadline.when(), none_left);
 }
 
-void PoolCore::close() {
-  Lock lock(mutex_);
-  if (std::exchange(closed_, true)) return;
-  ++generation_;
-  for (auto& queue : waiters_) {
-    for (Waiter* waiter : queue) waiter->served.notify_one();
+// `is_back`: the caller had its turn already, and goes before those of its priority.
+PoolSlot* PoolCore::wait_for_slot(Lock& lock, const Call& call, bool is_back) {
+  Waiter waiter;
+  waiter.priority = call.options.priority;
+  if (is_back) {
+    queue_.push_front(waiter);
+    schedule();  // An instance may have come home while this caller tried to make one.
+  } else {
+    if (options_.max_waiting && queue_.size() >= *options_.max_waiting) refuse(lock, call);
+    queue_.push_back(waiter);
   }
-  destroy(lock, remove_idle(static_cast<int64_t>(idle_.size())));
-}
-
-int64_t PoolCore::shrink(int64_t instances) {
-  Lock lock(mutex_);
-  Instances gone = remove_idle(static_cast<int64_t>(slots_.size()) - std::max<int64_t>(instances, 0));
-  const auto count = static_cast<int64_t>(gone.size());
-  destroy(lock, std::move(gone));
-  return count;
-}
-
-void PoolCore::resize(int64_t max_instances) {
-  if (max_instances < 1) {
-    fail(ErrorCode::kInvalidArgument, "pool {}: max_instances: expected at least 1, found {}", options_.name,
-         max_instances);
+  std::exception_ptr error;
+  if (call.options.stop_token.stop_possible()) {
+    lock.unlock();  // The callback locks, and may run here, in on_stop's constructor.
+    {
+      const std::stop_callback on_stop(call.options.stop_token, [this, &waiter] {
+        const Lock its_lock(mutex_);
+        if (!waiter.queued) return;
+        queue_.erase(waiter);
+        waiter.stopped = true;
+        waiter.served.notify_one();
+      });
+      lock.lock();
+      error = wait(lock, waiter, call);
+      lock.unlock();  // on_stop's destructor waits for a callback that runs now.
+    }
+    lock.lock();
+  } else {
+    error = wait(lock, waiter, call);
   }
-  Lock lock(mutex_);
-  max_instances_ = max_instances;
-  destroy(lock, remove_idle(static_cast<int64_t>(slots_.size()) - max_instances));
-}
-
-PoolStats PoolCore::get_pool_stats() {
-  const Clock::time_point now = Clock::now();
-  const Lock lock(mutex_);
-  report_leaks(now);
-  PoolStats stats = stats_;
-  stats.name = options_.name;
-  stats.max_instances = max_instances_;
-  stats.available = static_cast<int64_t>(idle_.size());
-  stats.creating = creating_;
-  stats.total = static_cast<int64_t>(slots_.size());
-  stats.in_use = stats.total - stats.available - stats.creating;
-  stats.waiting = waiting();
-  for (const PoolSlot& slot : slots_) {
-    if (slot.instance == nullptr) continue;
-    stats.memory_shared = std::max(stats.memory_shared, slot.instance->metadata_.shared_bytes);
-    stats.memory_private += slot.instance->metadata_.private_bytes;
+  if (waiter.slot != nullptr && !error) return waiter.slot;
+  if (waiter.queued) queue_.erase(waiter);
+  if (waiter.slot != nullptr) {
+    if (waiter.slot->instance != nullptr) {
+      come_home(lock, waiter.slot, doom_of(*waiter.slot, Clock::now()));
+    } else {
+      drop_uncreated(waiter.slot, nullptr);
+    }
   }
-  return stats;
+  if (error) std::rethrow_exception(error);
+  give_up(lock, waiter, call);
 }
 
-bool PoolCore::has_room() const {
-  if (!options_.enabled) return true;
-  return creating_ < options_.max_creations && static_cast<int64_t>(slots_.size()) + destroying_ < max_instances_;
-}
-
-PoolCore::Waiter* PoolCore::first_waiter() {
-  for (auto& queue : waiters_) {
-    if (!queue.empty()) return queue.front();
+// Until the waiter is served or withdrawn, its deadline passes or the pool is closed. Returns what `cancelled` threw.
+std::exception_ptr PoolCore::wait(Lock& lock, Waiter& waiter, const Call& call) {
+  while (waiter.queued && !closed_) {
+    const Clock::time_point now = Clock::now();
+    if (now >= call.deadline.when()) break;
+    Clock::time_point until = call.deadline.when();
+    if (call.options.cancelled) until = std::min(until, now + kCancelledPeriod);
+    if (until == Clock::time_point::max()) {
+      waiter.served.wait(lock);
+    } else {
+      waiter.served.wait_until(lock, until);
+    }
+    if (!call.options.cancelled || !waiter.queued || Clock::now() < until) continue;
+    lock.unlock();
+    std::exception_ptr error;
+    bool cancelled = false;
+    try {
+      cancelled = call.options.cancelled();
+    } catch (...) {
+      error = std::current_exception();
+    }
+    lock.lock();
+    if (error) return error;
+    if (cancelled && waiter.queued) {
+      queue_.erase(waiter);
+      waiter.stopped = true;
+    }
   }
   return nullptr;
 }
 
-int64_t PoolCore::waiting() const {
-  int64_t count = 0;
-  for (const auto& queue : waiters_) count += static_cast<int64_t>(queue.size());
-  return count;
+// Throws for a call that there is no place in the queue for.
+void PoolCore::refuse(Lock& lock, const Call& call) {
+  ++stats_.overloaded;
+  const Clock::time_point now = Clock::now();
+  const std::string message =
+      fmt::format("pool {}: overloaded: {} callers wait, and no more than {} may (max_waiting); try again later: {}",
+                  options_.name, queue_.size(), *options_.max_waiting, describe_holders(now));
+  lock.unlock();
+  report_waiting(PoolEvent::Kind::kOverload, call, now);
+  throw Overloaded(message);
+}
+
+// Throws for a call that ends without an instance; its waiter is in no queue.
+void PoolCore::give_up(Lock& lock, const Waiter& waiter, const Call& call) {
+  const Clock::time_point now = Clock::now();
+  const double waited = to_seconds(now - call.since);
+  if (waiter.stopped) {
+    ++stats_.cancelled;
+    lock.unlock();
+    report_waiting(PoolEvent::Kind::kCancel, call, now);
+    fail(ErrorCode::kCancelled, "pool {}: cancelled after {:.3f} s of waiting for an instance", options_.name, waited);
+  }
+  check_open();
+  ++stats_.timeouts;
+  const std::string message =
+      fmt::format("pool {}: no instance within {:.3f} s: {}", options_.name, waited, describe_holders(now));
+  lock.unlock();
+  report_waiting(PoolEvent::Kind::kTimeout, call, now);
+  throw TimeoutError(message);
+}
+
+bool PoolCore::is_healthy(ModelInstance& instance) const {
+  try {
+    return options_.is_healthy(instance);
+  } catch (...) {  // Leases release in their destructors: nothing may escape.
+    log::warning("pool {}: the health check of instance {} failed: {}", options_.name, instance.metadata_.id,
+                 message_of_current_exception());
+  }
+  return false;
+}
+
+bool PoolCore::has_room() const {
+  if (no_memory_until_) return false;
+  if (!options_.enabled) return true;
+  return creating_ < options_.max_creations && static_cast<int64_t>(slots_.size()) + destroying_ < max_instances_;
 }
 
 // Serves waiters in turn as long as there is something to give them. Those of a closed pool get PoolClosed, also when
 // room appears before they have woken.
 void PoolCore::schedule() {
-  if (closed_) return;
-  while (Waiter* waiter = first_waiter()) {
-    PoolSlot* slot = take_idle();
-    if (slot == nullptr && has_room()) slot = add_slot();
-    if (slot == nullptr) return;
-    waiter->slot = slot;
-    for (auto& queue : waiters_) {
-      if (!queue.empty() && queue.front() == waiter) {
-        queue.pop_front();
-        break;
-      }
-    }
-    waiter->served.notify_one();
+  if (slots_.empty()) no_memory_until_.reset();  // None is left whose end could bring memory.
+  while (!closed_ && !queue_.empty()) {
+    PoolSlot* slot = take();
+    if (slot == nullptr) break;
+    Waiter& waiter = queue_.pop();
+    waiter.slot = slot;
+    waiter.served.notify_one();
   }
+  if (wants_refill()) ask_for_housekeeping(refill_not_before_);
 }
 
-PoolSlot* PoolCore::take_idle() {
-  if (idle_.empty()) return nullptr;
+// An idle instance's slot, or a new one to create an instance in; null when there is neither.
+PoolSlot* PoolCore::take() {
+  if (idle_.empty()) return has_room() ? add_slot() : nullptr;
   PoolSlot* slot = idle_.back();
   idle_.pop_back();
-  slot->state = SlotState::kLeased;
-  slot->reported = true;  // Nothing to report before the new lease begins.
+  slot->state = SlotState::kGiven;
+  refill_ = true;
+  if (wants_refill()) ask_for_housekeeping(refill_not_before_);
   return slot;
 }
 
 // A slot for an instance that the caller is to create.
 PoolSlot* PoolCore::add_slot() {
   PoolSlot& slot = slots_.emplace_back();
+  idle_.reserve(slots_.size());  // So that coming home needs no memory.
   slot.position = std::prev(slots_.end());
   slot.generation = generation_;
   ++creating_;
   return &slot;
 }
 
-PoolSlot* PoolCore::wait_for_slot(Lock& lock, const AcquireOptions& options, Deadline deadline,
-                                  Clock::time_point since) {
-  Waiter waiter;
-  auto& queue = waiters_[static_cast<size_t>(options.priority)];
-  queue.push_back(&waiter);
-  waiter.position = std::prev(queue.end());
-  while (waiter.slot == nullptr && !closed_) {
-    const Clock::time_point now = Clock::now();
-    const Clock::time_point next_leak = report_leaks(now);
-    if (now >= deadline.when()) break;
-    const Clock::time_point until = std::min(deadline.when(), next_leak);
-    if (until == Clock::time_point::max()) {
-      waiter.served.wait(lock);
-    } else {
-      waiter.served.wait_until(lock, until);
-    }
-  }
-  if (waiter.slot != nullptr) return waiter.slot;
-  queue.erase(waiter.position);
-  check_open();
-  ++stats_.timeouts;
-  const Clock::time_point now = Clock::now();
-  throw TimeoutError(fmt::format("pool {}: no instance within {:.3f} s: {}", options_.name, seconds(now - since),
-                                 describe_holders(now)));
-}
-
-// Makes the slot's instance, without the lock; when that fails the slot is given back.
-void PoolCore::create(Lock& lock, PoolSlot* slot) {
+// Makes the slot's instance, without the lock. When that fails the slot is given back: false, when it was for want of
+// memory and there are others, so that the caller can wait for one; otherwise it throws what the factory threw.
+bool PoolCore::create(Lock& lock, PoolSlot* slot) {
   lock.unlock();
   const Clock::time_point start = Clock::now();
   std::unique_ptr<ModelInstance> instance;
@@ -280,26 +336,54 @@ void PoolCore::create(Lock& lock, PoolSlot* slot) {
     error = std::current_exception();
   }
   const Clock::time_point end = Clock::now();
+  if (error) {
+    report_failed_creation(error, end - start);
+    lock.lock();
+    if (drop_uncreated(slot, error)) std::rethrow_exception(error);
+    return false;
+  }
+  report({.kind = PoolEvent::Kind::kCreate, .instance_id = instance->metadata_.id, .duration = end - start});
   lock.lock();
   --creating_;
-  if (error) {
-    ++stats_.creation_failures;
-    slots_.erase(slot->position);
-    emptied_.notify_all();
-    schedule();
-    std::rethrow_exception(error);
-  }
   ++stats_.created;
   stats_.create_time.record(end - start);
+  no_memory_because_.clear();
   slot->instance = std::move(instance);
-  slot->state = SlotState::kLeased;
-  log::debug("pool {}: created instance {} in {:.1f} ms", options_.name, slot->instance->metadata_.id,
-             1e3 * seconds(end - start));
+  slot->state = SlotState::kGiven;
+  slot->created_at = end;
+  slot->unused_since = end;
   schedule();  // Another may create now.
+  return true;
+}
+
+// Takes away a slot whose instance was not made. Returns whether that is the end of it; if not, the caller waits.
+bool PoolCore::drop_uncreated(PoolSlot* slot, const std::exception_ptr& error) {
+  slots_.erase(slot->position);
+  --creating_;
+  bool is_end = true;
+  if (error) {
+    ++stats_.creation_failures;
+    try {
+      std::rethrow_exception(error);
+    } catch (const OutOfMemory& out_of_memory) {
+      if (!slots_.empty()) {
+        ++stats_.out_of_memory;
+        no_memory_because_ = out_of_memory.what();
+        no_memory_until_ = Clock::now() + kOutOfMemoryPause;
+        ask_for_housekeeping(*no_memory_until_);
+        is_end = false;
+      }
+    } catch (...) {
+    }
+  }
+  emptied_.notify_all();
+  schedule();
+  return is_end;
 }
 
 void PoolCore::start_lease(PoolSlot* slot, const AcquireOptions& options, bool raw, Clock::time_point since,
                            Clock::time_point now) {
+  slot->state = SlotState::kLeased;
   slot->leased_at = now;
   slot->holder = this_thread();
   slot->label = options.label;
@@ -311,81 +395,45 @@ void PoolCore::start_lease(PoolSlot* slot, const AcquireOptions& options, bool r
   metadata.last_used = std::chrono::system_clock::now();
   ++stats_.acquires;
   stats_.wait_time.record(now - since);
+  ask_for_housekeeping(later(now, options_.leak_threshold));
 }
 
-bool PoolCore::is_reusable(const PoolSlot& slot) const {
-  return options_.enabled && !closed_ && !slot.destroy_after_use && slot.generation == generation_ &&
-         static_cast<int64_t>(slots_.size()) <= max_instances_;
-}
-
-// Takes the slot away; the instance is to be given to destroy().
-std::unique_ptr<ModelInstance> PoolCore::remove(PoolSlot* slot) {
-  std::unique_ptr<ModelInstance> instance = std::move(slot->instance);
-  slots_.erase(slot->position);
-  return instance;
-}
-
-// The least recently used first.
-PoolCore::Instances PoolCore::remove_idle(int64_t most) {
-  Instances gone;
-  const auto count = static_cast<size_t>(std::clamp<int64_t>(most, 0, static_cast<int64_t>(idle_.size())));
-  for (size_t i = 0; i < count; ++i) gone.push_back(remove(idle_[i]));
-  idle_.erase(idle_.begin(), idle_.begin() + static_cast<std::ptrdiff_t>(count));
-  return gone;
-}
-
-// Destroys instances that were removed, without the lock. Their room is free only when they are gone.
-void PoolCore::destroy(Lock& lock, Instances instances) {
-  const auto count = static_cast<int64_t>(instances.size());
-  if (count > 0) {
-    destroying_ += count;
-    lock.unlock();
-    for (auto& instance : instances) {
-      log::debug("pool {}: destroying instance {} after {} uses", options_.name, instance->metadata_.id,
-                 instance->metadata_.use_count);
-      instance.reset();
-    }
-    lock.lock();
-    destroying_ -= count;
-    stats_.destroyed += static_cast<uint64_t>(count);
+// The end of a slot's use: the next one's turn, or its own end.
+void PoolCore::come_home(Lock& lock, PoolSlot* slot, std::optional<DestroyReason> doom) {
+  if (doom) {
+    refill_ = true;
+    Instances gone;
+    gone.push_back(remove(slot, *doom));
+    destroy(lock, std::move(gone));
+    return;
   }
-  emptied_.notify_all();
+  make_idle(slot);
   schedule();
 }
 
-// Reports leases held for too long, each once; returns when the next will be.
-PoolCore::Clock::time_point PoolCore::report_leaks(Clock::time_point now) {
-  Clock::time_point next = Clock::time_point::max();
-  for (PoolSlot& slot : slots_) {
-    if (slot.state != SlotState::kLeased || slot.reported) continue;
-    if (options_.leak_threshold > Clock::time_point::max() - slot.leased_at) continue;
-    const Clock::time_point due = slot.leased_at + options_.leak_threshold;
-    if (due > now) {
-      next = std::min(next, due);
-      continue;
-    }
-    slot.reported = true;
-    ++stats_.leaks;
-    log::warning("pool {}: instance {} has been on lease for {:.1f} s, by thread {}{}{}; was it forgotten?",
-                 options_.name, slot.instance->metadata_.id, seconds(now - slot.leased_at), slot.holder,
-                 slot.label.empty() ? "" : ", ", slot.label);
+// Why the instance can't be used again; nothing if it can.
+std::optional<DestroyReason> PoolCore::doom_of(const PoolSlot& slot, Clock::time_point now) const {
+  if (closed_) return DestroyReason::kClosed;
+  if (!options_.enabled || slot.destroy_after_use) return DestroyReason::kAfterUse;
+  if (slot.generation != generation_) return DestroyReason::kCleanup;
+  if (static_cast<int64_t>(slots_.size()) > max_instances_) return DestroyReason::kResized;
+  if (options_.max_uses && slot.instance->metadata_.use_count >= static_cast<uint64_t>(*options_.max_uses)) {
+    return DestroyReason::kWornOut;
   }
-  return next;
-}
-
-std::string PoolCore::describe_holders(Clock::time_point now) const {
-  std::string text = fmt::format("{} of {} instances are in use", slots_.size(), max_instances_);
-  for (const PoolSlot& slot : slots_) {
-    if (slot.state == SlotState::kCreating) text += "; one is being created";
-    if (slot.state != SlotState::kLeased) continue;
-    text += fmt::format("; instance {} by thread {}{}{} for {:.3f} s", slot.instance->metadata_.id, slot.holder,
-                        slot.label.empty() ? "" : ", ", slot.label, seconds(now - slot.leased_at));
-  }
-  return text + fmt::format("; {} more callers wait", waiting());
+  if (options_.max_lifetime && now >= later(slot.created_at, *options_.max_lifetime)) return DestroyReason::kOld;
+  return std::nullopt;
 }
 
 void PoolCore::check_open() const {
   if (closed_) throw PoolClosed(fmt::format("pool {} is closed", options_.name));
+}
+
+void PoolCore::check_process() const {
+  if (!is_parents()) return;
+  fail(ErrorCode::kUnsupported,
+       "pool {} belongs to the process that process {} was forked from, and neither threads nor locks survive a fork: "
+       "make a new one after forking",
+       options_.name, getpid());
 }
 
 }  // namespace remuda

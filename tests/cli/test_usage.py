@@ -5,7 +5,7 @@ import unittest
 from support import CliTest
 
 COMMANDS = (["embed"], ["summarize"], ["tokenize"], ["inspect"], ["devices"], ["bench"], ["bench", "embed"],
-            ["bench", "summarize"], ["demo"])
+            ["bench", "summarize"], ["bench", "pool"], ["demo"])
 
 
 class Usage(CliTest):
@@ -58,7 +58,7 @@ class Usage(CliTest):
                                  (["--log-level", "debug"], (True, True, True))):
             with self.subTest(arguments):
                 err = log(*arguments)
-                self.assertEqual(("texts were cut" in err, "loaded" in err, "created instance 1" in err), shown, err)
+                self.assertEqual(("texts were cut" in err, "loaded" in err, "event=create instance=1" in err), shown, err)
 
     def test_a_gpu_that_this_build_cannot_use(self):
         _, err = self.remuda("embed", "--device", "cuda:0", stdin="one", code=1)
@@ -151,6 +151,17 @@ class Reports(CliTest):
         self.assertEqual(report["docs"] % 40, 0)
         self.assertLessEqual(report["single_p50_ms"], report["single_p99_ms"])
         self.assertIn("texts/s", self.remuda("bench", "embed", "--seconds", "0.1")[0])
+
+    def test_bench_of_the_pool(self):
+        report = json.loads(self.remuda("bench", "pool", "--json", "--seconds", "1")[0])
+        for name in ("acquire_release_ns", "handover_ns", "bare_handover_ns", "leases_per_s", "timeout_late_p50_ms"):
+            self.assertGreater(report[name], 0, name)
+        # Far from what an idle machine gives: this one may be busy.
+        self.assertLess(report["acquire_release_ns"], 5000)
+        self.assertLess(report["handover_ratio"], 6)
+        self.assertGreater(report["fewest_turns_of_mean"], 0.5)
+        self.assertGreaterEqual(report["timeout_late_least_ms"], 0)
+        self.assertIn("acquire + release", self.remuda("bench", "pool", "--seconds", "0")[0])
 
     def test_demo_finds_the_sentences_that_answer(self):
         out, err = self.remuda("demo")
