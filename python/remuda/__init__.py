@@ -17,6 +17,7 @@ A caller leases an instance from a bounded pool, uses it, and gives it back::
 - `remuda.testing`: managers for tests that load nothing. ``python -m remuda.migrate``: from a singleton to this.
 """
 
+from remuda import logs as _logs  # noqa: F401  From here on the native log goes to Python's.
 from remuda._native import __version__
 from remuda.embedding import EmbeddingModelManager, Embeddings, quantize_embeddings
 from remuda.errors import (

@@ -106,9 +106,11 @@ class EmbeddingModelManager(Leasing["EmbeddingModelManager"]):
         """One text's embedding, [dimension]; on ``instance``, or on one that is leased for the call."""
         if not isinstance(text, str):
             raise _not_a_text(text)
-        return self.embed_texts(
+        result = self.embed_texts(
             [text], instance, prompt_name=prompt_name, prompt=prompt, max_length=max_length, timeout=timeout
-        ).values[0]
+        )
+        row: NDArray[np.float32] = result.values[0]
+        return row
 
     def embed_texts(
         self,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from remuda import _native
-from remuda.pool import Leasing, ModelInstance
+from remuda.pool import Leasing
 from remuda.settings import native_settings
 
 __all__ = ["AbstractModelManager"]
@@ -21,6 +21,9 @@ class _Hooks:
 
     def __init__(self, manager: AbstractModelManager[Any]) -> None:
         self.owner: Callable[[], AbstractModelManager[Any] | None] = weakref.ref(manager)
+
+    def get_owner(self) -> AbstractModelManager[Any] | None:
+        return self.owner()
 
     def load(self) -> tuple[Any, Any, int]:
         manager = self.owner()
@@ -80,13 +83,20 @@ class AbstractModelManager(Leasing[T], ABC):
             load=self._hooks.load,
             unload=self._hooks.unload if cls._unload_model is not AbstractModelManager._unload_model else None,
             check=self._hooks.check if cls._check_instance is not AbstractModelManager._check_instance else None,
-            owner=lambda hooks=self._hooks: hooks.owner(),
+            owner=self._hooks.get_owner,
             name=_text_of(self, "model_name"),
             model_type=_text_of(self, "model_type"),
             device=self.get_device(),
             max_instances=fields["model_pool_max_instances"],
             enabled=fields["model_pool_enabled"],
-            leak_threshold=fields["leak_threshold"],
+            limits={
+                "leak_threshold": fields["leak_threshold"],
+                "idle_ttl": fields["idle_ttl"],
+                "max_lifetime": None,
+                "max_uses": None,
+                "min_idle": None,
+                "max_waiting": None,
+            },
         )
 
     @property
@@ -152,13 +162,3 @@ def _text_of(manager: AbstractModelManager[Any], name: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{type(manager).__name__}.{name}: expected a str, found {value!r:.80}")
     return value
-
-
-def instance_or_none(instance: ModelInstance[Any] | None) -> ModelInstance[Any] | None:
-    """An argument that must be an instance, where it is given."""
-    if instance is not None and not isinstance(instance, ModelInstance):
-        raise TypeError(
-            f"instance: expected what acquire() gives, found {instance!r:.80} ({type(instance).__name__}); "
-            "options are given by name"
-        )
-    return instance

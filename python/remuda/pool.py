@@ -87,7 +87,8 @@ class Leasing(Generic[T]):
         """What the pool has done and does, as one consistent snapshot.
 
         Counts: ``available`` (idle), ``in_use``, ``creating``, ``total``, ``max_instances``, ``waiting``, ``acquires``,
-        ``created``, ``destroyed``, ``creation_failures``, ``timeouts``, ``leaks``. Bytes: ``memory_shared``,
+        ``created``, ``destroyed``, ``destroying``, ``expired``, ``evicted``, ``creation_failures``, ``out_of_memory``,
+        ``timeouts``, ``cancelled``, ``overloaded``, ``leaks``. Bytes: ``memory_shared``,
         ``memory_private``. Times, as dicts of seconds (``count``, ``mean``, ``p50``, ``p90``, ``p99``, ``max``):
         ``wait_time``, ``use_time``, ``create_time``.
         """
@@ -106,7 +107,19 @@ class Leasing(Generic[T]):
 
     def warm_up(self) -> None:
         """Make an instance, where there is none, so that the first request finds it there."""
-        self._pool.acquire().release()
+        self._pool.warm_up()
+
+    def shrink(self, instances: int) -> int:
+        """Destroy idle instances until at most so many are left, as far as there are idle ones; returns how many went."""
+        return self._pool.shrink(instances)
+
+    def resize(self, max_instances: int) -> None:
+        """Change the bound. Instances beyond a lower one go as they become idle."""
+        self._pool.resize(max_instances)
+
+    def leaks(self) -> list[dict[str, Any]]:
+        """The leases held longer than the leak threshold: ``instance_id``, ``thread``, ``label``, ``age`` in seconds."""
+        return self._pool.leaks()
 
 
 class ModelPool(Leasing[T]):
@@ -125,6 +138,10 @@ class ModelPool(Leasing[T]):
     :param unload: given an object that the pool lets go of.
     :param check: given an object that comes home; False, or an exception, and it is not pooled again.
     :param leak_threshold: seconds after which a lease is reported as forgotten.
+    :param idle_ttl: seconds after which an object that nobody used goes; ``max_lifetime``: after which it goes anyway.
+    :param max_uses: leases after which an object goes.
+    :param min_idle: objects to have ready, as far as there is room.
+    :param max_waiting: callers that may wait; one more gets `Overloaded`.
     """
 
     def __init__(
@@ -137,6 +154,11 @@ class ModelPool(Leasing[T]):
         unload: Callable[[T], object] | None = None,
         check: Callable[[T], bool] | None = None,
         leak_threshold: Timeout = 300.0,
+        idle_ttl: Timeout = None,
+        max_lifetime: Timeout = None,
+        max_uses: int | None = None,
+        min_idle: int = 0,
+        max_waiting: int | None = None,
     ) -> None:
         if not callable(factory):
             raise TypeError(f"factory: expected a function that makes an object, found {factory!r:.80}")
@@ -150,7 +172,14 @@ class ModelPool(Leasing[T]):
             device="python",
             max_instances=max_instances,
             enabled=enabled,
-            leak_threshold=leak_threshold,
+            limits={
+                "leak_threshold": leak_threshold,
+                "idle_ttl": idle_ttl,
+                "max_lifetime": max_lifetime,
+                "max_uses": max_uses,
+                "min_idle": min_idle,
+                "max_waiting": max_waiting,
+            },
         )
 
     def __repr__(self) -> str:

@@ -117,6 +117,11 @@ Timeout to_timeout(nb::handle value, const char* name) {
   return std::chrono::nanoseconds(std::llround(number * 1e9));
 }
 
+std::optional<int64_t> to_count(nb::handle value, const char* name) {
+  if (value.is_none()) return std::nullopt;
+  return to_integer(name, value);
+}
+
 Priority to_priority(nb::handle value) {
   constexpr std::string_view kExpected = "\"interactive\", \"normal\" or \"bulk\"";
   if (!nb::isinstance<nb::str>(value)) raise_type("priority", kExpected, value);

@@ -21,6 +21,9 @@ using Timeout = std::optional<std::chrono::nanoseconds>;
 // None, or seconds as a number or a datetime.timedelta, at least 0. Raises TypeError and ValueError.
 Timeout to_timeout(nb::handle value, const char* name = "timeout");
 
+// None, or a whole number. Raises TypeError and ValueError.
+std::optional<int64_t> to_count(nb::handle value, const char* name);
+
 // "interactive", "normal" or "bulk".
 Priority to_priority(nb::handle value);
 

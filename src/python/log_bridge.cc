@@ -96,8 +96,17 @@ void install_log_bridge() {
                    queue().filled = false;
                    queue().mutex.unlock();
                  });
-  log::set_level(log::Level::kDebug);  // Python's logger is the judge of levels.
   log::set_sink(enqueue);
+}
+
+void set_log_level(int level) {
+  for (const log::Level native : {log::Level::kDebug, log::Level::kInfo, log::Level::kWarning, log::Level::kError}) {
+    if (level <= python_level(native)) {
+      log::set_level(native);
+      return;
+    }
+  }
+  log::set_level(log::Level::kOff);
 }
 
 void hand_over_log_records() noexcept {

@@ -10,6 +10,9 @@ namespace remuda::python {
 // Called once, when the module is loaded.
 void install_log_bridge();
 
+// Events below one of Python's levels are not made at all.
+void set_log_level(int level);
+
 // Gives queued events to Python's logger, which sorts out those below its level. With the GIL held; does not throw.
 void hand_over_log_records() noexcept;
 

@@ -27,6 +27,7 @@ NB_MODULE(_native, module) {
   module.def("get_settings", [] { return from_settings(remuda::get_settings()); });
   module.def("get_settings", [](const std::filesystem::path& toml) { return from_settings(remuda::get_settings(toml)); });
   module.def("check_settings", [](const nb::dict& values) { to_settings(values); });
+  module.def("set_log_level", set_log_level);
   module.def("set_leak_warnings", [](bool enabled) { nb::set_leak_warnings(enabled); });
   module.def("prepare_for_exit", prepare_for_exit);
   module.attr("__version__") = std::string(remuda::version());

@@ -106,6 +106,7 @@ struct ObjectKind {
 };
 
 std::unique_ptr<ObjectInstance> load(const std::shared_ptr<ObjectStore>& store, const ObjectKind& kind) {
+  if (!interpreter_is_there()) throw PoolClosed(fmt::format("{}: the interpreter ends", kind.model_name));
   const nb::gil_scoped_acquire gil;
   const auto start = std::chrono::steady_clock::now();
   const nb::object function = store->functions().load;
@@ -123,6 +124,7 @@ std::unique_ptr<ObjectInstance> load(const std::shared_ptr<ObjectStore>& store, 
 
 // What raises is not healthy; the pool logs why.
 bool is_healthy(const std::shared_ptr<ObjectStore>& store, ModelInstance& instance) {
+  if (!interpreter_is_there()) return true;
   const nb::gil_scoped_acquire gil;
   const nb::object check = store->functions().check;
   if (!check.is_valid() || check.is_none()) return true;
@@ -137,14 +139,20 @@ class ObjectPool : public PoolObject {
     make();
   }
 
-  // With the GIL, as all destructors of bound types; instances need it to go, so it is theirs for the while.
-  ~ObjectPool() override = default;
+  // The pool's housekeeping thread may be in here, on its way to the GIL; to close the pool is to wait for it.
+  ~ObjectPool() override {
+    without_gil([this] { pool_.reset(); });
+  }
 
   LeaseBase acquire(const AcquireOptions& options) override { return pool_->acquire(options); }
   std::optional<LeaseBase> try_acquire() override { return pool_->try_acquire(); }
   bool cleanup(Timeout timeout) override { return pool_->cleanup(timeout); }
   void close() override { pool_->close(); }
   PoolStats get_pool_stats() override { return pool_->get_pool_stats(); }
+  std::vector<LeakReport> leaks() override { return pool_->leaks(); }
+  int64_t shrink(int64_t instances) override { return pool_->shrink(instances); }
+  void resize(int64_t max_instances) override { pool_->resize(max_instances); }
+  void warm_up() override { pool_->warm_up(); }
 
   Loaded loaded(const ModelInstance& instance) const override {
     return store_->get(static_cast<const ObjectInstance&>(instance).key());
@@ -165,7 +173,7 @@ class ObjectPool : public PoolObject {
 
   int traverse(visitproc visit, void* arg) const { return store_->traverse(visit, arg); }
   void clear() {
-    pool_->close();
+    without_gil([this] { pool_->close(); });
     store_->clear();
   }
 
@@ -199,16 +207,28 @@ const PyType_Slot kSlots[] = {{Py_tp_traverse, reinterpret_cast<void*>(traverse_
                               {Py_tp_clear, reinterpret_cast<void*>(clear_slot)},
                               {0, nullptr}};
 
-void construct(ObjectPool* self, nb::object load, nb::object unload, nb::object check, nb::object owner,
-               const std::string& name, const std::string& model_type, const std::string& device, int64_t max_instances,
-               bool enabled, nb::handle leak_threshold) {
+// Of `limits`, what is None is not limited; see ModelPool of the Python package for all.
+PoolOptions read_options(const std::string& name, int64_t max_instances, bool enabled, const nb::dict& limits) {
   PoolOptions options;
   options.name = name;
   options.max_instances = max_instances;
   options.enabled = enabled;
-  options.leak_threshold = to_timeout(leak_threshold, "leak_threshold").value_or(std::chrono::nanoseconds::max());
-  new (self) ObjectPool({std::move(load), std::move(unload), std::move(check), std::move(owner)}, {name, model_type, device},
-                        std::move(options));
+  const auto time = [&limits](const char* key) { return to_timeout(limits[key], key); };
+  const auto count = [&limits](const char* key) { return to_count(limits[key], key); };
+  options.leak_threshold = time("leak_threshold").value_or(std::chrono::nanoseconds::max());
+  options.idle_ttl = time("idle_ttl");
+  options.max_lifetime = time("max_lifetime");
+  options.max_uses = count("max_uses");
+  options.min_idle = count("min_idle").value_or(0);
+  options.max_waiting = count("max_waiting");
+  return options;
+}
+
+void construct(ObjectPool* self, nb::object load, nb::object unload, nb::object check, nb::object owner,
+               const std::string& name, const std::string& model_type, const std::string& device, int64_t max_instances,
+               bool enabled, const nb::dict& limits) {
+  new (self) ObjectPool({std::move(load), std::move(unload), std::move(check), std::move(owner)},
+                        {name, model_type, device}, read_options(name, max_instances, enabled, limits));
 }
 
 }  // namespace
@@ -217,7 +237,7 @@ void bind_object_pool(nb::module_& module) {
   nb::class_<ObjectPool, PoolObject>(module, "ObjectPool", nb::type_slots(kSlots), "A pool of Python objects.")
       .def("__init__", construct, nb::arg("load"), nb::arg("unload").none(), nb::arg("check").none(), nb::arg("owner").none(), nb::arg("name"),
            nb::arg("model_type"), nb::arg("device"), nb::arg("max_instances"), nb::arg("enabled"),
-           nb::arg("leak_threshold"));
+           nb::arg("limits"));
 }
 
 }  // namespace remuda::python

@@ -7,12 +7,11 @@
 
 #include "base/deadline.h"
 #include "python/errors.h"
-#include "remuda/error.h"
 
 namespace remuda::python {
 namespace {
 
-// How long a wait goes on before it is looked whether it was interrupted.
+// How long a wait that can't be interrupted goes on before it is looked whether it should be.
 constexpr std::chrono::milliseconds kSlice{20};
 
 double seconds(std::chrono::nanoseconds time) { return std::chrono::duration<double>(time).count(); }
@@ -24,30 +23,6 @@ PoolObject& pool_of(nb::handle self) {
   PoolObject& pool = *nb::inst_ptr<PoolObject>(self);
   pool.check_process();
   return pool;
-}
-
-// Calls wait(timeout) until it is done or the time is over, in slices where something may come between.
-template <typename Wait>
-auto wait_in_slices(Timeout timeout, Interruption& interruption, Wait&& wait) {
-  const Deadline deadline = Deadline::after(timeout);
-  for (;;) {
-    const Timeout left = deadline.left();
-    const bool last = left && *left <= kSlice;
-    try {
-      return wait(last ? *left : Timeout::value_type(kSlice), last);
-    } catch (const TimeoutError&) {
-      if (last) throw;
-    }
-    if (interruption()) throw Error(ErrorCode::kCancelled, "the wait was cancelled");
-  }
-}
-
-LeaseBase acquire_interruptibly(PoolObject& pool, AcquireOptions options, Interruption& interruption) {
-  if (!interruption.is_possible()) return pool.acquire(options);
-  return wait_in_slices(options.timeout, interruption, [&](std::chrono::nanoseconds slice, bool) {
-    options.timeout = slice;
-    return pool.acquire(options);
-  });
 }
 
 nb::object acquire_method(PoolArgument self, nb::handle timeout, bool destroy_after_use,
@@ -115,13 +90,19 @@ nb::dict get_pool_stats(PoolArgument self) {
   values["in_use"] = stats.in_use;
   values["creating"] = stats.creating;
   values["total"] = stats.total;
+  values["destroying"] = stats.destroying;
   values["max_instances"] = stats.max_instances;
   values["waiting"] = stats.waiting;
   values["acquires"] = stats.acquires;
   values["created"] = stats.created;
   values["destroyed"] = stats.destroyed;
+  values["expired"] = stats.expired;
+  values["evicted"] = stats.evicted;
   values["creation_failures"] = stats.creation_failures;
+  values["out_of_memory"] = stats.out_of_memory;
   values["timeouts"] = stats.timeouts;
+  values["cancelled"] = stats.cancelled;
+  values["overloaded"] = stats.overloaded;
   values["leaks"] = stats.leaks;
   values["memory_shared"] = stats.memory_shared;
   values["memory_private"] = stats.memory_private;
@@ -131,6 +112,35 @@ nb::dict get_pool_stats(PoolArgument self) {
   return values;
 }
 
+nb::list leaks(PoolArgument self) {
+  PoolObject& pool = pool_of(self);
+  nb::list reports;
+  for (const LeakReport& leak : without_gil([&pool] { return pool.leaks(); })) {
+    nb::dict report;
+    report["instance_id"] = leak.instance_id;
+    report["thread"] = leak.thread;
+    report["label"] = leak.label;
+    report["age"] = seconds(leak.age);
+    reports.append(report);
+  }
+  return reports;
+}
+
+int64_t shrink(PoolArgument self, int64_t instances) {
+  PoolObject& pool = pool_of(self);
+  return without_gil([&] { return pool.shrink(instances); });
+}
+
+void resize(PoolArgument self, int64_t max_instances) {
+  PoolObject& pool = pool_of(self);
+  without_gil([&] { pool.resize(max_instances); });
+}
+
+void warm_up(PoolArgument self) {
+  PoolObject& pool = pool_of(self);
+  without_gil([&pool] { pool.warm_up(); });
+}
+
 void close(PoolArgument self) {
   PoolObject& pool = pool_of(self);
   without_gil([&pool] { pool.close(); });
@@ -138,10 +148,11 @@ void close(PoolArgument self) {
 
 }  // namespace
 
-nb::object acquire(nb::handle pool, const AcquireOptions& options, const CancelToken* token) {
+nb::object acquire(nb::handle pool, AcquireOptions options, const CancelToken* token) {
   PoolObject& object = pool_of(pool);
   Interruption interruption(token);
-  LeaseBase lease = without_gil([&] { return acquire_interruptibly(object, options, interruption); });
+  if (interruption.is_possible()) options.cancelled = [&interruption] { return interruption(); };
+  LeaseBase lease = without_gil([&] { return object.acquire(options); });
   return hold(pool, std::move(lease));
 }
 
@@ -176,6 +187,10 @@ void bind_pool(nb::module_& module) {
            [](PoolArgument self, nb::handle object) { instance_of(self, object).release(/*discard=*/false); })
       .def("cleanup", cleanup, nb::arg("timeout") = nb::none())
       .def("close", close)
+      .def("shrink", shrink, nb::arg("instances"))
+      .def("resize", resize, nb::arg("max_instances"))
+      .def("warm_up", warm_up)
+      .def("leaks", leaks)
       .def("get_pool_stats", get_pool_stats);
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "python/arguments.h"
 #include "python/gil.h"
@@ -26,6 +27,10 @@ class PoolObject {
   virtual bool cleanup(Timeout timeout) = 0;
   virtual void close() = 0;
   virtual PoolStats get_pool_stats() = 0;
+  virtual std::vector<LeakReport> leaks() = 0;
+  virtual int64_t shrink(int64_t instances) = 0;
+  virtual void resize(int64_t max_instances) = 0;
+  virtual void warm_up() = 0;
 
   // With the GIL. What a Python loader made of this instance; nothing for a native model.
   virtual Loaded loaded(const ModelInstance& /*instance*/) const { return {}; }
@@ -60,6 +65,10 @@ class ManagerPool : public PoolObject {
   bool cleanup(Timeout timeout) override { return manager_->cleanup(timeout); }
   void close() override { manager_->close(); }
   PoolStats get_pool_stats() override { return manager_->get_pool_stats(); }
+  std::vector<LeakReport> leaks() override { return manager_->leaks(); }
+  int64_t shrink(int64_t instances) override { return manager_->shrink(instances); }
+  void resize(int64_t max_instances) override { manager_->resize(max_instances); }
+  void warm_up() override { manager_->warm_up(); }
 
   void start_anew() override {
     manager_.release();  // Not destroyed: its mutexes may be locked for ever.
@@ -72,7 +81,7 @@ class ManagerPool : public PoolObject {
 };
 
 // A leased instance for Python; waits without the GIL.
-nb::object acquire(nb::handle pool, const AcquireOptions& options, const CancelToken* token);
+nb::object acquire(nb::handle pool, AcquireOptions options, const CancelToken* token);
 
 // The instance that `object` holds, if it is on lease from this pool; raises TypeError and ValueError.
 InstanceObject& instance_of(nb::handle pool, nb::handle object);

@@ -12,7 +12,7 @@ def test_events_and_levels(caplog):
     pool = ModelPool(list, name="logged", max_instances=1)
     with caplog.at_level(logging.DEBUG, logger="remuda"):
         pool.acquire().release()
-    (record,) = [r for r in caplog.records if "logged" in r.message and "created" in r.message]
+    (record,) = [r for r in caplog.records if "logged" in r.message and "event=create" in r.message]
     assert record.name == "remuda"
     assert record.levelno == logging.DEBUG
     caplog.clear()
@@ -54,7 +54,7 @@ def test_a_handler_may_use_pools_itself():
     finally:
         logger.removeHandler(handler)
         logger.setLevel(logging.NOTSET)
-    assert any("created" in message for message in seen)
+    assert any("event=create" in message for message in seen)
 
 
 def test_a_handler_that_raises_costs_no_call(monkeypatch):
@@ -88,7 +88,7 @@ def test_many_threads_log_at_once(caplog):
         for thread in threads:
             thread.join()
         pool.get_pool_stats()
-    created = [r for r in caplog.records if "busy" in r.message and "created" in r.message]
+    created = [r for r in caplog.records if "busy" in r.message and "event=create " in r.message]
     assert len(created) == 300
 
 
@@ -106,7 +106,7 @@ def test_warnings_are_printed_as_pythons(python):
     ran = python(
         """
         import remuda, time
-        pool = remuda.ModelPool(list, leak_threshold=0)
+        pool = remuda.ModelPool(list, leak_threshold=0.001)
         with pool.acquire():
             time.sleep(0.01)
         """
