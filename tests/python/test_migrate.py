@@ -54,7 +54,7 @@ def test_what_it_cannot_do_stays_and_is_named():
     assert "manager = ModelManager.get_instance()" in changed
     assert "from app.models import ModelManager, other" in changed
     assert "embedder.embed_text(query)" in changed
-    assert [line for line, _ in findings.left] == [16, 17]
+    assert [line for line, _ in findings.left] == [15, 16]
     assert "summarize_text" in findings.left[0][1]
 
 
