@@ -19,8 +19,8 @@ Level parse_level(std::string_view text, std::string_view what);
 
 void write(Level level, std::string_view message);
 
-// Where events go instead of to stderr; null: to stderr again. Called on whatever thread has something to say, on several
-// at once, and maybe while that thread holds locks: it must neither wait nor call back.
+// Where events go instead of to stderr; null: to stderr again. Called on whatever thread has something to say, on
+// several at once, and maybe while that thread holds locks: it must neither wait nor call back.
 using Sink = void (*)(Level level, std::string_view message);
 void set_sink(Sink sink);
 

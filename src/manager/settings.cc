@@ -98,7 +98,8 @@ constexpr Field kFields[] = {
     {"idle_ttl", "REMUDA_IDLE_TTL", [](Settings& s, const Source& source) { s.idle_ttl = parse_seconds(source); }},
     {"leak_threshold", "REMUDA_LEAK_THRESHOLD",
      [](Settings& s, const Source& source) { s.leak_threshold = parse_seconds(source); }},
-    {"fallback", "REMUDA_FALLBACK", [](Settings& s, const Source& source) { s.fallback = parse_fallback(source.text, source.where); }},
+    {"fallback", "REMUDA_FALLBACK",
+     [](Settings& s, const Source& source) { s.fallback = parse_fallback(source.text, source.where); }},
     {"cache_dir", "REMUDA_CACHE_DIR", [](Settings& s, const Source& source) { s.cache_dir = source.text; }},
 };
 

@@ -125,10 +125,10 @@ class Round {
         static_cast<int64_t>(stats.created - stats.destroyed) == stats.available + stats.in_use + stats.destroying &&
         stats.memory_private == 10 * static_cast<uint64_t>(stats.available + stats.in_use) &&
         (!bounded_ || stats.total + stats.destroying <= kMostInstances) && stats.waiting < kThreads;
-    EXPECT_TRUE(adds_up) << "seed " << seed_ << ": " << stats.available << " available, " << stats.in_use
-                         << " in use, " << stats.creating << " creating, " << stats.destroying << " destroying, "
-                         << stats.total << " in all, " << stats.created << " created, " << stats.destroyed
-                         << " destroyed, " << stats.waiting << " waiting";
+    EXPECT_TRUE(adds_up) << "seed " << seed_ << ": " << stats.available << " available, " << stats.in_use << " in use, "
+                         << stats.creating << " creating, " << stats.destroying << " destroying, " << stats.total
+                         << " in all, " << stats.created << " created, " << stats.destroyed << " destroyed, "
+                         << stats.waiting << " waiting";
   }
 
   void work(int thread) {

@@ -23,7 +23,8 @@ std::string show(nb::handle value) {
 }
 
 [[noreturn]] void raise_type(std::string_view name, std::string_view expected, nb::handle found) {
-  raise(PyExc_TypeError, fmt::format("{}: expected {}, found {} ({})", name, expected, show(found), name_of_type(found)));
+  raise(PyExc_TypeError,
+        fmt::format("{}: expected {}, found {} ({})", name, expected, show(found), name_of_type(found)));
 }
 
 [[noreturn]] void raise_value(std::string_view name, std::string_view expected, nb::handle found) {
@@ -62,9 +63,7 @@ double to_double(std::string_view name, nb::handle value) {
   return number;
 }
 
-bool is_sequence(nb::handle value) {
-  return nb::isinstance<nb::list>(value) || nb::isinstance<nb::tuple>(value);
-}
+bool is_sequence(nb::handle value) { return nb::isinstance<nb::list>(value) || nb::isinstance<nb::tuple>(value); }
 
 void read(std::string_view name, nb::handle value, int64_t& out) { out = to_integer(name, value); }
 void read(std::string_view name, nb::handle value, int32_t& out) { out = to_token_id(name, value); }
@@ -112,7 +111,7 @@ Timeout to_timeout(nb::handle value, const char* name) {
   if (!is_number(seconds)) raise_type(name, kExpected, value);
   const double number = to_double(name, seconds);
   if (!(number >= 0)) raise_value(name, kExpected, value);  // NaN, too.
-  constexpr double kForever = 1e9;  // 31 years.
+  constexpr double kForever = 1e9;                          // 31 years.
   if (number > kForever) return std::nullopt;
   return std::chrono::nanoseconds(std::llround(number * 1e9));
 }

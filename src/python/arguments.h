@@ -31,7 +31,8 @@ Priority to_priority(nb::handle value);
 // surrogate, which has no UTF-8.
 std::vector<std::string> to_texts(nb::list texts, const char* name);
 
-// A dict of transformers' options; None stands for unset. Raises TypeError for a name that is none and for a wrong type.
+// A dict of transformers' options; None stands for unset. Raises TypeError for a name that is none and for a wrong
+// type.
 GenerationOptions to_generation_options(const nb::dict& values);
 
 // A dict by the names of the fields, each of the type that remuda.settings has checked.

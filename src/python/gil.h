@@ -13,15 +13,16 @@ namespace remuda::python {
 
 namespace nb = nanobind;
 
-// Which child of a fork this process is, counted from the one that loaded the module. A pool, a lease or a lock that was
-// made in another generation belongs to the parent: its threads are gone, and its mutexes may have been copied locked.
+// Which child of a fork this process is, counted from the one that loaded the module. A pool, a lease or a lock that
+// was made in another generation belongs to the parent: its threads are gone, and its mutexes may have been copied
+// locked.
 int fork_generation();
 
 // Called once, when the module is loaded, on any thread.
 void initialize_threads();
 
-// Called by Python's atexit: from here on a thread other than this one that comes back from native code never enters the
-// interpreter again. Python up to 3.13 would unwind its stack instead, and end the process with an abort.
+// Called by Python's atexit: from here on a thread other than this one that comes back from native code never enters
+// the interpreter again. Python up to 3.13 would unwind its stack instead, and end the process with an abort.
 void prepare_for_exit();
 
 // Whether that was called; modules may be gone at any moment then.
@@ -64,8 +65,8 @@ class Interruption {
  public:
   explicit Interruption(const CancelToken* token);
 
-  // Whether the call was cancelled. On the main thread it also gives Python's signal handlers their turn, every 20 ms at
-  // most, and throws what they raise: KeyboardInterrupt.
+  // Whether the call was cancelled. On the main thread it also gives Python's signal handlers their turn, every 20 ms
+  // at most, and throws what they raise: KeyboardInterrupt.
   bool operator()();
 
   // Whether anything could come between; if not there is no need to look.

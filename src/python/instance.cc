@@ -89,8 +89,8 @@ void InstanceObject::leave() {
   if (is_leased()) release(/*discard=*/false);
 }
 
-// With the GIL, which is cheaper than to give it up: what the pool does under its lock takes a microsecond and touches no
-// Python. Unloading a Python object needs the GIL anyway.
+// With the GIL, which is cheaper than to give it up: what the pool does under its lock takes a microsecond and touches
+// no Python. Unloading a Python object needs the GIL anyway.
 void InstanceObject::give_back(bool discard) {
   AnyLease lease = std::move(*lease_);
   lease_.reset();
@@ -128,17 +128,25 @@ void InstanceObject::clear() {
 
 void bind_instance(nb::module_& module) {
   const auto metadata = [](auto read) { return [read](const InstanceObject& self) { return read(self.metadata()); }; };
-  nb::class_<InstanceObject>(module, "ModelInstance", nb::type_slots(kSlots), nb::is_weak_referenceable(), nb::is_generic(),
-                             "An instance on lease from a pool: a model, its tokenizer, and what is known about them.\n\n"
-                             "A context manager: the end of a `with` block returns it to its pool. One thread may use an\n"
-                             "instance at a time. After its release every use of it raises ValueError.")
-      .def("__enter__", [](nb::handle_t<InstanceObject> self) { nb::inst_ptr<InstanceObject>(self)->instance(); return nb::borrow(self); })
-      .def("__exit__", [](InstanceObject& self, nb::handle, nb::handle, nb::handle) { self.leave(); },
-           nb::arg("type").none(), nb::arg("value").none(), nb::arg("traceback").none())
-      .def("release", [](InstanceObject& self) { self.release(/*discard=*/false); },
-           "Return the instance to its pool now. Raises ValueError when it was released already.")
-      .def("discard", [](InstanceObject& self) { self.release(/*discard=*/true); },
-           "Return the instance to be destroyed, not pooled: one whose use failed and may have damaged it.")
+  nb::class_<InstanceObject>(
+      module, "ModelInstance", nb::type_slots(kSlots), nb::is_weak_referenceable(), nb::is_generic(),
+      "An instance on lease from a pool: a model, its tokenizer, and what is known about them.\n\n"
+      "A context manager: the end of a `with` block returns it to its pool. One thread may use an\n"
+      "instance at a time. After its release every use of it raises ValueError.")
+      .def("__enter__",
+           [](nb::handle_t<InstanceObject> self) {
+             nb::inst_ptr<InstanceObject>(self)->instance();
+             return nb::borrow(self);
+           })
+      .def(
+          "__exit__", [](InstanceObject& self, nb::handle, nb::handle, nb::handle) { self.leave(); },
+          nb::arg("type").none(), nb::arg("value").none(), nb::arg("traceback").none())
+      .def(
+          "release", [](InstanceObject& self) { self.release(/*discard=*/false); },
+          "Return the instance to its pool now. Raises ValueError when it was released already.")
+      .def(
+          "discard", [](InstanceObject& self) { self.release(/*discard=*/true); },
+          "Return the instance to be destroyed, not pooled: one whose use failed and may have damaged it.")
       .def("__repr__", [](const InstanceObject& self) { return "<remuda.ModelInstance: " + self.describe() + ">"; })
       .def_prop_ro("_pool", [](const InstanceObject& self) { return self.pool(); })
       .def_prop_ro("is_leased", &InstanceObject::is_leased, "Whether the instance was not released yet.")
@@ -150,8 +158,9 @@ void bind_instance(nb::module_& module) {
                    "The kind of model, for example \"embedding\".")
       .def_prop_ro("device", metadata([](const ModelMetadata& m) { return m.device; }),
                    "Where the instance computes, for example \"cpu\".")
-      .def_prop_ro("precision", metadata([](const ModelMetadata& m) { return std::string(to_string(m.precision)); }),
-                   "The number format of its weights: \"fp32\", \"bf16\", \"int8\", \"fp16\", or \"auto\" where nobody said.")
+      .def_prop_ro(
+          "precision", metadata([](const ModelMetadata& m) { return std::string(to_string(m.precision)); }),
+          "The number format of its weights: \"fp32\", \"bf16\", \"int8\", \"fp16\", or \"auto\" where nobody said.")
       .def_prop_ro("created", metadata([](const ModelMetadata& m) { return since_epoch(m.created); }),
                    "When it was made, in seconds since the epoch.")
       .def_prop_ro("last_used", metadata([](const ModelMetadata& m) { return since_epoch(m.last_used); }),

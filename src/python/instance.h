@@ -19,8 +19,8 @@ class AnyLease : public LeaseBase {
   ModelInstance* get() const { return instance(); }
 };
 
-// A Python object in a pool: what its loader made, kept by the pool that the interpreter's garbage collector can look into.
-// Comes and goes with the pool's instance, on whatever thread that happens.
+// A Python object in a pool: what its loader made, kept by the pool that the interpreter's garbage collector can look
+// into. Comes and goes with the pool's instance, on whatever thread that happens.
 struct Loaded {
   nb::object model;
   nb::object tokenizer;

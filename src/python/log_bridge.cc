@@ -79,8 +79,8 @@ void give_to_logger(std::vector<Record> records, size_t dropped) {
   const nb::object logger = nb::module_::import_("logging").attr("getLogger")("remuda");
   const nb::object log = logger.attr("log");
   for (const Record& record : records) {
-    const nb::object text = nb::steal(PyUnicode_DecodeUTF8(record.message.data(),
-                                                           static_cast<Py_ssize_t>(record.message.size()), "replace"));
+    const nb::object text = nb::steal(
+        PyUnicode_DecodeUTF8(record.message.data(), static_cast<Py_ssize_t>(record.message.size()), "replace"));
     log(python_level(record.level), "%s", text);
   }
   if (dropped > 0) log(python_level(log::Level::kWarning), "%d log records were dropped", dropped);

@@ -1,8 +1,8 @@
 // Native log events for Python's logging.getLogger("remuda").
 //
-// An event may arise on a thread that holds a pool's lock, or that Python has never heard of; such a thread must not wait for
-// the GIL. So events are put into a queue, and whoever holds the GIL next hands them over: the thread that caused them, on
-// its way back into Python, or else the main thread, by a pending call.
+// An event may arise on a thread that holds a pool's lock, or that Python has never heard of; such a thread must not
+// wait for the GIL. So events are put into a queue, and whoever holds the GIL next hands them over: the thread that
+// caused them, on its way back into Python, or else the main thread, by a pending call.
 #pragma once
 
 namespace remuda::python {

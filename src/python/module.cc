@@ -25,7 +25,8 @@ NB_MODULE(_native, module) {
   bind_embedding(module);
   bind_summarization(module);
   module.def("get_settings", [] { return from_settings(remuda::get_settings()); });
-  module.def("get_settings", [](const std::filesystem::path& toml) { return from_settings(remuda::get_settings(toml)); });
+  module.def("get_settings",
+             [](const std::filesystem::path& toml) { return from_settings(remuda::get_settings(toml)); });
   module.def("check_settings", [](const nb::dict& values) { to_settings(values); });
   module.def("set_log_level", set_log_level);
   module.def("set_leak_warnings", [](bool enabled) { nb::set_leak_warnings(enabled); });

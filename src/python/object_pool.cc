@@ -1,8 +1,8 @@
 // A pool of Python objects, made and looked after by Python functions.
 //
-// The objects are kept in a map of ObjectStore, not in the pool's instances, so that the interpreter's garbage collector
-// can look at all of them: a model may refer to its manager, and the two go together. The map is used with the GIL only;
-// instances hold a key of it.
+// The objects are kept in a map of ObjectStore, not in the pool's instances, so that the interpreter's garbage
+// collector can look at all of them: a model may refer to its manager, and the two go together. The map is used with
+// the GIL only; instances hold a key of it.
 #include <fmt/format.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
@@ -135,7 +135,9 @@ bool is_healthy(const std::shared_ptr<ObjectStore>& store, ModelInstance& instan
 class ObjectPool : public PoolObject {
  public:
   ObjectPool(Functions functions, ObjectKind kind, PoolOptions options)
-      : store_(std::make_shared<ObjectStore>(std::move(functions))), kind_(std::move(kind)), options_(std::move(options)) {
+      : store_(std::make_shared<ObjectStore>(std::move(functions))),
+        kind_(std::move(kind)),
+        options_(std::move(options)) {
     make();
   }
 
@@ -235,9 +237,9 @@ void construct(ObjectPool* self, nb::object load, nb::object unload, nb::object 
 
 void bind_object_pool(nb::module_& module) {
   nb::class_<ObjectPool, PoolObject>(module, "ObjectPool", nb::type_slots(kSlots), "A pool of Python objects.")
-      .def("__init__", construct, nb::arg("load"), nb::arg("unload").none(), nb::arg("check").none(), nb::arg("owner").none(), nb::arg("name"),
-           nb::arg("model_type"), nb::arg("device"), nb::arg("max_instances"), nb::arg("enabled"),
-           nb::arg("limits"));
+      .def("__init__", construct, nb::arg("load"), nb::arg("unload").none(), nb::arg("check").none(),
+           nb::arg("owner").none(), nb::arg("name"), nb::arg("model_type"), nb::arg("device"), nb::arg("max_instances"),
+           nb::arg("enabled"), nb::arg("limits"));
 }
 
 }  // namespace remuda::python

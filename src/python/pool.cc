@@ -25,8 +25,8 @@ PoolObject& pool_of(nb::handle self) {
   return pool;
 }
 
-nb::object acquire_method(PoolArgument self, nb::handle timeout, bool destroy_after_use,
-                                               nb::handle priority, std::string label, nb::handle token) {
+nb::object acquire_method(PoolArgument self, nb::handle timeout, bool destroy_after_use, nb::handle priority,
+                          std::string label, nb::handle token) {
   return acquire(self,
                  {.timeout = to_timeout(timeout),
                   .destroy_after_use = destroy_after_use,

@@ -16,8 +16,8 @@
 
 namespace remuda::python {
 
-// Bound as remuda._native.Pool. The virtual functions are called without the GIL, by several threads at once, unless they
-// say otherwise.
+// Bound as remuda._native.Pool. The virtual functions are called without the GIL, by several threads at once, unless
+// they say otherwise.
 class PoolObject {
  public:
   virtual ~PoolObject() = default;
@@ -36,8 +36,8 @@ class PoolObject {
   virtual Loaded loaded(const ModelInstance& /*instance*/) const { return {}; }
   // With the GIL. What leases keep alive besides the pool.
   virtual nb::object owner() const { return {}; }
-  // With the GIL, before anything else after a fork: the pool that was copied with its threads missing is left alone, and
-  // one without instances takes its place.
+  // With the GIL, before anything else after a fork: the pool that was copied with its threads missing is left alone,
+  // and one without instances takes its place.
   virtual void start_anew() = 0;
 
   // With the GIL; every bound function begins with it.
@@ -59,6 +59,7 @@ class ManagerPool : public PoolObject {
       : settings_(std::move(settings)), manager_(std::make_unique<Manager>(settings_)) {}
 
   Manager& manager() { return *manager_; }
+  const Settings& settings() const { return settings_; }
 
   LeaseBase acquire(const AcquireOptions& options) override { return manager_->acquire(options); }
   std::optional<LeaseBase> try_acquire() override { return manager_->try_acquire(); }
@@ -90,7 +91,8 @@ InstanceObject& instance_of(nb::handle pool, nb::handle object);
 class CallInstance {
  public:
   CallInstance(nb::handle pool, nb::handle given, Timeout timeout)
-      : is_own_(given.is_none()), object_(is_own_ ? acquire(pool, {.timeout = timeout}, nullptr) : nb::borrow(given)),
+      : is_own_(given.is_none()),
+        object_(is_own_ ? acquire(pool, {.timeout = timeout}, nullptr) : nb::borrow(given)),
         instance_(instance_of(pool, object_)) {}
   ~CallInstance() {
     if (is_own_) instance_.return_own();

@@ -56,9 +56,8 @@ std::vector<Summary> summarize(nb::handle_t<SummarizationPool> self, nb::list te
   Interruption interruption(to_token(token));
   SummarizeOptions options =
       make_options(generation, max_input_tokens, max_batch_tokens, timeout, partial, on_text, interruption);
-  return on_instance(self, instance, options, [&](SummarizationInstance& native) {
-    return pool.manager().summarize(strings, native, options);
-  });
+  return on_instance(self, instance, options,
+                     [&](SummarizationInstance& native) { return pool.manager().summarize(strings, native, options); });
 }
 
 LongSummary summarize_long(nb::handle_t<SummarizationPool> self, nb::object text, nb::handle instance,
@@ -102,11 +101,13 @@ void bind_results(nb::module_& module) {
   nb::class_<GeneratedText>(module, "GeneratedText", "What a search found.")
       .def_ro("text", &GeneratedText::text, "Without special tokens.")
       .def_ro("ids", &GeneratedText::ids, "Token ids as transformers' `generate` returns them, without padding.")
-      .def_ro("score", &GeneratedText::score, "Beams: transformers' sequences_scores; else the sum of log-probabilities.")
+      .def_ro("score", &GeneratedText::score,
+              "Beams: transformers' sequences_scores; else the sum of log-probabilities.")
       .def_ro("complete", &GeneratedText::complete, "False where the call ended before the text did.")
       .def("__repr__", [](const GeneratedText& self) { return nb::str("<GeneratedText {!r}>").format(self.text); });
   nb::class_<Summary>(module, "Summary", "A document's summary, and what became of the document.")
-      .def_prop_ro("text", [](const Summary& self) { return self.best.text; }, "The summary.")
+      .def_prop_ro(
+          "text", [](const Summary& self) { return self.best.text; }, "The summary.")
       .def_ro("best", &Summary::best, "The best sequence.")
       .def_ro("others", &Summary::others, "The rest of num_return_sequences.")
       .def_ro("input_tokens", &Summary::input_tokens, "Tokens that the document has, special tokens included.")
@@ -121,8 +122,10 @@ void bind_results(nb::module_& module) {
       .def_ro("tokens", &DocumentPart::tokens, "Its tokens, special tokens included.")
       .def_ro("summary", &DocumentPart::summary, "The summary of this piece alone.");
   nb::class_<LongSummary>(module, "LongSummary", "The summary of a document of any length.")
-      .def_prop_ro("text", [](const LongSummary& self) { return self.summary.best.text; }, "The summary.")
-      .def_ro("summary", &LongSummary::summary, "The summary with its figures; those of the input are all parts' together.")
+      .def_prop_ro(
+          "text", [](const LongSummary& self) { return self.summary.best.text; }, "The summary.")
+      .def_ro("summary", &LongSummary::summary,
+              "The summary with its figures; those of the input are all parts' together.")
       .def_ro("parts", &LongSummary::parts, "What was summarised one by one; together, the whole document.")
       .def_ro("merges", &LongSummary::merges, "How often summaries were summarised again.")
       .def_ro("merged", &LongSummary::merged, "False where the summary is the parts' summaries, one after the other.")
@@ -135,9 +138,8 @@ void bind_results(nb::module_& module) {
 void bind_summarization(nb::module_& module) {
   bind_results(module);
   nb::class_<SummarizationPool, PoolObject>(module, "SummarizationPool", "The native SummarizationModelManager.")
-      .def("__init__", [](SummarizationPool* self, const nb::dict& values) {
-             new (self) SummarizationPool(to_settings(values));
-           })
+      .def("__init__",
+           [](SummarizationPool* self, const nb::dict& values) { new (self) SummarizationPool(to_settings(values)); })
       .def("summarize", summarize, nb::arg("texts"), nb::arg("instance").none(), nb::arg("generation"),
            nb::arg("max_input_tokens").none(), nb::arg("max_batch_tokens"), nb::arg("timeout").none(),
            nb::arg("partial"), nb::arg("on_text").none(), nb::arg("token").none())

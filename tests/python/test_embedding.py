@@ -234,6 +234,25 @@ def test_a_damaged_model(tmp_path):
         remuda.EmbeddingModelManager(settings).warm_up()
 
 
+def test_a_long_list_is_shared_by_instances():
+    """A list beyond a chunk goes to every instance that is free, with the same bytes as on one."""
+    settings = remuda.get_settings()
+    settings.precision = "int8"
+    manager = remuda.EmbeddingModelManager(settings)
+    texts = [f"horse {i}" for i in range(300)]
+    shared = manager.embed_texts(texts)
+    assert manager.get_pool_stats()["created"] == 2
+    with manager.acquire() as instance:
+        alone = manager.embed_texts(texts, instance)
+        # Where none is free, the call waits for one, and needs no more.
+        assert manager.encode(texts).tobytes() == shared.values.tobytes()
+    assert alone.values.tobytes() == shared.values.tobytes()
+    assert alone.tokens.tolist() == shared.tokens.tolist()
+    with pytest.raises(ValueError, match="prompt_name"):
+        manager.embed_texts(texts, prompt_name="none")
+    assert manager.get_pool_stats()["in_use"] == 0
+
+
 def test_out_of_memory():
     settings = remuda.get_settings()
     settings.memory_limit = "1MiB"
