@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/tools.sh
-need_packages "$build_packages"
+need_packages "$build_packages $python_packages"
 bash scripts/fetch_model.sh
 bash scripts/build.sh release remuda_cli
 build/release/remuda demo

@@ -4,6 +4,7 @@
 build_packages="g++:g++ cmake:cmake ninja-build:ninja python3:python3 python3-venv: libcli11-dev: libfmt-dev:
   libspdlog-dev: libsimdjson-dev: nlohmann-json3-dev: libtomlplusplus-dev: libutf8proc-dev: libgtest-dev: libgmock-dev:
   librapidcheck-dev: libbenchmark-dev: libsimde-dev:"
+python_packages="python3-dev:"
 check_packages="clang-19:clang++-19 clang-format-19:clang-format-19 libclang-rt-19-dev:"
 
 fail() {

@@ -64,7 +64,10 @@ struct Settings {
 // value that does not parse, and Error(kInvalidFile) with file, line and column where the file is not TOML.
 Settings get_settings(const std::filesystem::path& toml = "remuda.toml");
 
-// The inverse of parsing, for messages: "require", "prefer", "spill".
+// "require", "prefer", "spill".
 std::string to_string(Fallback fallback);
+
+// The inverse of to_string. Throws Error(kInvalidArgument) naming `what` (a variable, a field).
+Fallback parse_fallback(const std::string& text, const std::string& what);
 
 }  // namespace remuda

@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <array>
+#include <atomic>
 #include <memory>
 
 #include "base/fail.h"
@@ -46,6 +47,8 @@ spdlog::logger& logger() {
   return *instance;
 }
 
+std::atomic<Sink> replaced{nullptr};
+
 }  // namespace
 
 void set_level(Level level) { logger().set_level(native(level)); }
@@ -59,7 +62,13 @@ Level parse_level(std::string_view text, std::string_view what) {
   fail(ErrorCode::kInvalidArgument, "{}: expected debug, info, warning, error or off, found \"{}\"", what, text);
 }
 
+void set_sink(Sink sink) { replaced.store(sink); }
+
 void write(Level level, std::string_view message) {
+  if (const Sink sink = replaced.load()) {
+    sink(level, message);
+    return;
+  }
   logger().log(native(level), spdlog::string_view_t(message.data(), message.size()));
 }
 

@@ -19,6 +19,11 @@ Level parse_level(std::string_view text, std::string_view what);
 
 void write(Level level, std::string_view message);
 
+// Where events go instead of to stderr; null: to stderr again. Called on whatever thread has something to say, on
+// several at once, and maybe while that thread holds locks: it must neither wait nor call back.
+using Sink = void (*)(Level level, std::string_view message);
+void set_sink(Sink sink);
+
 template <typename... Args>
 void debug(fmt::format_string<Args...> format, Args&&... args) {
   if (enabled(Level::kDebug)) write(Level::kDebug, fmt::format(format, std::forward<Args>(args)...));

@@ -1,5 +1,6 @@
 #include "hub/resolve.h"
 
+#include <dlfcn.h>
 #include <unistd.h>
 
 #include <climits>
@@ -38,6 +39,7 @@ std::vector<fs::path> models_directories() {
   std::vector<fs::path> directories;
   if (const std::string set = environment("REMUDA_MODELS_DIR"); !set.empty()) directories.emplace_back(set);
   directories.emplace_back("models");
+  directories.emplace_back("pretrained");
   char binary[PATH_MAX];
   const ssize_t length = readlink("/proc/self/exe", binary, sizeof(binary));
   if (length > 0) {
@@ -47,6 +49,11 @@ std::vector<fs::path> models_directories() {
     directories.push_back(checkout / "models");
     directories.push_back(checkout / "pretrained");
     directories.push_back(folder.parent_path() / "share" / "remuda" / "models");
+  }
+  // In a shared library, the Python package's say, models may stand beside it.
+  Dl_info library;
+  if (dladdr(reinterpret_cast<const void*>(&models_directories), &library) != 0 && library.dli_fname != nullptr) {
+    directories.push_back(fs::path(library.dli_fname).parent_path() / "models");
   }
   directories.push_back(from_home("XDG_DATA_HOME", ".local/share") / "remuda" / "models");
   return directories;

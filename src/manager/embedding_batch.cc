@@ -121,8 +121,8 @@ void EmbeddingBatch::settle(BatchSession::Requests& changed) {
 
 Embeddings embed_tokenized(const EmbeddingModel& model, TokenizedTexts texts, const EmbedOptions& options,
                            ComputePool& pool) {
-  const auto request = std::make_shared<EmbeddingRequest>(model.tokenizer, std::move(texts), options,
-                                                          model.encoder.dimension());
+  const auto request =
+      std::make_shared<EmbeddingRequest>(model.tokenizer, std::move(texts), options, model.encoder.dimension());
   RequestQueue queue;
   if (request->has_waiting()) queue.push(request);
   EmbeddingBatch batch(model, pool);

@@ -1,1 +1,1 @@
-target_link_libraries(${target} PRIVATE tomlplusplus::tomlplusplus)
+target_link_libraries(${target} PRIVATE ${REMUDA_TOML})

@@ -68,13 +68,6 @@ std::chrono::milliseconds parse_seconds(const Source& source) {
   return duration;
 }
 
-Fallback parse_fallback(const Source& source) {
-  for (const Fallback fallback : {Fallback::kRequire, Fallback::kPrefer, Fallback::kSpill}) {
-    if (source.text == to_string(fallback)) return fallback;
-  }
-  fail_expected(source, "require, prefer or spill");
-}
-
 // A field by its name in remuda.toml, its environment variable, and how it is set.
 struct Field {
   std::string_view name;
@@ -106,7 +99,8 @@ constexpr Field kFields[] = {
     {"idle_ttl", "REMUDA_IDLE_TTL", [](Settings& s, const Source& source) { s.idle_ttl = parse_seconds(source); }},
     {"leak_threshold", "REMUDA_LEAK_THRESHOLD",
      [](Settings& s, const Source& source) { s.leak_threshold = parse_seconds(source); }},
-    {"fallback", "REMUDA_FALLBACK", [](Settings& s, const Source& source) { s.fallback = parse_fallback(source); }},
+    {"fallback", "REMUDA_FALLBACK",
+     [](Settings& s, const Source& source) { s.fallback = parse_fallback(source.text, source.where); }},
     {"cache_dir", "REMUDA_CACHE_DIR", [](Settings& s, const Source& source) { s.cache_dir = source.text; }},
 };
 
@@ -245,6 +239,13 @@ Settings get_settings(const std::filesystem::path& toml) {
   if (std::filesystem::exists(toml, ignored)) read_toml(toml, reader);
   read_environment(reader);
   return reader.finish();
+}
+
+Fallback parse_fallback(const std::string& text, const std::string& what) {
+  for (const Fallback fallback : {Fallback::kRequire, Fallback::kPrefer, Fallback::kSpill}) {
+    if (text == to_string(fallback)) return fallback;
+  }
+  fail_expected({what, text}, "require, prefer or spill");
 }
 
 std::string to_string(Fallback fallback) {

@@ -181,8 +181,8 @@ std::vector<GeneratedText> SummarizationBatch::results_of(const Search& search) 
 
 std::vector<Summary> summarize_documents(const SummarizationModel& model, std::vector<TokenizedDocument> documents,
                                          const SummarizationRun& run, ComputePool& pool) {
-  const auto request =
-      std::make_shared<SummarizationRequest>(model.tokenizer, std::move(documents), run.plan, run.options, run.deadline);
+  const auto request = std::make_shared<SummarizationRequest>(model.tokenizer, std::move(documents), run.plan,
+                                                              run.options, run.deadline);
   RequestQueue queue;
   if (request->has_waiting()) queue.push(request);
   SummarizationBatch batch(model, run.max_bytes, pool);

@@ -1,0 +1,187 @@
+"""Pools of Python objects, and what everything that leases instances can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
+
+from remuda import _native
+from remuda._native import ModelInstance
+
+if TYPE_CHECKING:
+    from remuda.aio import AcquireContext
+
+__all__ = ["Leasing", "ModelInstance", "ModelPool", "Priority", "Timeout"]
+
+T = TypeVar("T")
+#: Seconds, or a timedelta; None: for as long as it takes.
+Timeout = float | timedelta | None
+#: Waiters of a higher one go first; within one, first come, first served.
+Priority = Literal["interactive", "normal", "bulk"]
+
+
+class Leasing(Generic[T]):
+    """What managers and pools have in common: they lease out instances, each to one caller at a time.
+
+    Everything here may be called from any thread. Every wait lets other threads run, and Ctrl-C ends it.
+    """
+
+    _pool: _native.Pool
+
+    def acquire(
+        self,
+        timeout: Timeout = None,
+        *,
+        destroy_after_use: bool = False,
+        priority: Priority = "normal",
+        label: str = "",
+    ) -> ModelInstance[T]:
+        """An idle instance, a new one where there is room, or a place in the queue.
+
+        ::
+
+            with manager.acquire(timeout=10.0) as instance:
+                ...  # Yours alone; back in the pool at the end, also on an exception.
+
+        :param timeout: seconds for the whole wait.
+        :param destroy_after_use: whether the instance is destroyed, and its memory given back, when it is released.
+        :param priority: "interactive", "normal" or "bulk".
+        :param label: names the holder in reports about leases that are held for long.
+        :raises TimeoutError: with a message that says who holds the instances, and for how long.
+        :raises PoolClosed: after `close`.
+        """
+        if timeout is None and not destroy_after_use and priority == "normal" and not label:
+            return cast("ModelInstance[T]", self._pool.acquire())
+        return cast("ModelInstance[T]", self._pool.acquire(timeout, destroy_after_use, priority, label))
+
+    def try_acquire(self) -> ModelInstance[T] | None:
+        """An idle instance or a new one; None where that would mean to wait for another caller."""
+        return cast("ModelInstance[T] | None", self._pool.try_acquire())
+
+    def get_instance(self, timeout: Timeout = None) -> ModelInstance[T]:
+        """An instance without a ``with`` block: give it to `release_instance`, exactly once."""
+        return self.acquire(timeout)
+
+    def release_instance(self, instance: ModelInstance[T]) -> None:
+        """Return what `get_instance` gave. Raises ``ValueError`` for one that was returned already or is another's."""
+        self._pool.release_instance(instance)
+
+    def aacquire(
+        self,
+        timeout: Timeout = None,
+        *,
+        destroy_after_use: bool = False,
+        priority: Priority = "normal",
+        label: str = "",
+    ) -> AcquireContext[T]:
+        """`acquire` for asyncio: ``async with manager.aacquire() as instance:`` or ``await manager.aacquire()``.
+
+        The event loop goes on while the task waits; a task that is cancelled leaves the queue.
+        """
+        from remuda.aio import AcquireContext
+
+        return AcquireContext(self._pool, timeout, destroy_after_use, priority, label)
+
+    def get_pool_stats(self) -> dict[str, Any]:
+        """What the pool has done and does, as one consistent snapshot.
+
+        Counts: ``available`` (idle), ``in_use``, ``creating``, ``total``, ``max_instances``, ``waiting``, ``acquires``,
+        ``created``, ``destroyed``, ``destroying``, ``expired``, ``evicted``, ``creation_failures``, ``out_of_memory``,
+        ``timeouts``, ``cancelled``, ``overloaded``, ``leaks``. Bytes: ``memory_shared``,
+        ``memory_private``. Times, as dicts of seconds (``count``, ``mean``, ``p50``, ``p90``, ``p99``, ``max``):
+        ``wait_time``, ``use_time``, ``create_time``.
+        """
+        return self._pool.get_pool_stats()
+
+    def cleanup(self, timeout: Timeout = None) -> bool:
+        """Destroy idle instances now, and those on lease when they come home; given a timeout, wait for those.
+
+        Returns whether none is left. The pool makes new instances on demand afterwards.
+        """
+        return self._pool.cleanup(timeout)
+
+    def close(self) -> None:
+        """As `cleanup`, and final: waiters and later calls get `PoolClosed`."""
+        self._pool.close()
+
+    def warm_up(self) -> None:
+        """Make an instance, where there is none, so that the first request finds it there."""
+        self._pool.warm_up()
+
+    def shrink(self, instances: int) -> int:
+        """Destroy idle instances until at most so many are left, as far as there are idle ones; returns how many went."""
+        return self._pool.shrink(instances)
+
+    def resize(self, max_instances: int) -> None:
+        """Change the bound. Instances beyond a lower one go as they become idle."""
+        self._pool.resize(max_instances)
+
+    def leaks(self) -> list[dict[str, Any]]:
+        """The leases held longer than the leak threshold: ``instance_id``, ``thread``, ``label``, ``age`` in seconds."""
+        return self._pool.leaks()
+
+
+class ModelPool(Leasing[T]):
+    """A bounded pool of any Python objects.
+
+    ::
+
+        pool = ModelPool(lambda: joblib.load("model.joblib"), name="churn", max_instances=2)
+        with pool.acquire() as instance:
+            instance.model.predict(rows)
+
+    :param factory: makes an object; called without a lock, on the thread of the caller that needs one.
+    :param name: names the pool in messages.
+    :param max_instances: objects at most.
+    :param enabled: False: every acquire makes an object, and its release lets go of it.
+    :param unload: given an object that the pool lets go of.
+    :param check: given an object that comes home; False, or an exception, and it is not pooled again.
+    :param leak_threshold: seconds after which a lease is reported as forgotten.
+    :param idle_ttl: seconds after which an object that nobody used goes; ``max_lifetime``: after which it goes anyway.
+    :param max_uses: leases after which an object goes.
+    :param min_idle: objects to have ready, as far as there is room.
+    :param max_waiting: callers that may wait; one more gets `Overloaded`.
+    """
+
+    def __init__(
+        self,
+        factory: Callable[[], T],
+        *,
+        name: str = "pool",
+        max_instances: int = 2,
+        enabled: bool = True,
+        unload: Callable[[T], object] | None = None,
+        check: Callable[[T], bool] | None = None,
+        leak_threshold: Timeout = 300.0,
+        idle_ttl: Timeout = None,
+        max_lifetime: Timeout = None,
+        max_uses: int | None = None,
+        min_idle: int = 0,
+        max_waiting: int | None = None,
+    ) -> None:
+        if not callable(factory):
+            raise TypeError(f"factory: expected a function that makes an object, found {factory!r:.80}")
+        self._pool = _native.ObjectPool(
+            load=lambda: (factory(), None, 0),
+            unload=None if unload is None else lambda model, tokenizer: unload(model),
+            check=None if check is None else lambda model, tokenizer: check(model),
+            owner=None,
+            name=name,
+            model_type="object",
+            device="python",
+            max_instances=max_instances,
+            enabled=enabled,
+            limits={
+                "leak_threshold": leak_threshold,
+                "idle_ttl": idle_ttl,
+                "max_lifetime": max_lifetime,
+                "max_uses": max_uses,
+                "min_idle": min_idle,
+                "max_waiting": max_waiting,
+            },
+        )
+
+    def __repr__(self) -> str:
+        stats = self.get_pool_stats()
+        return f"<remuda.ModelPool {stats['name']!r}: {stats['in_use']} of {stats['max_instances']} in use>"

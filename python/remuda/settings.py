@@ -1,0 +1,173 @@
+"""What a process can configure, and where the values come from."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from remuda import _native
+
+__all__ = ["Settings", "get_settings"]
+
+
+@dataclass
+class Settings:
+    """Values, without behaviour. The environment variable of a field stands behind it.
+
+    Managers take any object that has the first five attributes: a pydantic ``BaseSettings``, a ``SimpleNamespace``, a
+    settings class of your own. What such an object lacks of the others is as `get_settings` has it.
+    """
+
+    #: MODEL_POOL_ENABLED; False: every acquire makes an instance, and its release destroys it.
+    model_pool_enabled: bool = True
+    #: MODEL_POOL_MAX_INSTANCES, at least 1.
+    model_pool_max_instances: int = 2
+    #: MASX_FORCE_GPU
+    masx_force_gpu: bool = False
+    #: MASX_FORCE_CPU
+    masx_force_cpu: bool = True
+    #: GPU_USE_FP16
+    gpu_use_fp16: bool = True
+    #: REMUDA_EMBEDDING_MODEL: a directory, or a name in the local Hugging Face cache.
+    embedding_model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    #: REMUDA_SUMMARIZATION_MODEL
+    summarization_model: str = "remuda/bart-small-synopsis"
+    #: REMUDA_PRECISION: "auto", "fp32", "bf16", "int8" or "fp16".
+    precision: str = "auto"
+    #: REMUDA_MEMORY_LIMIT: bytes, "2GiB", "80%"; None: no limit of remuda's own.
+    memory_limit: str | int | None = None
+    #: REMUDA_COMPUTE_THREADS; 0: as many as the process may use.
+    compute_threads: int = 0
+    #: REMUDA_IDLE_TTL, in seconds.
+    idle_ttl: float | None = None
+    #: REMUDA_LEAK_THRESHOLD, in seconds; a lease held longer is reported.
+    leak_threshold: float = 300.0
+    #: REMUDA_FALLBACK: "require", "prefer" or "spill".
+    fallback: str = "prefer"
+    #: REMUDA_CACHE_DIR; empty: ``$XDG_CACHE_HOME/remuda`` or ``~/.cache/remuda``.
+    cache_dir: str | os.PathLike[str] = ""
+    #: REMUDA_PINNED; True: the model is never evicted to make room for others.
+    pinned: bool = False
+
+
+def get_settings(toml: str | os.PathLike[str] = "remuda.toml") -> Settings:
+    """The defaults, overridden by the file ``toml`` where it exists, overridden by the environment.
+
+    Raises ``ValueError`` that names the variable, or the file and its key, of a value that does not parse.
+    """
+    return Settings(**_native.get_settings(os.fspath(toml)))
+
+
+_REQUIRED = (
+    "model_pool_enabled",
+    "model_pool_max_instances",
+    "masx_force_gpu",
+    "masx_force_cpu",
+    "gpu_use_fp16",
+)
+_MISSING = object()
+
+
+def _is_mock(value: object) -> bool:
+    mock = sys.modules.get("unittest.mock")
+    return mock is not None and isinstance(value, mock.NonCallableMock)
+
+
+def _wrong(name: str, expected: str, value: object) -> TypeError:
+    hint = "; give the mock this attribute" if _is_mock(value) else ""
+    return TypeError(f"settings.{name}: expected {expected}, found {value!r:.80} ({type(value).__name__}){hint}")
+
+
+def _as_bool(name: str, value: object) -> bool:
+    if type(value).__name__ in ("bool", "bool_"):  # numpy's, too.
+        return bool(value)
+    raise _wrong(name, "True or False", value)
+
+
+def _as_int(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__") or _is_mock(value):
+        raise _wrong(name, "a whole number", value)
+    number: int = value.__index__()
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"settings.{name}: expected a whole number of 64 bits, found {number}")
+    return number
+
+
+def _as_text(name: str, value: object) -> str:
+    if isinstance(value, (str, os.PathLike)):
+        text = os.fspath(value)
+        if isinstance(text, str):
+            return text
+    if hasattr(value, "value") and isinstance(value.value, str):  # An Enum's member.
+        return value.value
+    raise _wrong(name, "a str or a path", value)
+
+
+def _as_limit(name: str, value: object) -> str | None:
+    if value is None:
+        return None
+    return value if isinstance(value, str) else str(_as_int(name, value))
+
+
+def _as_seconds(name: str, value: Any) -> float:
+    if hasattr(value, "total_seconds") and not _is_mock(value):
+        value = value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _wrong(name, "seconds", value)
+    if not 0 <= value <= 1e9:
+        raise ValueError(f"settings.{name}: expected seconds, 0 to 1e9, found {value!r}")
+    return float(value)
+
+
+def _as_optional_seconds(name: str, value: Any) -> float | None:
+    return None if value is None else _as_seconds(name, value)
+
+
+_READERS = {
+    "model_pool_enabled": _as_bool,
+    "model_pool_max_instances": _as_int,
+    "masx_force_gpu": _as_bool,
+    "masx_force_cpu": _as_bool,
+    "gpu_use_fp16": _as_bool,
+    "embedding_model": _as_text,
+    "summarization_model": _as_text,
+    "precision": _as_text,
+    "memory_limit": _as_limit,
+    "compute_threads": _as_int,
+    "idle_ttl": _as_optional_seconds,
+    "leak_threshold": _as_seconds,
+    "fallback": _as_text,
+    "cache_dir": _as_text,
+    "pinned": _as_bool,
+}
+
+
+def native_settings(settings: Any) -> dict[str, Any]:
+    """The fields of any settings object, each of its type. None stands for `get_settings`.
+
+    Raises ``AttributeError`` for one that lacks an attribute that every settings object has, ``TypeError`` and
+    ``ValueError`` for values that can't be used.
+    """
+    if settings is None:
+        return vars(get_settings())
+    if isinstance(settings, type):
+        raise TypeError(f"settings: expected an object, found the class {settings.__name__}; write {settings.__name__}()")
+    fields: dict[str, Any] = {}
+    defaults: Settings | None = None
+    for name, read in _READERS.items():
+        value = getattr(settings, name, _MISSING)
+        if name in _REQUIRED:
+            if value is _MISSING:
+                raise AttributeError(
+                    f"settings.{name}: expected this attribute, found none on {type(settings).__name__}; "
+                    f"settings need {', '.join(_REQUIRED)}"
+                )
+        elif value is _MISSING or _is_mock(value):  # A mock makes up an attribute for every name.
+            if defaults is None:
+                defaults = get_settings()
+            value = getattr(defaults, name)
+        fields[name] = read(name, value)
+    _native.check_settings(fields)
+    return fields

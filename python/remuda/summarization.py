@@ -1,0 +1,228 @@
+"""Abstractive summaries from Hugging Face BART directories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from remuda import _native
+from remuda._native import DocumentPart, GeneratedText, LongSummary, Summary
+from remuda.pool import Leasing, ModelInstance, Timeout
+from remuda.settings import native_settings
+
+__all__ = ["DocumentPart", "GeneratedText", "LongSummary", "SummarizationModelManager", "Summary"]
+
+_MAX_BATCH_TOKENS = 8192
+
+
+class SummarizationModelManager(Leasing["SummarizationModelManager"]):
+    """A pool of native BART models.
+
+    ::
+
+        manager = SummarizationModelManager(settings)
+        summary = manager.summarize_text(document, num_beams=4, max_length=142)
+        with manager.acquire(timeout=10.0) as instance:
+            summary = manager.summarize_text(document, instance)
+
+    Options of the search have the names of transformers' ``generate``: num_beams, length_penalty, early_stopping,
+    max_length, max_new_tokens, min_length, no_repeat_ngram_size, repetition_penalty, do_sample, temperature, top_k, top_p,
+    seed, num_return_sequences and the rest; what isn't given is as the model's files say.
+    """
+
+    def __init__(self, settings: Any = None) -> None:
+        """
+        :param settings: any object with the attributes of `Settings`; None: what `get_settings` says.
+        :raises FileNotFoundError: where there is no such model.
+        :raises ValueError: where its files are damaged, or describe a model that remuda can't run.
+        """
+        self.settings = settings
+        self._summarizer = _native.SummarizationPool(native_settings(settings))
+        self._pool = self._summarizer
+
+    @property
+    def model_name(self) -> str:
+        """The model's name, as it was asked for."""
+        name: str = self.info["name"]
+        return name
+
+    @property
+    def model_type(self) -> str:
+        """ "summarization" """
+        return "summarization"
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What the model is, known from its files: window, parameters, layers, ..."""
+        return self._summarizer.info
+
+    @property
+    def precision(self) -> str:
+        """The number format of the weights: "fp32", "bf16" or "int8"."""
+        return self._summarizer.precision
+
+    def get_device(self) -> str:
+        """Where instances compute."""
+        return self._summarizer.device
+
+    def summarize_text(
+        self, text: str, instance: ModelInstance[Any] | None = None, *, timeout: Timeout = None, **generation: Any
+    ) -> str:
+        """A document's summary; on ``instance``, or on one that is leased for the call.
+
+        What is beyond the model's window is not read; `summarize` says so, and `summarize_long` reads everything.
+
+        :param timeout: seconds for the whole call: waiting for an instance, and generating.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"text: expected a str, found {text!r:.80} ({type(text).__name__})")
+        return self.summarize([text], instance, timeout=timeout, **generation)[0].best.text
+
+    def summarize_texts(
+        self,
+        texts: Iterable[str],
+        instance: ModelInstance[Any] | None = None,
+        *,
+        timeout: Timeout = None,
+        **generation: Any,
+    ) -> list[str]:
+        """Many documents' summaries, decoded together."""
+        return [summary.best.text for summary in self.summarize(texts, instance, timeout=timeout, **generation)]
+
+    def summarize(
+        self,
+        texts: Iterable[str],
+        instance: ModelInstance[Any] | None = None,
+        *,
+        max_input_tokens: int | None = None,
+        max_batch_tokens: int = _MAX_BATCH_TOKENS,
+        timeout: Timeout = None,
+        partial: bool = False,
+        **generation: Any,
+    ) -> list[Summary]:
+        """Many documents' summaries, with ids, scores, and what of each document was read.
+
+        :param max_input_tokens: that a document is cut at; None: the model's window.
+        :param max_batch_tokens: bounds what is decoded at once; changes no result.
+        :param partial: when the time is over, return the summaries as far as they are (``best.complete`` is False)
+            instead of raising ``TimeoutError``.
+        """
+        return self._summarizer.summarize(
+            _texts(texts), instance, generation, max_input_tokens, max_batch_tokens, timeout, partial, None, None
+        )
+
+    def summarize_long(
+        self,
+        text: str,
+        instance: ModelInstance[Any] | None = None,
+        *,
+        part_tokens: int | None = None,
+        overlap_tokens: int | None = None,
+        timeout: Timeout = None,
+        **generation: Any,
+    ) -> LongSummary:
+        """The summary of a document of any length.
+
+        The document is split at the ends of paragraphs and sentences into parts that the model reads whole; those are
+        summarised together, and their summaries again, as often as it takes. ``parts`` of the result says what was read.
+
+        :param part_tokens: tokens of a part at most.
+        :param overlap_tokens: tokens at the end of a part that the next one reads again, at most.
+        """
+        return self._summarizer.summarize_long(
+            text, instance, generation, part_tokens, overlap_tokens, _MAX_BATCH_TOKENS, timeout, None, None
+        )
+
+    def stream(
+        self, text: str, instance: ModelInstance[Any] | None = None, *, timeout: Timeout = None, **generation: Any
+    ) -> Iterator[str]:
+        """The summary in pieces, as they are settled; together they are what `summarize_text` returns.
+
+        Greedy search (``num_beams=1``) and sampling settle every token as it is chosen, beam search what all beams share.
+        Closing the iterator ends the work.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"text: expected a str, found {text!r:.80} ({type(text).__name__})")
+        return _stream(self._summarizer, text, instance, timeout, generation)
+
+    async def asummarize(
+        self,
+        text: str | Iterable[str],
+        instance: ModelInstance[Any] | None = None,
+        *,
+        timeout: Timeout = None,
+        **generation: Any,
+    ) -> Any:
+        """`summarize_text` or `summarize_texts` for asyncio: the event loop goes on, and a cancelled task ends the work.
+
+        Returns a str for a str, a list of str for several.
+        """
+        from remuda import aio
+
+        alone = isinstance(text, str)
+        listed = [text] if isinstance(text, str) else _texts(text)
+
+        def work(leased: ModelInstance[Any], token: _native.CancelToken) -> list[str]:
+            found = self._summarizer.summarize(
+                listed, leased, generation, None, _MAX_BATCH_TOKENS, timeout, False, None, token
+            )
+            return [summary.best.text for summary in found]
+
+        summaries = await aio.on_instance(self._pool, instance, timeout, work)
+        return summaries[0] if alone else summaries
+
+    def __repr__(self) -> str:
+        return f"<remuda.SummarizationModelManager: {self.model_name}, {self.precision} on {self.get_device()}>"
+
+
+def _texts(texts: Iterable[str]) -> list[str]:
+    if isinstance(texts, (str, bytes)):
+        raise TypeError(
+            f"texts: expected a list of str, found one {type(texts).__name__}; for one text use summarize_text"
+        )
+    try:
+        return list(texts)
+    except TypeError:
+        raise TypeError(f"texts: expected a list of str, found {texts!r:.80} ({type(texts).__name__})") from None
+
+
+def _stream(
+    summarizer: _native.SummarizationPool,
+    text: str,
+    instance: ModelInstance[Any] | None,
+    timeout: Timeout,
+    generation: dict[str, Any],
+) -> Iterator[str]:
+    import queue
+    import threading
+
+    pieces: queue.SimpleQueue[str | BaseException | None] = queue.SimpleQueue()
+    token = _native.CancelToken()
+
+    def work() -> None:
+        try:
+            summarizer.summarize(
+                [text],
+                instance,
+                generation,
+                None,
+                _MAX_BATCH_TOKENS,
+                timeout,
+                False,
+                lambda document, piece: pieces.put(piece),
+                token,
+            )
+            pieces.put(None)
+        except BaseException as error:
+            pieces.put(error)
+
+    thread = threading.Thread(target=work, name="remuda-stream", daemon=True)
+    thread.start()
+    try:
+        while (piece := pieces.get()) is not None:
+            if isinstance(piece, BaseException):
+                raise piece
+            yield piece
+    finally:
+        token.cancel()
+        thread.join()

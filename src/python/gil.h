@@ -1,0 +1,81 @@
+// Leaving and entering the interpreter: everything that waits or computes does so without the GIL, and what must not be
+// lost meanwhile (Ctrl-C, log records, the process's end) is looked after here.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <utility>
+
+namespace remuda::python {
+
+namespace nb = nanobind;
+
+// Which child of a fork this process is, counted from the one that loaded the module. A pool, a lease or a lock that
+// was made in another generation belongs to the parent: its threads are gone, and its mutexes may have been copied
+// locked.
+int fork_generation();
+
+// Called once, when the module is loaded, on any thread.
+void initialize_threads();
+
+// Called by Python's atexit: from here on a thread other than this one that comes back from native code never enters
+// the interpreter again. Python up to 3.13 would unwind its stack instead, and end the process with an abort.
+void prepare_for_exit();
+
+// Whether that was called; modules may be gone at any moment then.
+bool is_exiting();
+
+// Whether the interpreter can still be called into by a thread that doesn't hold the GIL.
+bool interpreter_is_there();
+
+// Gives up the GIL for its scope. On the way back it hands over what was logged meanwhile.
+class ReleasedGil {
+ public:
+  ReleasedGil() : state_(PyEval_SaveThread()) {}
+  ~ReleasedGil();
+  ReleasedGil(const ReleasedGil&) = delete;
+  ReleasedGil& operator=(const ReleasedGil&) = delete;
+
+ private:
+  PyThreadState* state_;
+};
+
+// What `work` returns; it may throw. `work` must not touch Python.
+template <typename Work>
+auto without_gil(Work&& work) {
+  const ReleasedGil released;
+  return std::forward<Work>(work)();
+}
+
+// What an asyncio task that is cancelled leaves for the thread that works for it.
+class CancelToken {
+ public:
+  void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
+  bool is_cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<bool> cancelled_{false};
+};
+
+// Looked at between the steps of a call that runs without the GIL; belongs to that call's thread.
+class Interruption {
+ public:
+  explicit Interruption(const CancelToken* token);
+
+  // Whether the call was cancelled. On the main thread it also gives Python's signal handlers their turn, every 20 ms
+  // at most, and throws what they raise: KeyboardInterrupt.
+  bool operator()();
+
+  // Whether anything could come between; if not there is no need to look.
+  bool is_possible() const { return token_ != nullptr || on_main_thread_; }
+
+ private:
+  const CancelToken* token_;
+  bool on_main_thread_;
+  std::chrono::steady_clock::time_point looked_;
+};
+
+}  // namespace remuda::python

@@ -1,0 +1,36 @@
+// remuda._native: the part of the Python package that is C++. Python code uses the package remuda, whose modules check
+// arguments, document themselves, and call this one.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/filesystem.h>
+#include <nanobind/stl/string.h>
+
+#include "python/arguments.h"
+#include "python/errors.h"
+#include "python/gil.h"
+#include "python/instance.h"
+#include "python/log_bridge.h"
+#include "python/pool.h"
+#include "remuda/version.h"
+
+NB_MODULE(_native, module) {
+  using namespace remuda::python;
+  // Objects that are alive when the interpreter ends are the caller's, and no news to him; the tests ask.
+  nb::set_leak_warnings(false);
+  initialize_threads();
+  install_log_bridge();
+  register_errors();
+  bind_instance(module);
+  bind_pool(module);
+  bind_object_pool(module);
+  bind_embedding(module);
+  bind_summarization(module);
+  module.def("get_settings", [] { return from_settings(remuda::get_settings()); });
+  module.def("get_settings",
+             [](const std::filesystem::path& toml) { return from_settings(remuda::get_settings(toml)); });
+  module.def("check_settings", [](const nb::dict& values) { to_settings(values); });
+  module.def("set_log_level", set_log_level);
+  module.def("set_leak_warnings", [](bool enabled) { nb::set_leak_warnings(enabled); });
+  module.def("prepare_for_exit", prepare_for_exit);
+  module.attr("__version__") = std::string(remuda::version());
+  nb::module_::import_("atexit").attr("register")(module.attr("prepare_for_exit"));
+}

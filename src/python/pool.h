@@ -1,0 +1,119 @@
+// The pools that Python sees, whatever is in them.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "python/arguments.h"
+#include "python/gil.h"
+#include "python/instance.h"
+#include "remuda/model_manager.h"
+
+namespace remuda::python {
+
+// Bound as remuda._native.Pool. The virtual functions are called without the GIL, by several threads at once, unless
+// they say otherwise.
+class PoolObject {
+ public:
+  virtual ~PoolObject() = default;
+
+  virtual LeaseBase acquire(const AcquireOptions& options) = 0;
+  virtual std::optional<LeaseBase> try_acquire() = 0;
+  virtual bool cleanup(Timeout timeout) = 0;
+  virtual void close() = 0;
+  virtual PoolStats get_pool_stats() = 0;
+  virtual std::vector<LeakReport> leaks() = 0;
+  virtual int64_t shrink(int64_t instances) = 0;
+  virtual void resize(int64_t max_instances) = 0;
+  virtual void warm_up() = 0;
+
+  // With the GIL. What a Python loader made of this instance; nothing for a native model.
+  virtual Loaded loaded(const ModelInstance& /*instance*/) const { return {}; }
+  // With the GIL. What leases keep alive besides the pool.
+  virtual nb::object owner() const { return {}; }
+  // With the GIL, before anything else after a fork: the pool that was copied with its threads missing is left alone,
+  // and one without instances takes its place.
+  virtual void start_anew() = 0;
+
+  // With the GIL; every bound function begins with it.
+  void check_process() {
+    if (generation_ == fork_generation()) return;
+    generation_ = fork_generation();
+    start_anew();
+  }
+
+ private:
+  int generation_ = fork_generation();
+};
+
+// What a manager in C++ is to Python. Manager is constructed from settings alone.
+template <typename Manager>
+class ManagerPool : public PoolObject {
+ public:
+  explicit ManagerPool(Settings settings)
+      : settings_(std::move(settings)), manager_(std::make_unique<Manager>(settings_)) {}
+
+  Manager& manager() { return *manager_; }
+  const Settings& settings() const { return settings_; }
+
+  LeaseBase acquire(const AcquireOptions& options) override { return manager_->acquire(options); }
+  std::optional<LeaseBase> try_acquire() override { return manager_->try_acquire(); }
+  bool cleanup(Timeout timeout) override { return manager_->cleanup(timeout); }
+  void close() override { manager_->close(); }
+  PoolStats get_pool_stats() override { return manager_->get_pool_stats(); }
+  std::vector<LeakReport> leaks() override { return manager_->leaks(); }
+  int64_t shrink(int64_t instances) override { return manager_->shrink(instances); }
+  void resize(int64_t max_instances) override { manager_->resize(max_instances); }
+  void warm_up() override { manager_->warm_up(); }
+
+  void start_anew() override {
+    manager_.release();  // Not destroyed: its mutexes may be locked for ever.
+    manager_ = std::make_unique<Manager>(settings_);
+  }
+
+ private:
+  const Settings settings_;
+  std::unique_ptr<Manager> manager_;
+};
+
+// A leased instance for Python; waits without the GIL.
+nb::object acquire(nb::handle pool, AcquireOptions options, const CancelToken* token);
+
+// The instance that `object` holds, if it is on lease from this pool; raises TypeError and ValueError.
+InstanceObject& instance_of(nb::handle pool, nb::handle object);
+
+// An instance for one call: the caller's own, or one that is acquired, and returned at the end.
+class CallInstance {
+ public:
+  CallInstance(nb::handle pool, nb::handle given, Timeout timeout)
+      : is_own_(given.is_none()),
+        object_(is_own_ ? acquire(pool, {.timeout = timeout}, nullptr) : nb::borrow(given)),
+        instance_(instance_of(pool, object_)) {}
+  ~CallInstance() {
+    if (is_own_) instance_.return_own();
+  }
+  CallInstance(const CallInstance&) = delete;
+  CallInstance& operator=(const CallInstance&) = delete;
+
+  InstanceObject& operator*() { return instance_; }
+
+ private:
+  const bool is_own_;
+  const nb::object object_;
+  InstanceObject& instance_;
+};
+
+// A pointer to what a Python argument holds, null for None.
+const CancelToken* to_token(nb::handle token);
+
+void bind_pool(nb::module_& module);
+void bind_object_pool(nb::module_& module);
+void bind_embedding(nb::module_& module);
+void bind_summarization(nb::module_& module);
+
+}  // namespace remuda::python

@@ -1,0 +1,184 @@
+"""asyncio: the loop goes on, cancellation is honoured, nothing is lost."""
+
+import asyncio
+import time
+
+import numpy as np
+import pytest
+
+import remuda
+from remuda import ModelPool
+
+
+def run(coroutine):
+    return asyncio.run(asyncio.wait_for(coroutine, 60))
+
+
+def test_an_instance_for_a_block():
+    pool = ModelPool(list, max_instances=1)
+
+    async def main():
+        async with pool.aacquire(timeout=10) as instance:
+            assert instance.model == []
+            assert pool.get_pool_stats()["in_use"] == 1
+        assert pool.get_pool_stats()["in_use"] == 0
+        awaited = await pool.aacquire()
+        awaited.release()
+
+    run(main())
+
+
+def test_the_loop_goes_on_while_a_task_waits():
+    pool = ModelPool(list, max_instances=1)
+
+    async def main():
+        held = await pool.aacquire()
+        waiting = asyncio.ensure_future(pool.aacquire()._acquire())
+        ticks = 0
+        while not pool.get_pool_stats()["waiting"]:
+            ticks += 1
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.02)
+        held.release()
+        (await waiting).release()
+        assert ticks > 0
+
+    run(main())
+
+
+def test_a_cancelled_wait_leaves_the_queue():
+    pool = ModelPool(list, max_instances=1)
+
+    async def main():
+        held = await pool.aacquire()
+
+        async def wait():
+            async with pool.aacquire():
+                pytest.fail("got it")
+
+        task = asyncio.create_task(wait())
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        end = time.monotonic() + 10
+        while pool.get_pool_stats()["waiting"] and time.monotonic() < end:
+            await asyncio.sleep(0.005)
+        assert pool.get_pool_stats()["waiting"] == 0
+        held.release()
+
+    run(main())
+    assert pool.get_pool_stats()["available"] == 1
+
+
+def test_waits_that_are_cancelled_at_any_moment_lose_no_instance():
+    pool = ModelPool(list, max_instances=2)
+
+    async def use(delay):
+        async with pool.aacquire():
+            await asyncio.sleep(delay)
+
+    async def main():
+        tasks = [asyncio.create_task(use(0.001 * (i % 3))) for i in range(60)]
+        for i, task in enumerate(tasks):
+            if i % 2:
+                asyncio.get_running_loop().call_later(0.0007 * i, task.cancel)
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(result is None or isinstance(result, asyncio.CancelledError) for result in done)
+
+    run(main())
+    end = time.monotonic() + 10
+    while pool.get_pool_stats()["in_use"] and time.monotonic() < end:
+        time.sleep(0.005)
+    stats = pool.get_pool_stats()
+    assert (stats["in_use"], stats["waiting"]) == (0, 0)
+
+
+def test_a_timeout():
+    pool = ModelPool(list, max_instances=1)
+
+    async def main():
+        async with pool.aacquire():
+            with pytest.raises(TimeoutError):
+                await pool.aacquire(timeout=0.02)
+
+    run(main())
+    with pytest.raises(ValueError, match="timeout"):
+        pool.aacquire(timeout=float("nan"))
+    with pytest.raises(TypeError, match="timeout"):
+        pool.aacquire(timeout="1")
+
+
+def test_embeddings(embedder):
+    async def main():
+        one, many = await asyncio.gather(embedder.aembed("a horse"), embedder.aembed(["a horse", "b"]))
+        async with embedder.aacquire() as instance:
+            leased = await embedder.aembed("a horse", instance)
+        return one, many, leased
+
+    one, many, leased = run(main())
+    expected = embedder.embed_text("a horse")
+    for found in (one, many[0], leased):
+        assert np.array_equal(found, expected)
+    assert embedder.get_pool_stats()["in_use"] == 0
+
+
+def test_more_tasks_than_threads_and_instances(embedder):
+    """Those who wait for an instance don't keep those who have one from computing."""
+
+    async def use(i):
+        async with embedder.aacquire() as instance:
+            await asyncio.sleep(0)
+            return await embedder.aembed(f"horse {i}", instance)
+
+    async def main():
+        return await asyncio.gather(*(use(i) for i in range(100)), *(embedder.aembed(f"horse {i}") for i in range(100)))
+
+    results = run(main())
+    assert np.array_equal(results[7], results[107])
+    assert embedder.get_pool_stats()["in_use"] == 0
+
+
+def test_a_cancelled_computation_ends(embedder):
+    texts = ["a horse is a horse, of course, of course " * 20] * 2000
+
+    async def main():
+        task = asyncio.create_task(embedder.aembed(texts))
+        while not embedder.get_pool_stats()["in_use"]:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        end = time.monotonic() + 10
+        while embedder.get_pool_stats()["in_use"] and time.monotonic() < end:
+            await asyncio.sleep(0.005)
+        assert embedder.get_pool_stats()["in_use"] == 0
+
+    run(main())
+
+
+def test_summaries(summarizer):
+    async def main():
+        return await summarizer.asummarize("a horse"), await summarizer.asummarize(["a horse", ""], num_beams=1)
+
+    one, many = run(main())
+    assert one == summarizer.summarize_text("a horse")
+    assert many == summarizer.summarize_texts(["a horse", ""], num_beams=1)
+
+
+def test_errors_reach_the_task(embedder):
+    async def main():
+        with pytest.raises(ValueError, match="max_length"):
+            await embedder.aembed("a", max_length=1)
+        with pytest.raises(TypeError, match="expected a str"):
+            await embedder.aembed([1])
+
+    run(main())
+    closed = ModelPool(list)
+    closed.close()
+
+    async def acquire():
+        with pytest.raises(remuda.PoolClosed):
+            await closed.aacquire()
+
+    run(acquire())

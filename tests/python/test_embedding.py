@@ -1,0 +1,280 @@
+"""Embeddings, and encode with sentence-transformers' conventions."""
+
+import json
+import subprocess
+import threading
+import time
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+import remuda
+
+TEXTS = ["A horse is a horse.", "Of course, of course.", "Bread rises because yeast ferments sugar.", ""]
+
+
+def cosine(a, b):
+    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+
+
+def test_a_text_and_texts(embedder):
+    one = embedder.embed_text(TEXTS[0])
+    assert (one.shape, one.dtype) == ((384,), np.float32)
+    many = embedder.embed_texts(TEXTS)
+    assert many.values.shape == (4, 384)
+    assert many.values[0].tobytes() == one.tobytes()  # Alone or in a batch.
+    assert many.tokens.tolist()[:1] == [8]
+    assert not many.truncated.any()
+    with embedder.acquire() as instance:
+        assert embedder.embed_text(TEXTS[0], instance).tobytes() == one.tobytes()
+        assert embedder.embed_texts(iter(TEXTS), instance).values.tobytes() == many.values.tobytes()
+        assert (instance.model_type, instance.precision) == ("embedding", "fp32")
+        with pytest.raises(AttributeError, match="embed_text"):
+            instance.model
+    assert embedder.get_pool_stats()["in_use"] == 0
+
+
+def test_the_command_line_says_the_same(embedder):
+    ran = subprocess.run(
+        [ROOT / "build/release/remuda", "embed"], input=TEXTS[0] + "\n", capture_output=True, text=True, check=True
+    )
+    expected = np.array(json.loads(ran.stdout)["embedding"], np.float32)
+    assert embedder.embed_text(TEXTS[0]).tobytes() == expected.tobytes()
+
+
+def test_golden(embedder):
+    """The reference's answers; see tests/golden/make_encoder_golden.py and the C++ tests for all of them."""
+    near = cosine(embedder.embed_text("Why does bread become fluffy?"), embedder.embed_text(TEXTS[2]))
+    far = cosine(embedder.embed_text("Why does bread become fluffy?"), embedder.embed_text(TEXTS[0]))
+    assert near == pytest.approx(0.61, abs=0.02)
+    assert far < 0.2
+
+
+def test_results_own_their_memory(embedder):
+    values = embedder.encode(TEXTS)
+    copy = values.copy()
+    embedder.encode(["something else"] * 50)
+    assert (values == copy).all()
+    assert values.flags.writeable
+    assert not values.flags.owndata  # No copy was made: the array shows what the engine wrote.
+
+
+def test_truncation_is_told(embedder):
+    result = embedder.embed_texts(["horse " * 1000, "horse"])
+    assert result.truncated.tolist() == [True, False]
+    assert result.tokens[0] == 1002
+    assert result.used_tokens[0] == 256
+    assert embedder.embed_texts(["a horse of course"], max_length=4).used_tokens.tolist() == [4]
+
+
+def test_the_model_is_described(embedder):
+    assert embedder.dimension == 384
+    assert embedder.model_name == "sentence-transformers/all-MiniLM-L6-v2"
+    assert embedder.info["parameters"] == 22_713_728 or embedder.info["parameters"] > 22_000_000
+    assert embedder.info["modules"][0] == "transformer"
+    assert embedder.get_device() == "cpu"
+    assert "all-MiniLM-L6-v2" in repr(embedder)
+
+
+def test_encode_shapes_and_types(embedder):
+    assert embedder.encode("a horse").shape == (384,)
+    assert embedder.encode(["a horse"]).shape == (1, 384)
+    assert embedder.encode([]).shape == (0, 384)
+    assert embedder.encode(np.array(["a", "b"])).shape == (2, 384)
+    listed = embedder.encode(TEXTS, convert_to_numpy=False)
+    assert isinstance(listed, list) and len(listed) == 4 and listed[0].shape == (384,)
+    assert embedder.encode(TEXTS, truncate_dim=64).shape == (4, 64)
+    normal = embedder.encode(TEXTS, truncate_dim=64, normalize_embeddings=True)
+    assert np.linalg.norm(normal, axis=1) == pytest.approx(1, abs=1e-6)
+
+
+def test_encode_to_a_tensor(embedder):
+    torch = pytest.importorskip("torch")
+    tensor = embedder.encode(TEXTS, convert_to_tensor=True)
+    assert isinstance(tensor, torch.Tensor) and tensor.shape == (4, 384)
+    assert (tensor.numpy() == embedder.encode(TEXTS)).all()
+
+
+def test_encode_to_a_tensor_without_torch(embedder):
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        with pytest.raises(ImportError, match="install torch"):
+            embedder.encode("a horse", convert_to_tensor=True)
+    else:
+        pytest.skip("torch is there")
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype", "width"),
+    [("int8", np.int8, 384), ("uint8", np.uint8, 384), ("binary", np.int8, 48), ("ubinary", np.uint8, 48)],
+)
+def test_quantized(embedder, precision, dtype, width):
+    full = embedder.encode(TEXTS)
+    quantized = embedder.encode(TEXTS, precision=precision)
+    assert (quantized.dtype, quantized.shape) == (dtype, (4, width))
+    if precision == "ubinary":
+        assert (np.unpackbits(quantized, axis=1) == (full > 0)).all()
+    elif precision == "binary":
+        assert (quantized.astype(int) + 128 == embedder.encode(TEXTS, precision="ubinary")).all()
+    else:
+        assert (quantized.astype(int).max(axis=0) - quantized.astype(int).min(axis=0)).max() == 255
+
+
+def test_prompts(embedder):
+    assert (embedder.encode("horse", prompt="query: ") == embedder.encode("query: horse")).all()
+    with pytest.raises(ValueError, match="prompt_name"):
+        embedder.encode("horse", prompt_name="query")
+
+
+def test_a_progress_bar(embedder, capsys):
+    texts = [f"horse number {i}" for i in range(600)]
+    with_bar = embedder.encode(texts, show_progress_bar=True, batch_size=64)
+    shown = capsys.readouterr()
+    assert "Batches" in shown.err and "100%" in shown.err and shown.out == ""
+    assert (with_bar == embedder.encode(texts)).all()
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda m: m.embed_text(None), TypeError, "text: expected a str, found None"),
+        (lambda m: m.embed_text(b"bytes"), TypeError, "text: expected a str"),
+        (lambda m: m.embed_text(3), TypeError, "text: expected a str"),
+        (lambda m: m.embed_text(["a"]), TypeError, "text: expected a str"),
+        (lambda m: m.embed_texts("a horse"), TypeError, "one str; for one text use embed_text"),
+        (lambda m: m.embed_texts(None), TypeError, "texts: expected a list of str"),
+        (lambda m: m.embed_texts(["a", b"b"]), TypeError, r"text\[1\]: expected a str; decode the bytes"),
+        (lambda m: m.embed_texts(["a", None]), TypeError, r"text\[1\]: expected a str"),
+        (lambda m: m.embed_texts([["a"]]), TypeError, "expected a str"),
+        (lambda m: m.embed_texts(["a", "x\ud800y"]), ValueError, r"text\[1\]: has a lone surrogate"),
+        (lambda m: m.embed_text("a", max_length=1), ValueError, "max_length"),
+        (lambda m: m.embed_text("a", timeout=float("nan")), ValueError, "timeout"),
+        (lambda m: m.embed_text("a", timeout=-1), ValueError, "timeout"),
+        (lambda m: m.embed_text("a", timeout="1"), TypeError, "timeout"),
+        (lambda m: m.embed_text("a", timeout=True), TypeError, "timeout"),
+        (lambda m: m.embed_text("a", "instance"), TypeError, "instance: expected a remuda.ModelInstance"),
+        (lambda m: m.encode(None), TypeError, "expected a list of str"),
+        (lambda m: m.encode(["a", 1]), TypeError, r"text\[1\]"),
+        (lambda m: m.encode("a", precision="int4"), ValueError, "precision"),
+        (lambda m: m.encode("a", batch_size=0), ValueError, "batch_size"),
+        (lambda m: m.encode("a", truncate_dim=0), ValueError, "truncate_dim"),
+        (lambda m: m.encode("a", output_value="token_embeddings"), ValueError, "output_value"),
+        (lambda m: m.encode("a", device="cuda"), ValueError, "device"),
+        (lambda m: m.acquire(timeout=-1), ValueError, "timeout: expected seconds, at least 0"),
+        (lambda m: m.acquire(priority="urgent"), ValueError, "priority"),
+        (lambda m: m.acquire(priority=1), TypeError, "priority"),
+    ],
+)
+def test_bad_input(embedder, call, error, message):
+    with pytest.raises(error, match=message):
+        call(embedder)
+    stats = embedder.get_pool_stats()
+    assert stats["in_use"] == 0
+
+
+def test_a_string_of_many_megabytes(embedder):
+    result = embedder.embed_texts(["horse " * 2_000_000])
+    assert result.truncated.tolist() == [True]
+    assert result.tokens[0] == 2_000_002
+
+
+def test_an_instance_of_another_manager(embedder, summarizer):
+    with summarizer.acquire() as instance:
+        with pytest.raises(ValueError, match="another manager"):
+            embedder.embed_text("a horse", instance)
+    with pytest.raises(ValueError, match="was released"):
+        embedder.embed_text("a horse", instance)
+
+
+def test_an_instance_in_use_is_not_released_by_another_thread(embedder):
+    instance = embedder.get_instance()
+    texts = ["a horse is a horse, of course, of course " * 20] * 20
+    thread = threading.Thread(target=embedder.embed_texts, args=(texts, instance))
+    thread.start()
+    refused = 0
+    while thread.is_alive():
+        try:
+            instance.release()
+            break
+        except RuntimeError as error:
+            assert "computing on another thread" in str(error)
+            refused += 1
+            time.sleep(0.002)
+    thread.join()
+    if instance.is_leased:
+        instance.release()
+    assert refused > 0
+
+
+@pytest.mark.parametrize(
+    ("model", "error"),
+    [("no/such-model", FileNotFoundError), ("README.md", FileNotFoundError), ("", ValueError), ("pretrained", ValueError)],
+)
+def test_a_model_that_is_none(model, error):
+    settings = remuda.get_settings()
+    settings.embedding_model = model
+    with pytest.raises((error, remuda.RemudaError)):
+        remuda.EmbeddingModelManager(settings)
+
+
+def test_a_damaged_model(tmp_path):
+    for name in ("config.json", "tokenizer.json", "modules.json"):
+        (tmp_path / name).write_bytes((ROOT / "models/all-MiniLM-L6-v2" / name).read_bytes())
+    (tmp_path / "1_Pooling").mkdir()
+    (tmp_path / "1_Pooling/config.json").write_bytes(
+        (ROOT / "models/all-MiniLM-L6-v2/1_Pooling/config.json").read_bytes()
+    )
+    (tmp_path / "model.safetensors").write_bytes(b"\xff" * 100)
+    settings = remuda.get_settings()
+    settings.embedding_model = str(tmp_path)
+    with pytest.raises(ValueError, match="model.safetensors"):
+        remuda.EmbeddingModelManager(settings).warm_up()
+
+
+def test_a_long_list_is_shared_by_instances():
+    """A list beyond a chunk goes to every instance that is free, with the same bytes as on one."""
+    settings = remuda.get_settings()
+    settings.precision = "int8"
+    manager = remuda.EmbeddingModelManager(settings)
+    texts = [f"horse {i}" for i in range(300)]
+    shared = manager.embed_texts(texts)
+    assert manager.get_pool_stats()["created"] == 2
+    with manager.acquire() as instance:
+        alone = manager.embed_texts(texts, instance)
+        # Where none is free, the call waits for one, and needs no more.
+        assert manager.encode(texts).tobytes() == shared.values.tobytes()
+    assert alone.values.tobytes() == shared.values.tobytes()
+    assert alone.tokens.tolist() == shared.tokens.tolist()
+    with pytest.raises(ValueError, match="prompt_name"):
+        manager.embed_texts(texts, prompt_name="none")
+    assert manager.get_pool_stats()["in_use"] == 0
+
+
+def test_out_of_memory():
+    settings = remuda.get_settings()
+    settings.memory_limit = "1MiB"
+    settings.precision = "bf16"  # One that nobody else has loaded.
+    with pytest.raises(MemoryError, match="MiB|MB|bytes"):
+        remuda.EmbeddingModelManager(settings).warm_up()
+
+
+def test_memory_is_flat_over_many_encodes():
+    """In little; bench/python_package.py does it in full."""
+
+    def resident():
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * 4096
+
+    settings = remuda.get_settings()
+    settings.precision = "int8"
+    manager = remuda.EmbeddingModelManager(settings)
+    texts = [f"horse {i} " * (1 + i * 7 % 11) for i in range(8)]
+    for i in range(30):
+        manager.encode(texts[: 1 + i % 8])
+    before = resident()
+    for i in range(200):
+        manager.encode(texts[: 1 + i * 13 % 8])
+    assert resident() - before < 4 << 20

@@ -1,0 +1,50 @@
+"""The examples, the demo and run_tests.py do what they say."""
+
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+from remuda.testing import FakeEmbeddingModelManager, FakeSummarizationModelManager
+
+EXPECTED = {
+    "examples/model_manager_usage.py": ["a second release is an error", "8 threads", "a long report", "after cleanup: 0"],
+    "examples/migration_guide.py": ["before: Let the dough", "after:  Let the dough", "passes without a model"],
+    "examples/new_model_type.py": ["'der hund und der fuchs' is german", "'el perro y el zorro' is spanish"],
+    "demo_new_model_managers.py": ["a third: pool", "in bits: 48 bytes", "as it is written: [", "0 instances are left"],
+}
+
+
+@pytest.mark.parametrize("program", EXPECTED)
+def test_program(program):
+    ran = subprocess.run([sys.executable, ROOT / program], capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    for text in EXPECTED[program]:
+        assert text in ran.stdout, ran.stdout
+    assert max(map(len, ran.stdout.splitlines())) < 300
+
+
+def test_fastapi_app():
+    pytest.importorskip("fastapi")
+    pytest.importorskip("httpx")
+    from fastapi.testclient import TestClient
+
+    spec = importlib.util.spec_from_file_location("fastapi_app", ROOT / "examples/fastapi_app.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["fastapi_app"] = module
+    spec.loader.exec_module(module)
+    app = module.create_app(FakeEmbeddingModelManager(dimension=8), FakeSummarizationModelManager(words=2))
+    with TestClient(app) as client:
+        assert len(client.post("/embeddings", json={"texts": ["a", "b"]}).json()["embeddings"][1]) == 8
+        assert client.post("/summary", json={"text": "one two three"}).json() == {"summary": "one two"}
+        assert client.get("/stats").json()["embedding"]["acquires"] == 1
+
+
+def test_run_tests():
+    run = [sys.executable, ROOT / "run_tests.py"]
+    ran = subprocess.run([*run, "nonsense"], capture_output=True, text=True)
+    assert ran.returncode == 2 and "pool" in ran.stderr
+    ran = subprocess.run([*run, "pool", "--", "-k", "try_acquire"], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0 and "1 passed" in ran.stdout

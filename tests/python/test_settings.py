@@ -1,0 +1,154 @@
+"""Settings: from the environment, from a file, and from any object with the attributes."""
+
+import dataclasses
+import datetime
+import enum
+import pathlib
+import types
+from unittest import mock
+
+import pytest
+
+import remuda
+from remuda import Settings, get_settings
+from remuda.settings import native_settings
+
+FIVE = dict(
+    model_pool_enabled=True,
+    model_pool_max_instances=3,
+    masx_force_gpu=False,
+    masx_force_cpu=True,
+    gpu_use_fp16=True,
+)
+
+
+def test_the_defaults_are_the_native_ones(tmp_path, monkeypatch):
+    monkeypatch.delenv("REMUDA_CACHE_DIR")
+    assert get_settings(tmp_path / "none.toml") == Settings()
+
+
+def test_the_environment_outweighs_the_file(tmp_path, monkeypatch):
+    toml = tmp_path / "remuda.toml"
+    toml.write_text('model_pool_max_instances = 5\nprecision = "int8"\nidle_ttl = 1.5\nmemory_limit = "2GiB"\n')
+    monkeypatch.setenv("MODEL_POOL_MAX_INSTANCES", "7")
+    settings = get_settings(toml)
+    assert settings.model_pool_max_instances == 7
+    assert settings.precision == "int8"
+    assert settings.idle_ttl == 1.5
+    assert settings.memory_limit == str(2**31)
+
+
+def test_the_environment_of_os_environ_is_seen(monkeypatch):
+    monkeypatch.setenv("MODEL_POOL_MAX_INSTANCES", "9")
+    pool = remuda.EmbeddingModelManager().get_pool_stats()
+    assert pool["max_instances"] == 9
+
+
+def test_a_variable_that_does_not_parse_is_named(monkeypatch):
+    monkeypatch.setenv("MODEL_POOL_MAX_INSTANCES", "many")
+    with pytest.raises(ValueError, match="MODEL_POOL_MAX_INSTANCES"):
+        get_settings()
+
+
+class Enumerated(enum.Enum):
+    INT8 = "int8"
+
+
+OBJECTS = {
+    "namespace": types.SimpleNamespace(**FIVE),
+    "mock": mock.Mock(**FIVE),
+    "magic mock": mock.MagicMock(**FIVE),
+    "dataclass": dataclasses.make_dataclass("Own", FIVE)(**FIVE),
+    "settings": Settings(**FIVE),
+}
+
+
+@pytest.mark.parametrize("kind", OBJECTS)
+def test_any_object_with_the_attributes(kind):
+    fields = native_settings(OBJECTS[kind])
+    assert fields["model_pool_max_instances"] == 3
+    assert fields["precision"] == "auto"
+    manager = remuda.EmbeddingModelManager(OBJECTS[kind])
+    assert manager.get_pool_stats()["max_instances"] == 3
+
+
+def test_pydantic_settings():
+    pydantic = pytest.importorskip("pydantic")
+
+    class Own(pydantic.BaseModel):
+        model_pool_enabled: bool = True
+        model_pool_max_instances: int = 3
+        masx_force_gpu: bool = False
+        masx_force_cpu: bool = True
+        gpu_use_fp16: bool = True
+        summarization_model: str = "remuda/bart-small-synopsis"
+
+    assert native_settings(Own())["model_pool_max_instances"] == 3
+
+
+def test_values_of_other_types_that_mean_the_same():
+    own = types.SimpleNamespace(
+        **FIVE,
+        precision=Enumerated.INT8,
+        memory_limit=2**31,
+        idle_ttl=datetime.timedelta(seconds=90),
+        cache_dir=pathlib.Path("/tmp/somewhere"),
+        pinned=True,
+        embedding_model=pathlib.Path("models/all-MiniLM-L6-v2"),
+    )
+    fields = native_settings(own)
+    assert fields["precision"] == "int8"
+    assert fields["memory_limit"] == str(2**31)
+    assert fields["idle_ttl"] == 90
+    assert fields["cache_dir"] == "/tmp/somewhere"
+    assert fields["pinned"] is True
+    assert remuda.EmbeddingModelManager(own).precision == "int8"
+
+
+@pytest.mark.parametrize("missing", FIVE)
+def test_a_missing_attribute_is_named(missing):
+    own = types.SimpleNamespace(**{name: value for name, value in FIVE.items() if name != missing})
+    with pytest.raises(AttributeError, match=f"settings.{missing}: expected this attribute"):
+        remuda.EmbeddingModelManager(own)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("model_pool_enabled", "yes", TypeError),
+        ("model_pool_enabled", None, TypeError),
+        ("model_pool_max_instances", 2.0, TypeError),
+        ("model_pool_max_instances", "2", TypeError),
+        ("model_pool_max_instances", True, TypeError),
+        ("model_pool_max_instances", 0, ValueError),
+        ("model_pool_max_instances", -1, ValueError),
+        ("model_pool_max_instances", 2**70, ValueError),
+        ("model_pool_max_instances", mock.Mock(), TypeError),
+        ("embedding_model", 3, TypeError),
+        ("embedding_model", b"bytes", TypeError),
+        ("precision", "fp64", ValueError),
+        ("memory_limit", "lots", ValueError),
+        ("memory_limit", 1.5, TypeError),
+        ("compute_threads", -1, ValueError),
+        ("leak_threshold", float("nan"), ValueError),
+        ("leak_threshold", "5", TypeError),
+        ("idle_ttl", -1, ValueError),
+        ("fallback", "maybe", ValueError),
+        ("cache_dir", 3, TypeError),
+    ],
+)
+def test_a_value_of_no_use_is_named(name, value, error):
+    own = types.SimpleNamespace(**{**FIVE, name: value})
+    with pytest.raises(error, match=name):
+        remuda.EmbeddingModelManager(own)
+
+
+def test_both_force_flags():
+    own = types.SimpleNamespace(**{**FIVE, "masx_force_gpu": True})
+    with pytest.raises(ValueError, match="masx_force"):
+        remuda.EmbeddingModelManager(own)
+
+
+def test_a_class_instead_of_an_object():
+    with pytest.raises(TypeError, match=r"Settings\(\)"):
+        remuda.EmbeddingModelManager(Settings)
