@@ -80,7 +80,9 @@ TEST(Housekeeper, ItsThreadStartsWithTheFirstAndEndsWithTheLastAndStartsAgain) {
 
 TEST(Housekeeper, WhatIsGoneIsNotVisited) {
   Housekeeper housekeeper;
-  housekeeper.visit_at(std::make_shared<Visited>(), Clock::now());
+  auto whom = std::make_shared<Visited>();
+  housekeeper.visit_at(whom, Clock::now() + milliseconds(300));
+  whom.reset();  // Before it is due.
   wait_until([&] { return !housekeeper.is_running(); });
   housekeeper.stop();
 }
