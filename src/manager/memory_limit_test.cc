@@ -18,6 +18,7 @@
 #include "device/memory_budget.h"
 #include "hub/resolve.h"
 #include "manager/random_encoder.h"
+#include "manager/sanitizer_test_support.h"
 #include "remuda/embedding_model_manager.h"
 #include "remuda/error.h"
 #include "remuda/snapshot.h"
@@ -219,7 +220,7 @@ TEST(MemoryLimit, RssIsFlatOverLoadsAndCleanups) {
   }
   const uint64_t last = status_bytes("VmRSS");
   fmt::print("figure: {{\"cycles\": {}, \"rss_after_10\": {}, \"rss_at_the_end\": {}}}\n", cycles, tenth, last);
-#if !defined(REMUDA_THREAD_SANITIZER) && !defined(__SANITIZE_ADDRESS__)
+#ifndef REMUDA_SANITIZED
   // The heap, of which the manager keeps a tokenizer, has its final shape after some dozens of loads; a process of 10
   // MB would miss 2 % by that alone.
   constexpr double kHeap = 2 << 20;
@@ -259,7 +260,7 @@ TEST(MemoryLimit, EightManagersOfTwoInstancesTakeWhatOneTakes) {
   const uint64_t one = peak_of(1);
   const uint64_t many = peak_of(8);
   fmt::print("figure: {{\"one_manager_peak_rss\": {}, \"eight_managers_peak_rss\": {}}}\n", one, many);
-#if !defined(REMUDA_THREAD_SANITIZER) && !defined(__SANITIZE_ADDRESS__)
+#ifndef REMUDA_SANITIZED
   EXPECT_LE(static_cast<double>(many), 1.25 * static_cast<double>(one));
 #endif
 }
@@ -358,7 +359,7 @@ TEST(MemoryLimit, FiveModelsUsedAtRandomByManyThreadsKeepToIt) {
   EXPECT_EQ(refused, 0) << "everyone's turn comes within the 10 s that a caller without a timeout waits";
   EXPECT_LE(after.peak, std::max(limit, before.peak));
   EXPECT_LE(loads, 2 * optimal);
-#if !defined(REMUDA_THREAD_SANITIZER) && !defined(__SANITIZE_ADDRESS__)
+#ifndef REMUDA_SANITIZED
   EXPECT_LE(peak, limit + kUncounted);
 #endif
 }

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/scratch_directory.h"
+#include "manager/sanitizer_test_support.h"
 #include "remuda/embedding_model_manager.h"
 
 namespace remuda {
@@ -17,7 +18,7 @@ namespace {
 
 // The thread sanitizer does not follow a process that has threads into its children, and a sanitizer's own memory is
 // not what this is about.
-#if !defined(REMUDA_THREAD_SANITIZER) && !defined(__SANITIZE_ADDRESS__)
+#ifndef REMUDA_SANITIZED
 
 // A line of /proc/PID/smaps_rollup, in bytes.
 uint64_t proportional_bytes(pid_t process) {
