@@ -6,7 +6,9 @@ Random BARTs of odd shapes, and every model in pretrained/ (--model DIR: that on
 the tokenizers that tests/parity/make_tokenizers.py makes; scripts/parity.sh runs it all.
 
 A difference is a tie where transformers in float64 scores both results within 1e-4 of one another (greedily: the tokens
-at which they part), or where its search in float64 gives what remuda found: then its own rounding in fp32 decided.
+at which they part), or where its search in float64 gives what remuda found: then its own rounding in fp32 decided. The
+same where it does so once its log-probabilities are off by what fp32 rounds away: then two candidates were as good as
+equal when the last place among the beams was given away, however far apart what became of them is in the end.
 """
 import argparse
 import dataclasses
@@ -29,6 +31,8 @@ import texts as real_texts  # noqa: E402
 
 LEAST_EQUAL = 0.995
 TIE = 1e-4
+ROUNDING = 1e-5  # Of a log-probability in fp32, after the layers of a model.
+ROUNDED_SEARCHES = 16
 BATCH = 24
 SHOWN = 5
 # bart-large-cnn's own, shorter.
@@ -186,6 +190,26 @@ def choice_apart(subject, row, options, one, other):
     return abs(float(scores[one[len(common)]] - scores[other[len(common)]]))
 
 
+class Rounding(transformers.LogitsProcessor):
+    """Log-probabilities as they might be in fp32."""
+
+    def __init__(self, seed):
+        self.random = torch.Generator().manual_seed(seed)
+
+    def __call__(self, input_ids, scores):
+        return scores + ROUNDING * (2 * torch.rand(scores.shape, generator=self.random, dtype=scores.dtype) - 1)
+
+
+def rounding_decides(subject, row, options, ours):
+    """Whether transformers' search in float64 finds remuda's result in one of some searches with other roundings."""
+    for seed in range(ROUNDED_SEARCHES):
+        (found,), _ = generate(subject.exact, [row], options,
+                               logits_processor=transformers.LogitsProcessorList([Rounding(seed)]))
+        if found == ours:
+            return True
+    return False
+
+
 def explain(subject, i, options, ours, theirs):
     """Why the results of text i differ; whether it is a tie, and the figures."""
     if subject.exact is None:
@@ -200,6 +224,8 @@ def explain(subject, i, options, ours, theirs):
         apart = max(choice_apart(subject, row, options, a, b) for a, b in pairs)
     else:
         apart = max(abs(score(subject, row, options, a) - score(subject, row, options, b)) for a, b in pairs)
+    if apart >= TIE and rounding_decides(subject, row, options, ours):
+        return True, f"scores {apart:.1e} apart, but a beam's place was a matter of rounding"
     return apart < TIE, f"scores {apart:.1e} apart"
 
 
