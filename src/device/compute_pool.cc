@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/fail.h"
+#include "base/fork_generation.h"
 #include "device/cgroup.h"
 
 namespace remuda {
@@ -58,10 +59,6 @@ std::unique_lock<std::mutex> lock_spinning(std::mutex& mutex) {
   }
   return std::unique_lock(mutex);
 }
-
-// Raised in the child of every fork. A pool of an older generation has lost its workers, and its mutex may
-// have been copied in the locked state.
-std::atomic<int> fork_generation{0};
 
 // A parallel_for under way. It lives on the stack of its caller, who leaves only after `helpers` has become
 // 0.
@@ -118,7 +115,8 @@ struct ComputePool::State {
   explicit State(int thread_count) : threads(thread_count) {}
 
   const int threads;
-  const int generation = fork_generation.load();
+  // A pool of an older one has lost its workers, and its mutex may have been copied in the locked state.
+  const uint64_t generation = fork_generation();
   std::vector<std::thread> workers;
 
   std::mutex mutex;
@@ -293,7 +291,7 @@ ComputePool::ComputePool(int threads) {
 }
 
 ComputePool::~ComputePool() {
-  if (state_->generation == fork_generation.load()) {
+  if (state_->generation == fork_generation()) {
     state_->stop_workers();
   } else {
     state_.release();  // The workers stayed in the parent: there is nothing to join, and no mutex to trust.
@@ -306,8 +304,7 @@ void ComputePool::run(int64_t count, int64_t grain, RangeFunction body) {
   if (count <= 0) return;
   grain = std::max<int64_t>(grain, 1);
   const int64_t ranges = (count - 1) / grain + 1;
-  const bool alone =
-      ranges == 1 || state_->threads == 1 || state_->generation != fork_generation.load(std::memory_order_relaxed);
+  const bool alone = ranges == 1 || state_->threads == 1 || state_->generation != fork_generation();
   if (alone) {
     for (int64_t range = 0; range < ranges; ++range) {
       const int64_t begin = range * grain;
@@ -330,7 +327,6 @@ struct Global {
   Global() {
     pthread_atfork([] { instance().mutex.lock(); }, [] { instance().mutex.unlock(); },
                    [] {
-                     fork_generation.fetch_add(1);
                      instance().pool.store(nullptr);  // The child makes its own, with workers of its own.
                      instance().mutex.unlock();
                    });

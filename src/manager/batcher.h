@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <future>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -183,5 +184,19 @@ class Batcher {
   std::deque<Submission> inbox_;
   std::vector<Submitted> submitted_;
 };
+
+// The future of a request that is made on the batcher's thread and computed there; `take` is what gives its result.
+template <typename Result, typename Make, typename Take>
+std::future<Result> submit(Batcher& batcher, Make make, Take take) {
+  const auto promise = std::make_shared<std::promise<Result>>();
+  batcher.submit({.make = std::move(make), .resolve = [promise, take](BatchRequest* request, const auto& error) {
+                    if (error != nullptr) {
+                      promise->set_exception(error);
+                    } else {
+                      promise->set_value(take(*request));
+                    }
+                  }});
+  return promise->get_future();
+}
 
 }  // namespace remuda

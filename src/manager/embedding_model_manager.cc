@@ -175,22 +175,14 @@ Embeddings EmbeddingModelManager::embed_texts(std::span<const std::string> texts
 }
 
 std::future<Embeddings> EmbeddingModelManager::submit(std::vector<std::string> texts, EmbedOptions options) {
-  const auto promise = std::make_shared<std::promise<Embeddings>>();
-  Submission submission;
   const Deadline deadline = Deadline::after(options.timeout);
-  submission.make = [this, deadline, texts = std::move(texts), options = std::move(options)]() mutable {
+  auto make = [this, deadline, texts = std::move(texts), options = std::move(options)]() mutable {
     options.timeout = deadline.left();
     return impl_->make_request(texts, options);
   };
-  submission.resolve = [promise](BatchRequest* request, const std::exception_ptr& error) {
-    if (error != nullptr) {
-      promise->set_exception(error);
-    } else {
-      promise->set_value(static_cast<EmbeddingRequest&>(*request).take_result());
-    }
-  };
-  impl_->batcher.submit(std::move(submission));
-  return promise->get_future();
+  return remuda::submit<Embeddings>(impl_->batcher, std::move(make), [](BatchRequest& request) {
+    return static_cast<EmbeddingRequest&>(request).take_result();
+  });
 }
 
 std::vector<float> EmbeddingModelManager::embed_text(std::string_view text, EmbeddingInstance& instance,

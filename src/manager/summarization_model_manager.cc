@@ -311,22 +311,14 @@ std::vector<Summary> SummarizationModelManager::summarize(std::span<const std::s
 
 std::future<std::vector<Summary>> SummarizationModelManager::submit(std::vector<std::string> texts,
                                                                     SummarizeOptions options) {
-  const auto promise = std::make_shared<std::promise<std::vector<Summary>>>();
-  Submission submission;
   const Deadline deadline = Deadline::after(options.timeout);
-  submission.make = [this, deadline, texts = std::move(texts), options = std::move(options)]() mutable {
+  auto make = [this, deadline, texts = std::move(texts), options = std::move(options)]() mutable {
     options.timeout = deadline.left();
     return impl_->make_request(texts, options);
   };
-  submission.resolve = [promise](BatchRequest* request, const std::exception_ptr& error) {
-    if (error != nullptr) {
-      promise->set_exception(error);
-    } else {
-      promise->set_value(static_cast<SummarizationRequest&>(*request).take_summaries());
-    }
-  };
-  impl_->batcher.submit(std::move(submission));
-  return promise->get_future();
+  return remuda::submit<std::vector<Summary>>(impl_->batcher, std::move(make), [](BatchRequest& request) {
+    return static_cast<SummarizationRequest&>(request).take_summaries();
+  });
 }
 
 std::string SummarizationModelManager::summarize_text(std::string_view text, SummarizationInstance& instance,

@@ -8,8 +8,8 @@
 #include <cstdlib>
 #include <system_error>
 
+#include "base/fork_generation.h"
 #include "base/log.h"
-#include "pool/fork_generation.h"
 
 namespace remuda {
 namespace {

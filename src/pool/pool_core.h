@@ -22,7 +22,7 @@
 #include <vector>
 
 #include "base/deadline.h"
-#include "pool/fork_generation.h"
+#include "base/fork_generation.h"
 #include "pool/housekeeper.h"
 #include "pool/wait_queue.h"
 #include "remuda/model_pool.h"

@@ -3,7 +3,7 @@
 #include <mutex>
 #include <utility>
 
-#include "pool/fork_generation.h"
+#include "base/fork_generation.h"
 #include "pool/pool_core.h"
 
 namespace remuda {

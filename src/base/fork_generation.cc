@@ -1,4 +1,4 @@
-#include "pool/fork_generation.h"
+#include "base/fork_generation.h"
 
 #include <pthread.h>
 
