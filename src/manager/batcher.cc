@@ -226,7 +226,7 @@ bool Batcher::may_open(const BatchCaller& caller) const {
   if (opener_ != nullptr || (caller.has_tried && !sessions_.empty())) return false;
   if (sessions_.empty() && !is_most_urgent(caller)) return false;
   const auto has_room = [](const OpenSession& open) { return !open.is_full && !open.is_retired; };
-  return !(options_.joins_first && std::ranges::any_of(sessions_, has_room));
+  return std::ranges::none_of(sessions_, has_room);
 }
 
 bool Batcher::is_most_urgent(const BatchCaller& caller) const {

@@ -63,10 +63,9 @@ struct SessionTerms {
 
 struct BatcherOptions {
   std::string name;  // Of the pool, for messages.
-  // Sessions at the same time, at least 1: as many as threads compute, more would only have smaller batches.
+  // Sessions at the same time, at least 1: as many as threads compute. A request opens one more only where those there
+  // are have left requests in the queue: two that share the threads would both have smaller batches.
   int64_t max_sessions = 1;
-  // Whether a request waits for a session that has room rather than opens another.
-  bool joins_first = false;
   // Waits for an instance. Throws as acquire() does.
   std::function<std::unique_ptr<BatchSession>(const SessionTerms&)> open;
   // Null where that would mean to wait.

@@ -128,7 +128,6 @@ struct SummarizationModelManager::Impl {
         compute(compute_pool(given)),
         batcher({.name = given.summarization_model,
                  .max_sessions = compute.threads(),
-                 .joins_first = true,
                  .open = [this, &manager](const SessionTerms& terms) { return open(manager, terms); },
                  .try_open = [this, &manager] { return try_open(manager); },
                  .pool_waiting = [&manager] { return manager.get_pool_stats().waiting; }}) {
