@@ -106,17 +106,19 @@ class Product {
                       x_.stride * static_cast<int64_t>(sizeof(float)), pool);
     }
     const int64_t row_bytes = kernels_.prepared_row_bytes(x_.cols);
-    Workspace workspace = WorkspaceArena::global().acquire_more(static_cast<size_t>(x_.rows * row_bytes));
-    auto* prepared = reinterpret_cast<std::byte*>(workspace.matrix(x_.rows, row_bytes / 4).data);
+    const int64_t cols = row_bytes / static_cast<int64_t>(sizeof(float));
+    Workspace workspace = WorkspaceArena::global().acquire_more(Workspace::matrix_bytes(x_.rows, cols));
+    const MatrixView<float> prepared = workspace.matrix(x_.rows, cols);
+    const int64_t stride_bytes = prepared.stride * static_cast<int64_t>(sizeof(float));
     pool.parallel_for(x_.rows, kPreparedRowsPerTask, [&](int64_t begin, int64_t end) {
       kernels_.prepare_rows({.x = x_.row(begin),
                              .x_stride = x_.stride,
                              .rows = end - begin,
                              .in_features = x_.cols,
-                             .out = prepared + begin * row_bytes,
-                             .out_stride_bytes = row_bytes});
+                             .out = reinterpret_cast<std::byte*>(prepared.row(begin)),
+                             .out_stride_bytes = stride_bytes});
     });
-    multiply(plan, panels, prepared, row_bytes, pool);
+    multiply(plan, panels, reinterpret_cast<const std::byte*>(prepared.data), stride_bytes, pool);
   }
 
  private:

@@ -1,4 +1,4 @@
-// The products of all-MiniLM-L6-v2, in each precision: multiply-adds a second (counted as two operations). Those of a
+// The products of all-MiniLM-L6-v2 and of bart-large's encoder, in each precision: multiply-adds a second (counted as two operations). Those of a
 // decoder's step over few rows, which are bound by memory: bytes of weights a second.
 #include <benchmark/benchmark.h>
 
@@ -45,6 +45,13 @@ void minilm_shapes(benchmark::internal::Benchmark* benchmark) {
   }
 }
 
+void bart_encoder_shapes(benchmark::internal::Benchmark* benchmark) {
+  benchmark->ArgNames({"rows", "out", "in", "threads"})->UseRealTime();
+  for (const auto& [out, in] : {std::pair(1024, 1024), {3072, 1024}, {4096, 1024}, {1024, 4096}}) {
+    benchmark->Args({512, out, in, 2});
+  }
+}
+
 // Copies of the weights that no cache holds together, one after the other, as the layers of a model follow each other.
 void stream(benchmark::State& state, Precision precision) {
   constexpr size_t kStreamedBytes = size_t{512} << 20;
@@ -84,9 +91,9 @@ void decoder_shapes(benchmark::internal::Benchmark* benchmark) {
 BENCHMARK_CAPTURE(stream, fp32, Precision::kFp32)->Apply(decoder_shapes);
 BENCHMARK_CAPTURE(stream, bf16, Precision::kBf16)->Apply(decoder_shapes);
 BENCHMARK_CAPTURE(stream, int8, Precision::kInt8)->Apply(decoder_shapes);
-BENCHMARK_CAPTURE(multiply, fp32, Precision::kFp32)->Apply(minilm_shapes);
-BENCHMARK_CAPTURE(multiply, bf16, Precision::kBf16)->Apply(minilm_shapes);
-BENCHMARK_CAPTURE(multiply, int8, Precision::kInt8)->Apply(minilm_shapes);
+BENCHMARK_CAPTURE(multiply, fp32, Precision::kFp32)->Apply(minilm_shapes)->Apply(bart_encoder_shapes);
+BENCHMARK_CAPTURE(multiply, bf16, Precision::kBf16)->Apply(minilm_shapes)->Apply(bart_encoder_shapes);
+BENCHMARK_CAPTURE(multiply, int8, Precision::kInt8)->Apply(minilm_shapes)->Apply(bart_encoder_shapes);
 
 }  // namespace
 }  // namespace remuda::kernels

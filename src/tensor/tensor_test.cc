@@ -81,6 +81,15 @@ TEST(WorkspaceArena, GivesTheSameMemoryOutAgain) {
   EXPECT_EQ(workspace.matrix(1, 1).data, first);
 }
 
+TEST(Workspace, RowsAPowerOfTwoApartWouldShareTheirPlacesInACache) {
+  WorkspaceArena arena;
+  Workspace workspace = arena.acquire(Workspace::matrix_bytes(12, 1024) + Workspace::matrix_bytes(12, 384) +
+                                      Workspace::matrix_bytes(1, 1024));
+  EXPECT_EQ(workspace.matrix(12, 1024).stride, 1024 + 16);
+  EXPECT_EQ(workspace.matrix(12, 384).stride, 384);
+  EXPECT_EQ(workspace.matrix(1, 1024).stride, 1024);
+}
+
 TEST(WorkspaceArena, ALargerBlockTakesAnIdleOnesPlace) {
   WorkspaceArena arena;
   for (size_t size = 1 << 12; size <= 1 << 20; size *= 2) arena.acquire(size);

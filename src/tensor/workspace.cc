@@ -12,6 +12,16 @@ namespace {
 constexpr size_t kAlignment = 64;
 constexpr size_t kGranule = size_t{2} << 20;
 
+// Kernels read a dozen rows side by side. With rows this far apart, or a multiple of it, they would share so few of the
+// sets of a first-level cache that they drive each other out, so each gets a cache line more.
+constexpr int64_t kConflictingBytes = 1024;
+
+int64_t row_stride(int64_t rows, int64_t cols) {
+  constexpr auto kFloat = static_cast<int64_t>(sizeof(float));
+  const bool conflicts = rows > 1 && cols > 0 && cols * kFloat % kConflictingBytes == 0;
+  return conflicts ? cols + static_cast<int64_t>(kAlignment) / kFloat : cols;
+}
+
 // What is taken for `bytes`: large blocks in steps, so that requests of nearly the same size find each other's.
 size_t block_bytes(size_t bytes) {
   const bool steps = bytes >= kGranule && bytes <= SIZE_MAX - kGranule;
@@ -25,7 +35,7 @@ Workspace::~Workspace() {
 }
 
 size_t Workspace::matrix_bytes(int64_t rows, int64_t cols) {
-  const size_t bytes = static_cast<size_t>(rows) * static_cast<size_t>(cols) * sizeof(float);
+  const size_t bytes = static_cast<size_t>(rows) * static_cast<size_t>(row_stride(rows, cols)) * sizeof(float);
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
@@ -34,7 +44,7 @@ MatrixView<float> Workspace::matrix(int64_t rows, int64_t cols) {
   check_invariant(bytes <= block_.size() - used_, "a workspace is as large as its matrices");
   auto* data = reinterpret_cast<float*>(block_.buffer.data() + used_);
   used_ += bytes;
-  return {data, rows, cols};
+  return {data, rows, cols, row_stride(rows, cols)};
 }
 
 WorkspaceArena& WorkspaceArena::global() {

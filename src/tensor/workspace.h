@@ -29,7 +29,8 @@ class Workspace {
   Workspace& operator=(Workspace&&) = delete;
   ~Workspace();
 
-  // The next `rows * cols` floats as a matrix, aligned to 64 bytes. Uninitialised.
+  // The next matrix of floats, aligned to 64 bytes. Uninitialised. Rows may be further apart than `cols`; a single one
+  // is `cols` floats.
   MatrixView<float> matrix(int64_t rows, int64_t cols);
 
   // What matrix(rows, cols) takes, for adding up a workspace's size.
