@@ -1,5 +1,5 @@
-// The products of all-MiniLM-L6-v2 and of bart-large's encoder, in each precision: multiply-adds a second (counted as two operations). Those of a
-// decoder's step over few rows, which are bound by memory: bytes of weights a second.
+// The products of all-MiniLM-L6-v2 and of bart-large's encoder, in each precision: multiply-adds a second (counted as
+// two operations). Those of a decoder's step over few rows, which are bound by memory: bytes of weights a second.
 #include <benchmark/benchmark.h>
 
 #include <random>
