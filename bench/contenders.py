@@ -149,7 +149,7 @@ class RemudaSummaries:
 
     def round(self):
         figures = json.loads(common.run(self._command).stdout)
-        return {"load_s": figures["load_ms"] / 1e3,
+        return {"load_s": figures["load_ms"] / 1e3, "second_instance_ms": figures["second_instance_ms"],
                 **{name: figures[name] for name in ("encode_tokens_per_s", "step_ms", "documents_per_s",
                                                     "peak_rss_bytes")}}
 

@@ -42,6 +42,7 @@ TARGETS = (
     ("encode_tokens_per_s", 1, "remuda-fp32", "ctranslate2-fp32", 1.2),
 )
 TARGET_LOAD_S = 0.3
+TARGET_SECOND_INSTANCE_MS = 10
 TARGET_INT8_MB = 520
 NAMES = {"steps_per_s": "decode steps/s", "encode_tokens_per_s": "encoded tokens/s"}
 
@@ -131,6 +132,9 @@ def target_checks(results):
                                        at_most=False))
     alone = results.get(1, {})
     checks += [common.Check(f"load, {kind}, s", result["median"]["load_s"], TARGET_LOAD_S, at_most=True, digits=3)
+               for kind, result in alone.items() if kind.startswith("remuda-")]
+    checks += [common.Check(f"another instance, {kind}, ms", result["median"]["second_instance_ms"],
+                            TARGET_SECOND_INSTANCE_MS, at_most=True, digits=3)
                for kind, result in alone.items() if kind.startswith("remuda-")]
     if "remuda-int8" in alone:
         checks.append(common.Check("memory, 1 document, remuda-int8, MB",

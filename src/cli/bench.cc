@@ -24,6 +24,12 @@ void add_callers(CLI::App& command, int64_t& callers, const char* work) {
       ->check(CLI::Range(int64_t{1}, kMost));
 }
 
+void print_load(double load_ms, const std::optional<double>& second_instance_ms) {
+  fmt::print("  load         {:.0f} ms", load_ms);
+  if (second_instance_ms) fmt::print(", another instance {:.2f} ms", *second_instance_ms);
+  fmt::print("\n");
+}
+
 Computing describe_computing(const Settings& settings) {
   const MachineReport machine = describe_machine();
   return {machine.active_instruction_set,

@@ -1,7 +1,9 @@
 // The benchmarks of `remuda bench`, a file each, and what they have in common.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "cli/commands.h"
@@ -30,5 +32,18 @@ struct Computing {
   int threads = 0;
 };
 Computing describe_computing(const Settings& settings);
+
+// How long another instance of a loaded model takes, in milliseconds; none where the pool has no room for two.
+template <typename Manager>
+std::optional<double> measure_second_instance(Manager& manager) {
+  const auto first = manager.acquire();
+  const auto start = std::chrono::steady_clock::now();
+  const auto second = manager.try_acquire();
+  const std::chrono::duration<double, std::milli> taken = std::chrono::steady_clock::now() - start;
+  return second ? std::optional(taken.count()) : std::nullopt;
+}
+
+// "  load         48 ms, another instance 0.02 ms"
+void print_load(double load_ms, const std::optional<double>& second_instance_ms);
 
 }  // namespace remuda::cli
