@@ -71,7 +71,7 @@ class Subject:
     exact: transformers.BartForConditionalGeneration = None  # In float64, where it was needed.
 
     def __post_init__(self):
-        window = self.model.config.max_position_embeddings
+        window = min(self.model.config.max_position_embeddings, self.tokenizer.model_max_length)
         self.rows = self.tokenizer(self.texts, truncation=True, max_length=window).input_ids
 
 
