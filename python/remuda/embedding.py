@@ -103,7 +103,7 @@ class EmbeddingModelManager(Leasing["EmbeddingModelManager"]):
         max_length: int | None = None,
         timeout: Timeout = None,
     ) -> NDArray[np.float32]:
-        """One text's embedding, [dimension]; on ``instance``, or on one that is leased for the call."""
+        """One text's embedding, [dimension]; on ``instance``, or computed together with other threads' calls."""
         if not isinstance(text, str):
             raise _not_a_text(text)
         result = self.embed_texts(
@@ -125,11 +125,14 @@ class EmbeddingModelManager(Leasing["EmbeddingModelManager"]):
     ) -> Embeddings:
         """The embeddings of many texts, and how many tokens each had.
 
+        Without an instance the call takes one, and under load calls of different threads are computed together; a long
+        list is computed on every instance that nobody uses.
+
         :param prompt_name: one of the model's prompts, put before every text.
         :param prompt: this text itself, put before every text.
         :param max_length: tokens that a text is cut at; None: the model's own.
         :param max_batch_tokens: computed at once; bounds the memory, never changes a result.
-        :param timeout: seconds to wait for an instance.
+        :param timeout: seconds to wait for an instance, or for a place among other calls' texts.
         """
         return self._embed(
             _texts(texts), instance, prompt_name, prompt, max_length, max_batch_tokens, timeout, token=None
@@ -182,7 +185,7 @@ class EmbeddingModelManager(Leasing["EmbeddingModelManager"]):
         :param device: accepted where it is the manager's own.
         :param normalize_embeddings: scale each to length 1.
         :param truncate_dim: the first numbers of each alone, for models that were trained for it.
-        :param instance: a leased instance; ``timeout``: seconds to wait for one, where there is none.
+        :param instance: a leased instance; ``timeout``: seconds to wait, as in `embed_texts`, where there is none.
         """
         if output_value != "sentence_embedding":
             raise ValueError(f"output_value: expected 'sentence_embedding', found {output_value!r}")
@@ -223,10 +226,10 @@ class EmbeddingModelManager(Leasing["EmbeddingModelManager"]):
         alone = isinstance(texts, str)
         listed = [texts] if isinstance(texts, str) else _texts(texts)
 
-        def work(leased: ModelInstance[Any], token: _native.CancelToken) -> NDArray[np.float32]:
-            return self._embed(listed, leased, prompt_name, prompt, max_length, 512, None, token).values
+        def work(left: float | None, token: _native.CancelToken) -> NDArray[np.float32]:
+            return self._embed(listed, instance, prompt_name, prompt, max_length, 512, left, token).values
 
-        values = await aio.on_instance(self._pool, instance, timeout, work)
+        values = await aio.call(instance, timeout, work)
         return values[0] if alone else values
 
     def __repr__(self) -> str:

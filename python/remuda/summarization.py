@@ -68,7 +68,7 @@ class SummarizationModelManager(Leasing["SummarizationModelManager"]):
     def summarize_text(
         self, text: str, instance: ModelInstance[Any] | None = None, *, timeout: Timeout = None, **generation: Any
     ) -> str:
-        """A document's summary; on ``instance``, or on one that is leased for the call.
+        """A document's summary; on ``instance``, or decoded together with other threads' calls.
 
         What is beyond the model's window is not read; `summarize` says so, and `summarize_long` reads everything.
 
@@ -162,13 +162,13 @@ class SummarizationModelManager(Leasing["SummarizationModelManager"]):
         alone = isinstance(text, str)
         listed = [text] if isinstance(text, str) else _texts(text)
 
-        def work(leased: ModelInstance[Any], token: _native.CancelToken) -> list[str]:
+        def work(left: float | None, token: _native.CancelToken) -> list[str]:
             found = self._summarizer.summarize(
-                listed, leased, generation, None, _MAX_BATCH_TOKENS, timeout, False, None, token
+                listed, instance, generation, None, _MAX_BATCH_TOKENS, left, False, None, token
             )
             return [summary.best.text for summary in found]
 
-        summaries = await aio.on_instance(self._pool, instance, timeout, work)
+        summaries = await aio.call(instance, timeout, work)
         return summaries[0] if alone else summaries
 
     def __repr__(self) -> str:
