@@ -55,8 +55,13 @@ class PoolObject {
 template <typename Manager>
 class ManagerPool : public PoolObject {
  public:
+  // Both may give memory back, or wait for who does: without the GIL, which a Python object's destructor takes.
   explicit ManagerPool(Settings settings)
-      : settings_(std::move(settings)), manager_(std::make_unique<Manager>(settings_)) {}
+      : settings_(std::move(settings)),
+        manager_(without_gil([this] { return std::make_unique<Manager>(settings_); })) {}
+  ~ManagerPool() override {
+    without_gil([this] { manager_.reset(); });
+  }
 
   Manager& manager() { return *manager_; }
 
