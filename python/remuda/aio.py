@@ -54,7 +54,7 @@ async def _run(
     work: Callable[[_native.CancelToken], R],
     abandon: Callable[[R], object] = lambda result: None,
 ) -> R:
-    """What ``work`` returns. A task that is cancelled tells the work so; a result that comes then goes to ``abandon``."""
+    """What ``work`` returns. A cancelled task tells the work so; a result that comes then goes to ``abandon``."""
     token = _native.CancelToken()
     future: Future[R] = _executor(kind).submit(work, token)
     try:

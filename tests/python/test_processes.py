@@ -182,7 +182,10 @@ def test_an_exit_while_daemon_threads_wait_and_compute_is_silent(python):
             def compute():
                 while True:
                     embedder.encode(["a horse"] * 3)
-            for target in [wait] * 4 + [compute] * 4 + [manager.acquire]:
+            def compute_much():
+                while True:
+                    embedder.encode(["a horse"] * 500)
+            for target in [wait] * 4 + [compute] * 4 + [compute_much] + [manager.acquire]:
                 threading.Thread(target=target, daemon=True).start()
             time.sleep(0.3)
             """)
