@@ -93,11 +93,14 @@ class EmbeddingCall {
   static int64_t cores() { return std::max(1U, std::thread::hardware_concurrency()); }
 
   void work_with_helpers(size_t most) {
+    EmbedOptions others = options_;
+    others.timeout = std::nullopt;
+    others.cancelled = [this] { return stopped_.load(); };  // Python is for the calling thread.
     std::vector<std::jthread> threads;
     try {
       for (size_t i = 1; i < most && i * piece() < texts_.size(); ++i) {
         const std::lock_guard lock(mutex_);
-        threads.emplace_back([this] { help(); });
+        threads.emplace_back([this, others] { help(others); });
         ++helpers_;
       }
     } catch (const std::system_error&) {  // The process may have no more threads: it goes without.
@@ -114,18 +117,16 @@ class EmbeddingCall {
     }
   }
 
-  void help() {
-    EmbedOptions options = options_;
-    options.timeout = std::nullopt;
-    options.cancelled = [this] { return stopped_.load(); };  // Python is for the calling thread.
+  void help(const EmbedOptions& options) {
     work(options);
     const std::lock_guard lock(mutex_);
     --helpers_;
     done_.notify_one();
   }
 
-  void work(EmbedOptions options) {
+  void work(const EmbedOptions& given) {
     try {
+      EmbedOptions options = given;
       for (size_t begin; !stopped_ && (begin = next_.fetch_add(piece())) < texts_.size();) {
         store(begin, embed(texts_.subspan(begin, std::min(piece(), texts_.size() - begin)), options));
         options.timeout = std::nullopt;
