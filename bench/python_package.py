@@ -1,4 +1,4 @@
-"""What the Python package costs: its import, a lease, encode beside the command, threads, memory, forked workers.
+"""What the Python package costs: its import, a lease, encode beside the command, threads, Ctrl-C, memory, forked workers.
 
 Run with the Python that has the package:  .venv/bin/python bench/python_package.py  [--only NAME]
 Each figure stands beside its target; the exit status is 1 where one is missed.
@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import pathlib
+import signal
 import statistics
 import subprocess
 import sys
@@ -183,6 +184,80 @@ def measure_threads(arguments):
     report("a pure-Python thread beside them, turns", counted[0] / 1000, "thousand/s", "> 10", counted[0] > 10_000)
 
 
+def measure_joined(arguments):
+    """Many threads, or tasks, with a text each, beside one call with all texts: in turn, in a few rounds."""
+    import asyncio
+
+    import remuda
+
+    settings = remuda.get_settings()
+    settings.embedding_model, settings.precision, settings.model_pool_max_instances = str(arguments.model), "int8", 2
+    manager = remuda.EmbeddingModelManager(settings)
+    texts = some_texts(256)
+
+    def one_call():
+        manager.encode(texts)
+
+    def threads():
+        def work(part):
+            for text in part:
+                manager.embed_text(text)
+
+        workers = [threading.Thread(target=work, args=(texts[i::16],)) for i in range(16)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+
+    def tasks():
+        async def all_of_them():
+            await asyncio.gather(*(manager.aembed(text) for text in texts))
+
+        asyncio.run(all_of_them())
+
+    def seconds(work):
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
+
+    one_call()
+    times = {work: [] for work in (one_call, threads, tasks)}
+    for _ in range(arguments.rounds):
+        for work, taken in times.items():
+            taken.append(seconds(work))
+    for work, name in ((threads, "16 threads with a text each"), (tasks, "256 tasks with a text each")):
+        share = min(times[one_call]) / min(times[work])
+        report(f"{name}, of one encode's throughput", share, "x", ">= 0.8", share >= 0.8)
+
+
+def measure_interrupt(arguments):
+    """Ctrl-C on the main thread: the median of several, in a wait for an instance and in one for a joined call."""
+    import remuda
+
+    settings = remuda.get_settings()
+    settings.embedding_model, settings.precision, settings.model_pool_max_instances = str(arguments.model), "int8", 1
+    manager = remuda.EmbeddingModelManager(settings)
+    sent = [0.0]
+
+    def interrupt():
+        sent[0] = time.perf_counter()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def interrupted(wait, number):
+        # At moments that have nothing to do with when the wait looks for signals.
+        threading.Timer(0.1 + 0.0137 * number, interrupt).start()
+        try:
+            wait()
+        except KeyboardInterrupt:
+            return 1000 * (time.perf_counter() - sent[0])
+        raise SystemExit("error: a wait ended without the interrupt")
+
+    with manager.acquire():
+        for name, wait in (("acquire", manager.acquire), ("encode", lambda: manager.encode("a horse"))):
+            median = statistics.median(interrupted(wait, number) for number in range(15))
+            report(f"KeyboardInterrupt through a wait in {name}", median, "ms", "<= 50", median <= 50)
+
+
 def resident():
     return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
@@ -261,6 +336,8 @@ MEASUREMENTS = {
     "leases": lambda arguments: measure_leases(),
     "encode": measure_encode,
     "threads": measure_threads,
+    "joined": measure_joined,
+    "interrupt": measure_interrupt,
     "memory": measure_memory,
     "workers": measure_workers,
 }

@@ -1,13 +1,15 @@
-"""A kind of model that remuda doesn't know, in its pools.   python examples/new_model_type.py
+"""Kinds of model that remuda doesn't know, in its pools.   python examples/new_model_type.py
 
-The model here is small and made of numpy alone, so that the example runs anywhere; with PyTorch or scikit-learn only
-_load_model differs: `AutoModel.from_pretrained(...)`, `joblib.load(...)`.
+The first is small and made of numpy alone, so that the example runs anywhere; the second is PyTorch's, where that is
+installed. With others only _load_model differs: `AutoModel.from_pretrained(...)`, `joblib.load(...)`.
 """
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,14 +69,64 @@ class LanguageManager(AbstractModelManager[LanguageModel]):
             return instance.model.predict(text)
 
 
+class TorchManager(AbstractModelManager[Any]):
+    """A network of PyTorch's. Its weights are random here; `torch.load` or `from_pretrained` would read them."""
+
+    model_name = "examples/torch"
+    model_type = "scorer"
+    # Known beforehand, so that there is room before it is loaded: it counts towards memory_limit, and goes when it is
+    # idle and another model needs the room. Half a million weights of four bytes.
+    memory_bytes = 4 * (1024 * 512 + 512)
+
+    def _load_model(self) -> Any:
+        import torch  # type: ignore[import-not-found, unused-ignore]
+
+        model = torch.nn.Sequential(torch.nn.Linear(1024, 512), torch.nn.ReLU()).eval()
+        draw = torch.Generator().manual_seed(1)  # Not the global one: two threads may load at once.
+        with torch.no_grad():
+            for weights in model.parameters():
+                weights.normal_(std=0.05, generator=draw)
+        return model
+
+    def _load_tokenizer(self) -> Callable[[str], list[int]]:
+        return lambda text: [ord(c) % 1024 for c in text]
+
+    def _check_instance(self, model: Any) -> bool:
+        """At the end of each lease: a model that somebody left in training mode is not pooled again."""
+        return not model.training
+
+    def score(self, text: str) -> float:
+        import torch
+
+        with self.acquire(timeout=10.0) as instance, torch.inference_mode():
+            counts = torch.bincount(torch.tensor(instance.tokenizer(text)), minlength=1024)
+            return float(instance.model(counts.float()).mean())
+
+
+def use_torch(settings: Settings) -> None:
+    if importlib.util.find_spec("torch") is None:
+        print("PyTorch isn't installed; its model is left out")
+        return
+    manager = TorchManager(settings)
+    with ThreadPoolExecutor(6) as threads:
+        scores = list(threads.map(manager.score, ["a horse"] * 20))
+    stats = manager.get_pool_stats()
+    print(f"PyTorch: {len(scores)} scores, {len(set(scores))} different, by {stats['created']} instances")
+    with manager.acquire(destroy_after_use=True) as instance:
+        instance.model.train()
+    print(f"after destroy_after_use: {manager.get_pool_stats()['total']} left, {stats['memory_private'] / 1e6:.1f} MB before")
+
+
 def main(settings: Settings | None = None) -> None:
-    manager = LanguageManager(settings or get_settings())
+    settings = settings or get_settings()
+    manager = LanguageManager(settings)
     texts = ["the dog and the fox", "der hund und der fuchs", "el perro y el zorro"]
     with ThreadPoolExecutor(6) as threads:
         for text, language in zip(texts, threads.map(manager.detect, texts), strict=True):
             print(f"{text!r} is {language}")
     stats = manager.get_pool_stats()
     print(f"{stats['acquires']} leases of {stats['created']} instances, {stats['memory_private'] / 1e3:.0f} kB")
+    use_torch(settings)
 
 
 if __name__ == "__main__":

@@ -91,6 +91,8 @@ class ObjectPool(Pool):
         max_instances: int,
         enabled: bool,
         limits: dict[str, Any],
+        memory_bytes: int | None = None,
+        settings: dict[str, Any] | None = None,
     ) -> None: ...
 
 class EmbeddingPool(Pool):

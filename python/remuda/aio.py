@@ -1,7 +1,7 @@
 """asyncio's side of pools. Imported when it is first needed, so that programs without asyncio don't load it.
 
-Waiting and computing have threads of their own kind. One that waits for an instance needs nobody else's thread to be
-served: those who hold instances compute on the other threads, which never wait for one. So neither can starve the other.
+Threads are of three kinds, so that none can starve another: those that wait to lease an instance; those that compute on
+one that is leased already, and so never wait; and calls without an instance, which are computed together.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ __all__ = ["AcquireContext"]
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Waiters beyond this wait for a thread first; threads are made as they are needed.
-_MOST_WAITERS = 256
+# Of each kind, at most; who comes then waits for a thread first. Threads are made as they are needed.
+_THREADS = {"wait": 256, "call": 64, "compute": min(32, (os.cpu_count() or 1) + 4)}
 
 _lock = threading.Lock()
 _executors: dict[str, ThreadPoolExecutor] = {}
 
 
-def _executor(kind: str, threads: int) -> ThreadPoolExecutor:
+def _executor(kind: str) -> ThreadPoolExecutor:
     with _lock:
         if kind not in _executors:
-            _executors[kind] = ThreadPoolExecutor(threads, thread_name_prefix=f"remuda-{kind}")
+            _executors[kind] = ThreadPoolExecutor(_THREADS[kind], thread_name_prefix=f"remuda-{kind}")
         return _executors[kind]
 
 
@@ -50,27 +50,20 @@ os.register_at_fork(after_in_child=_forget_executors)
 
 
 async def _run(
-    executor: ThreadPoolExecutor,
+    kind: str,
     work: Callable[[_native.CancelToken], R],
-    *,
     abandon: Callable[[R], object] = lambda result: None,
-    never_began: Callable[[], object] = lambda: None,
 ) -> R:
-    """What ``work`` returns. When the task is cancelled the work is told so.
-
-    Then a result that comes too late is given to ``abandon``, and work that had no thread yet ends in ``never_began``.
-    """
+    """What ``work`` returns. A cancelled task tells the work so; a result that comes then goes to ``abandon``."""
     token = _native.CancelToken()
-    future: Future[R] = executor.submit(work, token)
+    future: Future[R] = _executor(kind).submit(work, token)
     try:
         return await asyncio.wrap_future(future)
     except asyncio.CancelledError:
         token.cancel()
 
         def settle(done: Future[R]) -> None:
-            if done.cancelled():
-                never_began()
-            elif done.exception() is None:
+            if not done.cancelled() and done.exception() is None:
                 abandon(done.result())
 
         future.add_done_callback(settle)
@@ -88,6 +81,10 @@ def _deadline(timeout: Timeout) -> float | None:
     return time.monotonic() + seconds
 
 
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
 class AcquireContext(Generic[T]):
     """What `Leasing.aacquire` returns: to be awaited, or entered with ``async with``."""
 
@@ -101,13 +98,12 @@ class AcquireContext(Generic[T]):
 
     async def _acquire(self) -> ModelInstance[T]:
         def work(token: _native.CancelToken) -> ModelInstance[T]:
-            left = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
-            return cast("ModelInstance[T]", self._pool.acquire(left, *self._options, token))
+            return cast("ModelInstance[T]", self._pool.acquire(_left(self._deadline), *self._options, token))
 
         def give_back(instance: ModelInstance[T]) -> None:
             instance.release()
 
-        return await _run(_executor("wait", _MOST_WAITERS), work, abandon=give_back)
+        return await _run("wait", work, give_back)
 
     def __await__(self) -> Generator[Any, None, ModelInstance[T]]:
         return self._acquire().__await__()
@@ -124,21 +120,11 @@ class AcquireContext(Generic[T]):
             instance.release()
 
 
-async def on_instance(
-    pool: _native.Pool,
+async def call(
     instance: ModelInstance[Any] | None,
     timeout: Timeout,
-    work: Callable[[ModelInstance[Any], _native.CancelToken], R],
+    work: Callable[[float | None, _native.CancelToken], R],
 ) -> R:
-    """What ``work`` makes with an instance: the one that is given, or one that is leased for it."""
-    executor = _executor("compute", min(32, (os.cpu_count() or 1) + 4))
-    if instance is not None:
-        return await _run(executor, lambda token: work(instance, token))
-    leased: ModelInstance[Any] = await AcquireContext(pool, timeout, False, "normal", "")
-
-    def run(token: _native.CancelToken) -> R:
-        # Released on the thread that computes: a cancelled task is gone before its work has ended.
-        with leased:
-            return work(leased, token)
-
-    return await _run(executor, run, never_began=leased.release)
+    """What ``work`` makes, given the seconds that are left: on an instance, or without one, joined with other calls."""
+    deadline = _deadline(timeout)
+    return await _run("call" if instance is None else "compute", lambda token: work(_left(deadline), token))

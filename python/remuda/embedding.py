@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from remuda import _native
-from remuda.pool import Leasing, ModelInstance, Timeout
+from remuda.native_manager import NativeManager, check_text, list_of_texts
+from remuda.pool import ModelInstance, Timeout
 from remuda.progress import progress
-from remuda.settings import native_settings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +38,7 @@ class Embeddings(NamedTuple):
         return self.used_tokens < self.tokens
 
 
-class EmbeddingModelManager(Leasing["EmbeddingModelManager"]):
+class EmbeddingModelManager(NativeManager["EmbeddingModelManager", _native.EmbeddingPool]):
     """A pool of native embedding models: BERT, DistilBERT, MPNet, RoBERTa, XLM-R.
 
     ::
@@ -52,46 +52,21 @@ class EmbeddingModelManager(Leasing["EmbeddingModelManager"]):
     on any instance, with any number of threads.
     """
 
+    model_type = "embedding"
+
     def __init__(self, settings: Any = None) -> None:
         """
         :param settings: any object with the attributes of `Settings`; None: what `get_settings` says.
         :raises FileNotFoundError: where there is no such model.
         :raises ValueError: where its files are damaged, or describe a model that remuda can't run.
         """
-        self.settings = settings
-        self._embedder = _native.EmbeddingPool(native_settings(settings))
-        self._pool = self._embedder
-
-    @property
-    def model_name(self) -> str:
-        """The model's name, as it was asked for."""
-        name: str = self.info["name"]
-        return name
-
-    @property
-    def model_type(self) -> str:
-        """ "embedding" """
-        return "embedding"
-
-    @property
-    def info(self) -> dict[str, Any]:
-        """What the model is, known from its files: dimension, max_seq_length, parameters, modules, prompts, ..."""
-        return self._embedder.info
+        super().__init__(settings, _native.EmbeddingPool)
 
     @property
     def dimension(self) -> int:
         """Numbers in an embedding."""
         dimension: int = self.info["dimension"]
         return dimension
-
-    @property
-    def precision(self) -> str:
-        """The number format of the weights: "fp32", "bf16" or "int8"."""
-        return self._embedder.precision
-
-    def get_device(self) -> str:
-        """Where instances compute."""
-        return self._embedder.device
 
     def embed_text(
         self,
@@ -103,9 +78,8 @@ class EmbeddingModelManager(Leasing["EmbeddingModelManager"]):
         max_length: int | None = None,
         timeout: Timeout = None,
     ) -> NDArray[np.float32]:
-        """One text's embedding, [dimension]; on ``instance``, or on one that is leased for the call."""
-        if not isinstance(text, str):
-            raise _not_a_text(text)
+        """One text's embedding, [dimension]; on ``instance``, or computed together with other threads' calls."""
+        check_text(text)
         result = self.embed_texts(
             [text], instance, prompt_name=prompt_name, prompt=prompt, max_length=max_length, timeout=timeout
         )
@@ -125,15 +99,17 @@ class EmbeddingModelManager(Leasing["EmbeddingModelManager"]):
     ) -> Embeddings:
         """The embeddings of many texts, and how many tokens each had.
 
+        Without an instance the call takes one, and under load calls of different threads are computed together; a long
+        list is computed on every instance that nobody uses.
+
         :param prompt_name: one of the model's prompts, put before every text.
         :param prompt: this text itself, put before every text.
         :param max_length: tokens that a text is cut at; None: the model's own.
         :param max_batch_tokens: computed at once; bounds the memory, never changes a result.
-        :param timeout: seconds to wait for an instance.
+        :param timeout: seconds to wait for an instance, or for a place among other calls' texts.
         """
-        return self._embed(
-            _texts(texts), instance, prompt_name, prompt, max_length, max_batch_tokens, timeout, token=None
-        )
+        listed = list_of_texts(texts, "embed_text")
+        return self._embed(listed, instance, prompt_name, prompt, max_length, max_batch_tokens, timeout, token=None)
 
     def _embed(
         self,
@@ -146,7 +122,7 @@ class EmbeddingModelManager(Leasing["EmbeddingModelManager"]):
         timeout: Timeout,
         token: _native.CancelToken | None,
     ) -> Embeddings:
-        values, tokens, used, _ = self._embedder.embed_texts(
+        values, tokens, used, _ = self._native.embed_texts(
             texts, instance, prompt_name, prompt, max_length, max_batch_tokens, timeout, token
         )
         return Embeddings(values, tokens, used)
@@ -182,7 +158,7 @@ class EmbeddingModelManager(Leasing["EmbeddingModelManager"]):
         :param device: accepted where it is the manager's own.
         :param normalize_embeddings: scale each to length 1.
         :param truncate_dim: the first numbers of each alone, for models that were trained for it.
-        :param instance: a leased instance; ``timeout``: seconds to wait for one, where there is none.
+        :param instance: a leased instance; ``timeout``: seconds to wait, as in `embed_texts`, where there is none.
         """
         if output_value != "sentence_embedding":
             raise ValueError(f"output_value: expected 'sentence_embedding', found {output_value!r}")
@@ -191,7 +167,7 @@ class EmbeddingModelManager(Leasing["EmbeddingModelManager"]):
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, found {batch_size!r}")
         alone = isinstance(sentences, str)
-        texts = [sentences] if isinstance(sentences, str) else _texts(sentences)
+        texts = [sentences] if isinstance(sentences, str) else list_of_texts(sentences, "embed_text")
 
         def embed(part: list[str]) -> NDArray[np.float32]:
             return self._embed(part, instance, prompt_name, prompt, None, 512, timeout, token=None).values
@@ -221,29 +197,13 @@ class EmbeddingModelManager(Leasing["EmbeddingModelManager"]):
         from remuda import aio
 
         alone = isinstance(texts, str)
-        listed = [texts] if isinstance(texts, str) else _texts(texts)
+        listed = [texts] if isinstance(texts, str) else list_of_texts(texts, "embed_text")
 
-        def work(leased: ModelInstance[Any], token: _native.CancelToken) -> NDArray[np.float32]:
-            return self._embed(listed, leased, prompt_name, prompt, max_length, 512, None, token).values
+        def work(left: float | None, token: _native.CancelToken) -> NDArray[np.float32]:
+            return self._embed(listed, instance, prompt_name, prompt, max_length, 512, left, token).values
 
-        values = await aio.on_instance(self._pool, instance, timeout, work)
+        values = await aio.call(instance, timeout, work)
         return values[0] if alone else values
-
-    def __repr__(self) -> str:
-        return f"<remuda.EmbeddingModelManager: {self.model_name}, {self.precision} on {self.get_device()}>"
-
-
-def _not_a_text(found: object) -> TypeError:
-    return TypeError(f"text: expected a str, found {found!r:.80} ({type(found).__name__})")
-
-
-def _texts(texts: Iterable[str]) -> list[str]:
-    if isinstance(texts, (str, bytes)):
-        raise TypeError(f"texts: expected a list of str, found one {type(texts).__name__}; for one text use embed_text")
-    try:
-        return list(texts)
-    except TypeError:
-        raise TypeError(f"texts: expected a list of str, found {texts!r:.80} ({type(texts).__name__})") from None
 
 
 def _finish(

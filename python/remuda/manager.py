@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from remuda import _native
-from remuda.pool import Leasing
+from remuda.pool import Leasing, bytes_of, known_bytes
 from remuda.settings import native_settings
 
 __all__ = ["AbstractModelManager"]
@@ -32,7 +32,7 @@ class _Hooks:
         model = manager._load_model()
         try:
             tokenizer = manager._load_tokenizer()
-            return model, tokenizer, manager._memory_bytes_of(model)
+            return model, tokenizer, bytes_of(manager.memory_bytes, model)
         except BaseException:
             manager._unload_model(model)
             raise
@@ -97,6 +97,8 @@ class AbstractModelManager(Leasing[T], ABC):
                 "min_idle": None,
                 "max_waiting": None,
             },
+            memory_bytes=known_bytes(self.memory_bytes),
+            settings=fields,
         )
 
     @property
@@ -124,16 +126,13 @@ class AbstractModelManager(Leasing[T], ABC):
         """Called with a model that comes home: False, or an exception, and it is not pooled again."""
         return True
 
-    #: Bytes that an instance takes, for the statistics: a number, or a method that is given the model.
+    #: Bytes of main memory that an instance takes: a number, for which there is room before the model is loaded, or a
+    #: method that is given the model. They count towards ``memory_limit``; 0: not counted.
     memory_bytes: int | Callable[[T], int] = 0
 
     def get_device(self) -> str:
         """Where instances compute."""
         return "cpu"
-
-    def _memory_bytes_of(self, model: T) -> int:
-        memory = self.memory_bytes
-        return int(memory(model) if callable(memory) else memory)
 
     def __del__(self) -> None:
         hooks = getattr(self, "_hooks", None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, SupportsIndex, TypeVar, cast
 
 from remuda import _native
 from remuda._native import ModelInstance
@@ -122,6 +122,21 @@ class Leasing(Generic[T]):
         return self._pool.leaks()
 
 
+def known_bytes(memory: int | Callable[[Any], int]) -> int | None:
+    """What is known of an object's memory before there is one; None where it isn't counted."""
+    if callable(memory):
+        return 0
+    return bytes_of(memory, None) or None
+
+
+def bytes_of(memory: int | Callable[[Any], int], model: Any) -> int:
+    """What an object takes."""
+    found = memory(model) if callable(memory) else memory
+    if isinstance(found, bool) or not isinstance(found, SupportsIndex) or found.__index__() < 0:
+        raise ValueError(f"memory_bytes: expected a number of bytes, found {found!r:.80}")
+    return found.__index__()
+
+
 class ModelPool(Leasing[T]):
     """A bounded pool of any Python objects.
 
@@ -142,6 +157,7 @@ class ModelPool(Leasing[T]):
     :param max_uses: leases after which an object goes.
     :param min_idle: objects to have ready, as far as there is room.
     :param max_waiting: callers that may wait; one more gets `Overloaded`.
+    :param memory_bytes: bytes of main memory that an object takes, as `AbstractModelManager.memory_bytes`.
     """
 
     def __init__(
@@ -159,11 +175,17 @@ class ModelPool(Leasing[T]):
         max_uses: int | None = None,
         min_idle: int = 0,
         max_waiting: int | None = None,
+        memory_bytes: int | Callable[[T], int] = 0,
     ) -> None:
         if not callable(factory):
             raise TypeError(f"factory: expected a function that makes an object, found {factory!r:.80}")
+
+        def load() -> tuple[T, None, int]:
+            made = factory()
+            return made, None, bytes_of(memory_bytes, made)
+
         self._pool = _native.ObjectPool(
-            load=lambda: (factory(), None, 0),
+            load=load,
             unload=None if unload is None else lambda model, tokenizer: unload(model),
             check=None if check is None else lambda model, tokenizer: check(model),
             owner=None,
@@ -180,6 +202,7 @@ class ModelPool(Leasing[T]):
                 "min_idle": min_idle,
                 "max_waiting": max_waiting,
             },
+            memory_bytes=known_bytes(memory_bytes),
         )
 
     def __repr__(self) -> str:

@@ -7,15 +7,15 @@ from typing import Any
 
 from remuda import _native
 from remuda._native import DocumentPart, GeneratedText, LongSummary, Summary
-from remuda.pool import Leasing, ModelInstance, Timeout
-from remuda.settings import native_settings
+from remuda.native_manager import NativeManager, check_text, list_of_texts
+from remuda.pool import ModelInstance, Timeout
 
 __all__ = ["DocumentPart", "GeneratedText", "LongSummary", "SummarizationModelManager", "Summary"]
 
 _MAX_BATCH_TOKENS = 8192
 
 
-class SummarizationModelManager(Leasing["SummarizationModelManager"]):
+class SummarizationModelManager(NativeManager["SummarizationModelManager", _native.SummarizationPool]):
     """A pool of native BART models.
 
     ::
@@ -30,52 +30,26 @@ class SummarizationModelManager(Leasing["SummarizationModelManager"]):
     seed, num_return_sequences and the rest; what isn't given is as the model's files say.
     """
 
+    model_type = "summarization"
+
     def __init__(self, settings: Any = None) -> None:
         """
         :param settings: any object with the attributes of `Settings`; None: what `get_settings` says.
         :raises FileNotFoundError: where there is no such model.
         :raises ValueError: where its files are damaged, or describe a model that remuda can't run.
         """
-        self.settings = settings
-        self._summarizer = _native.SummarizationPool(native_settings(settings))
-        self._pool = self._summarizer
-
-    @property
-    def model_name(self) -> str:
-        """The model's name, as it was asked for."""
-        name: str = self.info["name"]
-        return name
-
-    @property
-    def model_type(self) -> str:
-        """ "summarization" """
-        return "summarization"
-
-    @property
-    def info(self) -> dict[str, Any]:
-        """What the model is, known from its files: window, parameters, layers, ..."""
-        return self._summarizer.info
-
-    @property
-    def precision(self) -> str:
-        """The number format of the weights: "fp32", "bf16" or "int8"."""
-        return self._summarizer.precision
-
-    def get_device(self) -> str:
-        """Where instances compute."""
-        return self._summarizer.device
+        super().__init__(settings, _native.SummarizationPool)
 
     def summarize_text(
         self, text: str, instance: ModelInstance[Any] | None = None, *, timeout: Timeout = None, **generation: Any
     ) -> str:
-        """A document's summary; on ``instance``, or on one that is leased for the call.
+        """A document's summary; on ``instance``, or decoded together with other threads' calls.
 
         What is beyond the model's window is not read; `summarize` says so, and `summarize_long` reads everything.
 
         :param timeout: seconds for the whole call: waiting for an instance, and generating.
         """
-        if not isinstance(text, str):
-            raise TypeError(f"text: expected a str, found {text!r:.80} ({type(text).__name__})")
+        check_text(text)
         return self.summarize([text], instance, timeout=timeout, **generation)[0].best.text
 
     def summarize_texts(
@@ -107,8 +81,9 @@ class SummarizationModelManager(Leasing["SummarizationModelManager"]):
         :param partial: when the time is over, return the summaries as far as they are (``best.complete`` is False)
             instead of raising ``TimeoutError``.
         """
-        return self._summarizer.summarize(
-            _texts(texts), instance, generation, max_input_tokens, max_batch_tokens, timeout, partial, None, None
+        listed = list_of_texts(texts, "summarize_text")
+        return self._native.summarize(
+            listed, instance, generation, max_input_tokens, max_batch_tokens, timeout, partial, None, None
         )
 
     def summarize_long(
@@ -129,7 +104,7 @@ class SummarizationModelManager(Leasing["SummarizationModelManager"]):
         :param part_tokens: tokens of a part at most.
         :param overlap_tokens: tokens at the end of a part that the next one reads again, at most.
         """
-        return self._summarizer.summarize_long(
+        return self._native.summarize_long(
             text, instance, generation, part_tokens, overlap_tokens, _MAX_BATCH_TOKENS, timeout, None, None
         )
 
@@ -141,9 +116,8 @@ class SummarizationModelManager(Leasing["SummarizationModelManager"]):
         Greedy search (``num_beams=1``) and sampling settle every token as it is chosen, beam search what all beams share.
         Closing the iterator ends the work.
         """
-        if not isinstance(text, str):
-            raise TypeError(f"text: expected a str, found {text!r:.80} ({type(text).__name__})")
-        return _stream(self._summarizer, text, instance, timeout, generation)
+        check_text(text)
+        return _stream(self._native, text, instance, timeout, generation)
 
     async def asummarize(
         self,
@@ -160,30 +134,16 @@ class SummarizationModelManager(Leasing["SummarizationModelManager"]):
         from remuda import aio
 
         alone = isinstance(text, str)
-        listed = [text] if isinstance(text, str) else _texts(text)
+        listed = [text] if isinstance(text, str) else list_of_texts(text, "summarize_text")
 
-        def work(leased: ModelInstance[Any], token: _native.CancelToken) -> list[str]:
-            found = self._summarizer.summarize(
-                listed, leased, generation, None, _MAX_BATCH_TOKENS, timeout, False, None, token
+        def work(left: float | None, token: _native.CancelToken) -> list[str]:
+            found = self._native.summarize(
+                listed, instance, generation, None, _MAX_BATCH_TOKENS, left, False, None, token
             )
             return [summary.best.text for summary in found]
 
-        summaries = await aio.on_instance(self._pool, instance, timeout, work)
+        summaries = await aio.call(instance, timeout, work)
         return summaries[0] if alone else summaries
-
-    def __repr__(self) -> str:
-        return f"<remuda.SummarizationModelManager: {self.model_name}, {self.precision} on {self.get_device()}>"
-
-
-def _texts(texts: Iterable[str]) -> list[str]:
-    if isinstance(texts, (str, bytes)):
-        raise TypeError(
-            f"texts: expected a list of str, found one {type(texts).__name__}; for one text use summarize_text"
-        )
-    try:
-        return list(texts)
-    except TypeError:
-        raise TypeError(f"texts: expected a list of str, found {texts!r:.80} ({type(texts).__name__})") from None
 
 
 def _stream(

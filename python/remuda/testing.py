@@ -95,9 +95,11 @@ class _FakePool:
             idle_ttl=fields["idle_ttl"],
         )
 
-    def on_instance(self, instance: ModelInstance[Any] | None, timeout: Timeout, work: Callable[[], Any]) -> Any:
+    def on_instance(
+        self, instance: ModelInstance[Any] | None, timeout: Timeout, work: Callable[[], Any], token: Any = None
+    ) -> Any:
         if instance is None:
-            with self.pool.acquire(timeout):
+            with self.pool._pool.acquire(timeout, token=token):
                 self.faults.call()
                 return work()
         instance.model  # noqa: B018  Raises, where it was released.
@@ -169,7 +171,7 @@ class FakeEmbeddingModelManager(EmbeddingModelManager):
             tokens = np.array([len(text.split()) + 2 for text in texts], np.int64)
             return Embeddings(values, tokens, np.minimum(tokens, max_length or 256))
 
-        result: Embeddings = self._fake.on_instance(instance, timeout, work)
+        result: Embeddings = self._fake.on_instance(instance, timeout, work, token)
         return result
 
     def _vector(self, text: str) -> Any:
@@ -236,8 +238,10 @@ class FakeSummarizationModelManager(SummarizationModelManager):
         timeout: Timeout = None,
         **options: Any,
     ) -> Any:
-        listed = _check_texts(list(texts))
-        return self._fake.on_instance(instance, timeout, lambda: [self._summary(text) for text in listed])
+        return self._summarize(_check_texts(list(texts)), instance, timeout, None)
+
+    def _summarize(self, texts: list[str], instance: ModelInstance[Any] | None, timeout: Timeout, token: Any) -> Any:
+        return self._fake.on_instance(instance, timeout, lambda: [self._summary(text) for text in texts], token)
 
     def summarize_long(
         self, text: str, instance: ModelInstance[Any] | None = None, *, timeout: Timeout = None, **options: Any
@@ -263,9 +267,9 @@ class FakeSummarizationModelManager(SummarizationModelManager):
         from remuda import aio
 
         alone = isinstance(text, str)
-        listed = [text] if isinstance(text, str) else list(text)
-        summaries = await aio.on_instance(
-            self._pool, instance, timeout, lambda leased, token: self.summarize(listed, leased)
+        listed = _check_texts([text] if isinstance(text, str) else list(text))
+        summaries = await aio.call(
+            instance, timeout, lambda left, token: self._summarize(listed, instance, left, token)
         )
         found = [summary.text for summary in summaries]
         return found[0] if alone else found

@@ -1,5 +1,6 @@
 #include "manager/managed_pool.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace remuda {
@@ -14,6 +15,9 @@ Registry& registry() {
   static auto* const all = new Registry;
   return *all;
 }
+
+// The pools that this thread looks at, one in the other.
+thread_local std::vector<const ManagedPool*> looking;
 
 }  // namespace
 
@@ -38,10 +42,38 @@ std::vector<std::shared_ptr<ManagedPool>> ManagedPool::all() {
   return found;
 }
 
+// A call of the pool's control, which keeps other threads from taking the pool away.
+class ManagedPool::Look {
+ public:
+  explicit Look(const ManagedPool& pool) : pool_(pool) {
+    const std::lock_guard lock(pool_.mutex_);
+    if (pool_.is_gone_) return;
+    looking.push_back(&pool_);
+    ++pool_.looks_;
+    control_ = &pool_.control_;
+  }
+  ~Look() {
+    if (control_ == nullptr) return;
+    looking.pop_back();
+    const std::lock_guard lock(pool_.mutex_);
+    --pool_.looks_;
+    pool_.looked_.notify_all();
+  }
+  Look(const Look&) = delete;
+  Look& operator=(const Look&) = delete;
+
+  // Null where the pool is gone.
+  const PoolControl* control() const { return control_; }
+
+ private:
+  const ManagedPool& pool_;
+  const PoolControl* control_ = nullptr;
+};
+
 std::optional<PoolStats> ManagedPool::stats() const {
-  const std::lock_guard lock(mutex_);
-  if (!control_.stats) return std::nullopt;
-  return control_.stats();
+  const Look look(*this);
+  if (look.control() == nullptr) return std::nullopt;
+  return look.control()->stats();
 }
 
 bool ManagedPool::is_in_use() const {
@@ -50,23 +82,26 @@ bool ManagedPool::is_in_use() const {
 }
 
 std::optional<ManagedPool::Clock::time_point> ManagedPool::least_recent_use() const {
-  const std::lock_guard lock(mutex_);
-  return control_.least_recent_use ? control_.least_recent_use() : std::nullopt;
+  const Look look(*this);
+  return look.control() != nullptr ? look.control()->least_recent_use() : std::nullopt;
 }
 
 bool ManagedPool::evict_idle(Clock::time_point not_used_since) {
-  const std::lock_guard lock(mutex_);
-  return control_.evict_idle && control_.evict_idle(not_used_since);
+  const Look look(*this);
+  return look.control() != nullptr && look.control()->evict_idle(not_used_since);
 }
 
 void ManagedPool::cleanup() {
-  const std::lock_guard lock(mutex_);
-  if (control_.cleanup) control_.cleanup();
+  const Look look(*this);
+  if (look.control() != nullptr) look.control()->cleanup();
 }
 
 void ManagedPool::detach() {
-  const std::lock_guard lock(mutex_);
-  control_ = {};
+  std::unique_lock lock(mutex_);
+  is_gone_ = true;
+  // Where this is what a call of the thread's own came to, it goes on afterwards.
+  const auto own = std::ranges::count(looking, this);
+  looked_.wait(lock, [&] { return looks_ == own; });
 }
 
 }  // namespace remuda

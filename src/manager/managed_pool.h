@@ -3,6 +3,8 @@
 #pragma once
 
 #include <chrono>
+#include <condition_variable>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -12,7 +14,8 @@
 
 namespace remuda {
 
-// A manager's pool, which may go at any time: then it is one with nothing in it. Thread-safe.
+// A manager's pool, which may go at any time: then it is one with nothing in it. Thread-safe. Nothing is locked while
+// the pool is looked at: what goes with an instance may be anything, another manager's calls or its own end.
 class ManagedPool {
  public:
   using Clock = std::chrono::steady_clock;
@@ -31,13 +34,19 @@ class ManagedPool {
   bool evict_idle(Clock::time_point not_used_since);
   void cleanup();
 
-  // From now on the pool is gone; waits for calls that are under way.
+  // From now on the pool is gone; waits for other threads' calls that are under way.
   void detach();
 
  private:
+  class Look;
+
   const bool pinned_;
+  const PoolControl control_;
   mutable std::mutex mutex_;
-  PoolControl control_;  // Guarded by mutex_; empty when the pool is gone.
+  // All below are guarded by mutex_.
+  mutable std::condition_variable looked_;
+  mutable int64_t looks_ = 0;
+  bool is_gone_ = false;
 };
 
 }  // namespace remuda

@@ -346,7 +346,10 @@ LongSummary SummarizationModelManager::summarize_long(std::string_view text, Sum
 LongSummary SummarizationModelManager::summarize_long(std::string_view text, const SummarizeOptions& options,
                                                       const LongOptions& how) {
   const Impl::LongCall call = impl_->check(options, how);
-  const Lease<SummarizationInstance> lease = acquire({.timeout = call.call.deadline.left()});
+  const Lease<SummarizationInstance> lease = acquire({.timeout = call.call.deadline.left(),
+                                                      .priority = options.priority,
+                                                      .label = "a long document",
+                                                      .cancelled = options.cancelled});
   return impl_->summarize_long(lease->model(), text, call, options);
 }
 

@@ -101,6 +101,32 @@ void read(std::string_view name, nb::handle value, std::vector<TokenIds>& out) {
   }
 }
 
+// Calls use(text) with the UTF-8 of each, until it says false.
+template <typename Use>
+void for_each_text(const nb::list& texts, const char* name, size_t begin, Use&& use) {
+  const size_t count = texts.size();
+  // The list's length is asked for again each time: another thread may change it.
+  for (size_t i = begin; i < texts.size(); ++i) {
+    const nb::object item = nb::borrow(texts[i]);
+    const auto which = [&] { return count == 1 ? std::string(name) : fmt::format("{}[{}]", name, i); };
+    if (!PyUnicode_Check(item.ptr())) {
+      raise_type(which(), PyBytes_Check(item.ptr()) ? "a str; decode the bytes first, with .decode()" : "a str", item);
+    }
+    // Not PyUnicode_AsUTF8AndSize: that leaves a copy in the caller's string for as long as it lives.
+    const nb::object bytes = nb::steal(PyUnicode_AsUTF8String(item.ptr()));
+    if (!bytes.is_valid()) {
+      if (PyErr_ExceptionMatches(PyExc_UnicodeEncodeError) == 0) throw nb::python_error();
+      PyErr_Clear();
+      raise(PyExc_ValueError,
+            fmt::format("{}: has a lone surrogate, half a character; replace it, with text.encode(\"utf-16\", "
+                        "\"surrogatepass\").decode(\"utf-16\", \"replace\")",
+                        which()));
+    }
+    const std::string_view text(PyBytes_AsString(bytes.ptr()), static_cast<size_t>(PyBytes_Size(bytes.ptr())));
+    if (!use(text)) return;
+  }
+}
+
 }  // namespace
 
 Timeout to_timeout(nb::handle value, const char* name) {
@@ -131,30 +157,21 @@ Priority to_priority(nb::handle value) {
   raise_value("priority", kExpected, value);
 }
 
-std::vector<std::string> to_texts(nb::list texts, const char* name) {
+std::vector<std::string> to_texts(nb::list texts, const char* name, size_t begin, CopyLimits most) {
   std::vector<std::string> result;
-  const size_t count = texts.size();
-  result.reserve(count);
-  // The list's length is asked for again each time: another thread may change it.
-  for (size_t i = 0; i < texts.size(); ++i) {
-    const nb::object item = nb::borrow(texts[i]);
-    const std::string which = count == 1 ? std::string(name) : fmt::format("{}[{}]", name, i);
-    if (!PyUnicode_Check(item.ptr())) {
-      raise_type(which, PyBytes_Check(item.ptr()) ? "a str; decode the bytes first, with .decode()" : "a str", item);
-    }
-    // Not PyUnicode_AsUTF8AndSize: that leaves a copy in the caller's string for as long as it lives.
-    const nb::object bytes = nb::steal(PyUnicode_AsUTF8String(item.ptr()));
-    if (!bytes.is_valid()) {
-      if (PyErr_ExceptionMatches(PyExc_UnicodeEncodeError) == 0) throw nb::python_error();
-      PyErr_Clear();
-      raise(PyExc_ValueError,
-            fmt::format("{}: has a lone surrogate, half a character; replace it, with text.encode(\"utf-16\", "
-                        "\"surrogatepass\").decode(\"utf-16\", \"replace\")",
-                        which));
-    }
-    result.emplace_back(PyBytes_AsString(bytes.ptr()), static_cast<size_t>(PyBytes_Size(bytes.ptr())));
-  }
+  result.reserve(std::min(most.texts, texts.size() - std::min(begin, texts.size())));
+  size_t bytes = 0;
+  for_each_text(texts, name, begin, [&](std::string_view text) {
+    bytes += text.size();
+    if (!result.empty() && bytes > most.bytes) return false;
+    result.emplace_back(text);
+    return result.size() < most.texts;
+  });
   return result;
+}
+
+void check_texts(nb::list texts, const char* name) {
+  for_each_text(texts, name, 0, [](std::string_view) { return true; });
 }
 
 GenerationOptions to_generation_options(const nb::dict& values) {

@@ -4,6 +4,7 @@
 #include <nanobind/nanobind.h>
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,9 +28,17 @@ std::optional<int64_t> to_count(nb::handle value, const char* name);
 // "interactive", "normal" or "bulk".
 Priority to_priority(nb::handle value);
 
-// A list of str; `name` is what errors call it. Raises TypeError for what is no string, ValueError for one with a lone
-// surrogate, which has no UTF-8.
-std::vector<std::string> to_texts(nb::list texts, const char* name);
+// How much of a list is copied; one string always is.
+struct CopyLimits {
+  size_t texts = SIZE_MAX;
+  size_t bytes = SIZE_MAX;
+};
+
+// The strings of a list from `begin` on; `name` is what errors call it. Raises TypeError for what is no string,
+// ValueError for one with a lone surrogate, which has no UTF-8.
+std::vector<std::string> to_texts(nb::list texts, const char* name, size_t begin = 0, CopyLimits most = {});
+// Raises what to_texts() would, and copies nothing.
+void check_texts(nb::list texts, const char* name);
 
 // A dict of transformers' options; None stands for unset. Raises TypeError for a name that is none and for a wrong
 // type.

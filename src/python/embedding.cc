@@ -6,15 +6,19 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <exception>
 #include <mutex>
 #include <optional>
 #include <span>
+#include <system_error>
 #include <thread>
 
 #include "python/errors.h"
 #include "python/pool.h"
 #include "remuda/embedding_model_manager.h"
+#include "remuda/error.h"
 
 namespace remuda::python {
 namespace {
@@ -35,82 +39,151 @@ nb::object array_of(std::vector<Number> values, std::initializer_list<size_t> sh
   return nb::cast(nb::ndarray<nb::numpy, Number>(owned->data(), shape, owner));
 }
 
-// Texts of a long list that are computed in one piece; enough for the engine's batches to be full.
-constexpr size_t kChunk = 128;
+// Texts of a long list that are one request of the manager's; enough for the engine's batches to be full.
+constexpr size_t kPiece = 128;
+// What is copied out of Python at a time, so that beside its results a list of any length takes little memory.
+constexpr CopyLimits kCopied{.texts = 4096, .bytes = size_t{8} << 20};
+// How often a call that waits for its helpers looks whether it is to end.
+constexpr std::chrono::milliseconds kLookEvery{10};
 
-// A long list, in chunks, on the caller's instance and on those that are free, each with a thread: what one of them
-// does on one core alone, the others fill the cores with. A text's embedding doesn't depend on where it is computed.
-class ChunkedRun {
+// A call's texts, on its instance or, without one, joined with other calls' texts. A long list is computed in pieces,
+// by the calling thread and, where there are instances that nobody uses, by a few more: what one of them does on one
+// core alone, the others fill the cores with. Used without the GIL.
+class EmbeddingCall {
  public:
-  ChunkedRun(EmbeddingModelManager& manager, std::span<const std::string> texts, const EmbedOptions& options)
-      : manager_(manager), texts_(texts), options_(options) {
-    result_.dimension = manager.dimension();
-    result_.values.resize(texts.size() * static_cast<size_t>(result_.dimension));
-    result_.tokens.resize(texts.size());
-    result_.used_tokens.resize(texts.size());
+  EmbeddingCall(EmbeddingModelManager& manager, EmbeddingInstance* instance, EmbedOptions options)
+      : manager_(manager), instance_(instance), options_(std::move(options)) {}
+
+  // All there are.
+  Embeddings embed(std::span<const std::string> texts) { return embed(texts, options_); }
+
+  // Texts from `begin` of `count`; in any order, each once.
+  void embed_part(std::span<const std::string> texts, size_t begin, size_t count) {
+    if (result_.tokens.empty()) reserve(count);
+    texts_ = texts;
+    begin_ = begin;
+    next_ = 0;
+    work_with_helpers(instance_ == nullptr ? free_instances() : 1);
+    if (error_ != nullptr) std::rethrow_exception(error_);
   }
 
-  // On this thread, and on at most `helpers` more.
-  Embeddings run(EmbeddingInstance& instance, size_t helpers) {
-    std::vector<std::jthread> threads;
-    for (size_t i = 0; i < helpers && (i + 1) * kChunk < texts_.size(); ++i) {
-      std::optional<Lease<EmbeddingInstance>> lease = manager_.try_acquire();
-      if (!lease) break;
-      threads.emplace_back([this, held = std::move(*lease)] {
-        EmbedOptions options = options_;
-        options.cancelled = [this] { return stopped_.load(); };  // Python is for the calling thread.
-        work(*held, options);
-      });
-    }
-    work(instance, options_);
-    threads.clear();  // Joins.
-    if (error_) std::rethrow_exception(error_);
-    return std::move(result_);
-  }
+  Embeddings take_result() { return std::move(result_); }
 
  private:
-  void work(EmbeddingInstance& instance, const EmbedOptions& options) {
+  Embeddings embed(std::span<const std::string> texts, const EmbedOptions& options) {
+    return instance_ != nullptr ? manager_.embed_texts(texts, *instance_, options)
+                                : manager_.embed_texts(texts, options);
+  }
+
+  void reserve(size_t count) {
+    result_.dimension = manager_.dimension();
+    result_.values.resize(count * static_cast<size_t>(result_.dimension));
+    result_.tokens.resize(count);
+    result_.used_tokens.resize(count);
+  }
+
+  size_t piece() const { return instance_ != nullptr ? kCopied.texts : kPiece; }
+
+  // More would only have smaller batches than the cores can compute at once.
+  size_t free_instances() {
+    const PoolStats stats = manager_.get_pool_stats();
+    return static_cast<size_t>(std::clamp<int64_t>(stats.max_instances - stats.in_use, 1, cores()));
+  }
+
+  static int64_t cores() { return std::max(1U, std::thread::hardware_concurrency()); }
+
+  void work_with_helpers(size_t most) {
+    EmbedOptions others = options_;
+    others.timeout = std::nullopt;
+    others.cancelled = [this] { return stopped_.load(); };  // Python is for the calling thread.
+    std::vector<std::jthread> threads;
     try {
-      for (size_t begin; !stopped_ && (begin = next_.fetch_add(kChunk)) < texts_.size();) {
-        const size_t count = std::min(kChunk, texts_.size() - begin);
-        store(begin, manager_.embed_texts(texts_.subspan(begin, count), instance, options));
+      for (size_t i = 1; i < most && i * piece() < texts_.size(); ++i) {
+        const std::lock_guard lock(mutex_);
+        threads.emplace_back([this, others] { help(others); });
+        ++helpers_;
       }
-    } catch (...) {
-      const std::lock_guard lock(mutex_);
-      if (!stopped_.exchange(true)) error_ = std::current_exception();  // Others end because this one did.
+    } catch (const std::system_error&) {  // The process may have no more threads: it goes without.
+    }
+    work(options_);
+    // The time was for the wait until the call's first texts are computed.
+    options_.timeout = std::nullopt;
+    std::unique_lock lock(mutex_);
+    while (!done_.wait_for(lock, kLookEvery, [this] { return helpers_ == 0; })) {
+      if (stopped_ || !options_.cancelled) continue;
+      lock.unlock();
+      if (options_.cancelled()) stop(std::make_exception_ptr(Error(ErrorCode::kCancelled, "the call was cancelled")));
+      lock.lock();
     }
   }
 
-  void store(size_t begin, const Embeddings& part) {
-    std::ranges::copy(part.values, result_.values.begin() + static_cast<std::ptrdiff_t>(begin) * result_.dimension);
-    std::ranges::copy(part.tokens, result_.tokens.begin() + static_cast<std::ptrdiff_t>(begin));
-    std::ranges::copy(part.used_tokens, result_.used_tokens.begin() + static_cast<std::ptrdiff_t>(begin));
+  void help(const EmbedOptions& options) {
+    work(options);
     const std::lock_guard lock(mutex_);
-    result_.invalid_sequences += part.invalid_sequences;
+    --helpers_;
+    done_.notify_one();
+  }
+
+  void work(const EmbedOptions& given) {
+    try {
+      EmbedOptions options = given;
+      for (size_t begin; !stopped_ && (begin = next_.fetch_add(piece())) < texts_.size();) {
+        store(begin, embed(texts_.subspan(begin, std::min(piece(), texts_.size() - begin)), options));
+        options.timeout = std::nullopt;
+      }
+    } catch (...) {
+      stop(std::current_exception());
+    }
+  }
+
+  void stop(std::exception_ptr error) {
+    const std::lock_guard lock(mutex_);
+    if (!stopped_.exchange(true)) error_ = std::move(error);  // Others end because this one did.
+  }
+
+  void store(size_t begin, const Embeddings& piece) {
+    const auto row = static_cast<std::ptrdiff_t>(begin_ + begin);
+    std::ranges::copy(piece.values, result_.values.begin() + row * result_.dimension);
+    std::ranges::copy(piece.tokens, result_.tokens.begin() + row);
+    std::ranges::copy(piece.used_tokens, result_.used_tokens.begin() + row);
+    const std::lock_guard lock(mutex_);
+    result_.invalid_sequences += piece.invalid_sequences;
   }
 
   EmbeddingModelManager& manager_;
-  const std::span<const std::string> texts_;
-  const EmbedOptions& options_;
+  EmbeddingInstance* const instance_;
+  EmbedOptions options_;
   Embeddings result_;
+  // The texts that are in work, and which row the first one's is.
+  std::span<const std::string> texts_;
+  size_t begin_ = 0;
   std::atomic<size_t> next_{0};
   std::atomic<bool> stopped_{false};
   std::mutex mutex_;
-  std::exception_ptr error_;  // Guarded by mutex_ until the threads have ended.
+  std::condition_variable done_;
+  size_t helpers_ = 0;        // Guarded by mutex_.
+  std::exception_ptr error_;  // Guarded by mutex_ while there are helpers.
 };
 
-// How many instances may work for a call beside its own: none where the caller chose the instance.
-size_t helpers_for(const EmbeddingPool& pool, bool is_own_choice) {
-  if (is_own_choice) return 0;
-  const size_t cores = std::max(1U, std::thread::hardware_concurrency());
-  return std::min(cores, static_cast<size_t>(pool.settings().model_pool_max_instances)) - 1;
+Embeddings embed(EmbeddingCall& call, const nb::list& texts, Interruption& interruption) {
+  const size_t count = texts.size();
+  std::vector<std::string> strings = to_texts(texts, "text", 0, kCopied);
+  if (strings.size() == count && count <= kPiece) return interruption.run([&] { return call.embed(strings); });
+  check_texts(texts, "text");  // All, before any is computed.
+  for (size_t begin = 0;;) {
+    strings.resize(std::min(strings.size(), count - begin));  // Another thread may have changed the list.
+    interruption.run([&] { call.embed_part(strings, begin, count); });
+    begin += strings.size();
+    if (begin == count || strings.empty()) return call.take_result();
+    strings = to_texts(texts, "text", begin, kCopied);
+  }
 }
 
 nb::tuple embed_texts(nb::handle_t<EmbeddingPool> self, nb::list texts, nb::handle instance,
                       std::optional<std::string> prompt_name, std::optional<std::string> prompt,
                       std::optional<int64_t> max_length, int64_t max_batch_tokens, nb::handle timeout,
                       nb::handle token) {
-  const std::vector<std::string> strings = to_texts(texts, "text");
+  EmbeddingPool& pool = pool_of(self);
   Interruption interruption(to_token(token));
   EmbedOptions options{.prompt_name = std::move(prompt_name),
                        .prompt = std::move(prompt),
@@ -118,14 +191,9 @@ nb::tuple embed_texts(nb::handle_t<EmbeddingPool> self, nb::list texts, nb::hand
                        .max_batch_tokens = max_batch_tokens,
                        .timeout = to_timeout(timeout)};
   if (interruption.is_possible()) options.cancelled = [&interruption] { return interruption(); };
-  EmbeddingPool& pool = pool_of(self);
-  CallInstance leased(self, instance, options.timeout);
-  auto& native = static_cast<EmbeddingInstance&>((*leased).instance());
-  const size_t helpers = helpers_for(pool, !instance.is_none());
-  Embeddings result = (*leased).use([&] {
-    if (helpers == 0 || strings.size() <= kChunk) return pool.manager().embed_texts(strings, native, options);
-    return ChunkedRun(pool.manager(), strings, options).run(native, helpers);
-  });
+  const GivenInstance given(self, instance);
+  EmbeddingCall call(pool.manager(), static_cast<EmbeddingInstance*>(given.get()), std::move(options));
+  Embeddings result = embed(call, texts, interruption);
   const auto rows = static_cast<size_t>(result.size());
   const auto columns = static_cast<size_t>(pool.manager().dimension());
   return nb::make_tuple(array_of(std::move(result.values), {rows, columns}), array_of(std::move(result.tokens), {rows}),

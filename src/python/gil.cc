@@ -76,14 +76,15 @@ Interruption::Interruption(const CancelToken* token)
     : token_(token), on_main_thread_(PyThread_get_thread_ident() == main_thread.load()), looked_(Clock::now()) {}
 
 bool Interruption::operator()() {
-  if (token_ != nullptr && token_->is_cancelled()) return true;
+  if (error_ != nullptr || (token_ != nullptr && token_->is_cancelled())) return true;
   if (!on_main_thread_) return false;
   const Clock::time_point now = Clock::now();
   if (now - looked_ < kLookEvery) return false;
   looked_ = now;
-  const nb::gil_scoped_acquire gil;
-  if (PyErr_CheckSignals() != 0) throw nb::python_error();
-  return false;
+  call_python([] {
+    if (PyErr_CheckSignals() != 0) throw nb::python_error();
+  });
+  return error_ != nullptr;
 }
 
 }  // namespace remuda::python

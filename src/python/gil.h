@@ -6,7 +6,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <exception>
 #include <memory>
+#include <type_traits>
 #include <utility>
 
 namespace remuda::python {
@@ -60,22 +62,59 @@ class CancelToken {
   std::atomic<bool> cancelled_{false};
 };
 
-// Looked at between the steps of a call that runs without the GIL; belongs to that call's thread.
+// What may come between the steps of a call that runs without the GIL; belongs to that call's thread. Python's errors
+// wait here for the call to end: what computes for several calls never holds one, since whoever lets go of it last
+// needs the GIL.
 class Interruption {
  public:
   explicit Interruption(const CancelToken* token);
 
-  // Whether the call was cancelled. On the main thread it also gives Python's signal handlers their turn, every 20 ms
-  // at most, and throws what they raise: KeyboardInterrupt.
+  // Whether the call is to end: it was cancelled, or there is an error. On the main thread it also gives Python's
+  // signal handlers their turn, every 20 ms at most; what they raise, KeyboardInterrupt, is the call's error.
   bool operator()();
 
   // Whether anything could come between; if not there is no need to look.
   bool is_possible() const { return token_ != nullptr || on_main_thread_; }
 
+  // Runs Python, with the GIL; what it raises is the call's error. After the first one it isn't run any more.
+  template <typename Callback>
+  void call_python(Callback&& callback) {
+    if (error_ != nullptr) return;
+    const nb::gil_scoped_acquire gil;
+    try {
+      std::forward<Callback>(callback)();
+    } catch (...) {
+      error_ = std::current_exception();
+    }
+  }
+
+  // What `work` returns, without the GIL, or the error where there is one. `work` must not touch Python.
+  template <typename Work>
+  auto run(Work&& work) {
+    try {
+      if constexpr (std::is_void_v<std::invoke_result_t<Work>>) {
+        without_gil(std::forward<Work>(work));
+        throw_error();
+      } else {
+        auto result = without_gil(std::forward<Work>(work));
+        throw_error();
+        return result;
+      }
+    } catch (...) {
+      throw_error();  // It is the reason.
+      throw;
+    }
+  }
+
  private:
+  void throw_error() {
+    if (error_ != nullptr) std::rethrow_exception(std::exchange(error_, nullptr));
+  }
+
   const CancelToken* token_;
   bool on_main_thread_;
   std::chrono::steady_clock::time_point looked_;
+  std::exception_ptr error_;
 };
 
 }  // namespace remuda::python

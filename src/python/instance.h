@@ -32,8 +32,8 @@ struct Origin {
   nb::object manager;  // The Python object that loads and unloads what is in the pool, if there is one.
 };
 
-// Bound as remuda.ModelInstance. All members are used with the GIL held, so they need no lock; the work that is done on
-// the instance without it is counted in `users`.
+// Bound as remuda.ModelInstance. All members are used with the GIL held, so they need no lock; calls that compute on
+// the instance without it are counted.
 class InstanceObject {
  public:
   InstanceObject(Origin origin, AnyLease lease, Loaded loaded);
@@ -52,20 +52,9 @@ class InstanceObject {
   void release(bool discard);
   // At the end of a with block, where it may have been released inside.
   void leave();
-  // By who acquired it and has shown it to nobody.
-  void return_own() { give_back(/*discard=*/false); }
-
-  // Work on the instance, without the GIL.
-  template <typename Work>
-  auto use(Work&& work) {
-    struct User {
-      explicit User(int& count) : count_(count) { ++count_; }
-      ~User() { --count_; }
-      int& count_;
-    };
-    const User user(users_);
-    return without_gil(std::forward<Work>(work));
-  }
+  // For calls that compute on it: while there is one, it can't be released.
+  void begin_use() { ++users_; }
+  void end_use() { --users_; }
 
   std::string describe() const;
 

@@ -7,8 +7,12 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
+#include <atomic>
 #include <unordered_map>
 
+#include "manager/managed_pool.h"
+#include "manager/residency.h"
+#include "manager/shared_model.h"
 #include "python/errors.h"
 #include "python/pool.h"
 #include "remuda/error.h"
@@ -76,6 +80,15 @@ void ObjectStore::remove(uint64_t key) {
   }
 }
 
+// Goes on whatever thread lets go of it last.
+std::shared_ptr<ObjectStore> make_store(Functions functions) {
+  return {new ObjectStore(std::move(functions)), [](ObjectStore* store) {
+            if (!interpreter_is_there()) return;
+            const nb::gil_scoped_acquire gil;
+            delete store;
+          }};
+}
+
 class ObjectInstance : public ModelInstance {
  public:
   ObjectInstance(ModelMetadata metadata, std::shared_ptr<ObjectStore> store, uint64_t key)
@@ -86,16 +99,27 @@ class ObjectInstance : public ModelInstance {
       new std::shared_ptr<ObjectStore>(std::move(store_));  // The objects go with the process.
       return;
     }
-    const nb::gil_scoped_acquire gil;
-    store_->remove(key_);
-    store_.reset();
+    {
+      const nb::gil_scoped_acquire gil;
+      store_->remove(key_);
+      store_.reset();
+    }
+    if (residency_ != nullptr) residency_->end();
   }
 
   uint64_t key() const { return key_; }
 
+  // From here on it is counted in main memory's budget, and goes when others need the room and the pool is idle.
+  void count(std::shared_ptr<Residency> residency, const std::shared_ptr<ManagedPool>& pool) {
+    residency_ = std::move(residency);
+    Residency::begin(residency_, metadata().private_bytes, /*mapped=*/0, metadata().load_time);
+    residency_->add_user(pool);
+  }
+
  private:
   std::shared_ptr<ObjectStore> store_;
   const uint64_t key_;
+  std::shared_ptr<Residency> residency_;  // Null where nobody says what the object takes.
 };
 
 // The description of the model, fixed when the pool is made.
@@ -103,9 +127,11 @@ struct ObjectKind {
   std::string model_name;
   std::string model_type;
   std::string device;
+  // What an object takes, as far as it is known before there is one; nothing where objects aren't counted.
+  std::optional<uint64_t> memory_bytes;
 };
 
-std::unique_ptr<ObjectInstance> load(const std::shared_ptr<ObjectStore>& store, const ObjectKind& kind) {
+std::unique_ptr<ObjectInstance> call_loader(const std::shared_ptr<ObjectStore>& store, const ObjectKind& kind) {
   if (!interpreter_is_there()) throw PoolClosed(fmt::format("{}: the interpreter ends", kind.model_name));
   const nb::gil_scoped_acquire gil;
   const auto start = std::chrono::steady_clock::now();
@@ -122,6 +148,20 @@ std::unique_ptr<ObjectInstance> load(const std::shared_ptr<ObjectStore>& store, 
   return std::make_unique<ObjectInstance>(std::move(metadata), store, key);
 }
 
+// Room is made, or waited for, before the loader is called, and without the GIL: others may need it to give room back.
+std::unique_ptr<ObjectInstance> load(const std::shared_ptr<ObjectStore>& store, const ObjectKind& kind,
+                                     const std::shared_ptr<ManagedPool>& pool) {
+  std::shared_ptr<Residency> residency;
+  if (kind.memory_bytes) {
+    WeightRequest request{.key = {}, .what = kind.model_name};
+    request.cost.shared_weights = *kind.memory_bytes;
+    residency = std::make_shared<Residency>(request);
+  }
+  std::unique_ptr<ObjectInstance> instance = call_loader(store, kind);
+  if (residency != nullptr) instance->count(std::move(residency), pool);
+  return instance;
+}
+
 // What raises is not healthy; the pool logs why.
 bool is_healthy(const std::shared_ptr<ObjectStore>& store, ModelInstance& instance) {
   if (!interpreter_is_there()) return true;
@@ -134,16 +174,24 @@ bool is_healthy(const std::shared_ptr<ObjectStore>& store, ModelInstance& instan
 
 class ObjectPool : public PoolObject {
  public:
-  ObjectPool(Functions functions, ObjectKind kind, PoolOptions options)
-      : store_(std::make_shared<ObjectStore>(std::move(functions))),
+  ObjectPool(Functions functions, ObjectKind kind, PoolOptions options, Settings settings)
+      : store_(make_store(std::move(functions))),
         kind_(std::move(kind)),
-        options_(std::move(options)) {
+        options_(std::move(options)),
+        settings_(std::move(settings)),
+        limit_(without_gil([this] { return memory_limit(settings_); })) {
     make();
   }
 
-  // The pool's housekeeping thread may be in here, on its way to the GIL; to close the pool is to wait for it.
+  // The pool's housekeeping thread may be in here, on its way to the GIL, and so may be who wants memory back; to close
+  // the pool, and to end its registration, is to wait for them.
   ~ObjectPool() override {
-    without_gil([this] { pool_.reset(); });
+    without_gil([this] {
+      pool_->close();
+      view_->store(nullptr);
+      registration_.reset();
+      pool_.reset();
+    });
   }
 
   LeaseBase acquire(const AcquireOptions& options) override { return pool_->acquire(options); }
@@ -167,9 +215,11 @@ class ObjectPool : public PoolObject {
 
   // The parent's objects stay where they are, without being unloaded: they may stand for what is the parent's.
   void start_anew() override {
-    pool_.release();
+    view_->store(nullptr);
+    registration_.release();
+    new std::shared_ptr<Pool>(std::move(pool_));
     auto* const abandoned = new std::shared_ptr<ObjectStore>(std::move(store_));
-    store_ = std::make_shared<ObjectStore>((*abandoned)->functions());
+    store_ = make_store((*abandoned)->functions());
     make();
   }
 
@@ -181,18 +231,51 @@ class ObjectPool : public PoolObject {
 
  private:
   using Pool = ModelPool<ObjectInstance>;
+  using View = std::atomic<std::shared_ptr<Pool>>;
 
   void make() {
     PoolOptions options = options_;
     const bool is_checked = !store_->functions().check.is_none();
     if (is_checked) options.is_healthy = [store = store_](ModelInstance& i) { return is_healthy(store, i); };
-    pool_ = std::make_unique<Pool>(std::move(options), [store = store_, kind = kind_] { return load(store, kind); });
+    view_ = std::make_shared<View>();
+    registration_ = std::make_unique<PoolRegistration>(settings_, control(view_));
+    pool_ = std::make_shared<Pool>(std::move(options), [store = store_, kind = kind_, pool = registration_->pool()] {
+      return load(store, kind, pool);
+    });
+    view_->store(pool_);
+  }
+
+  // What the process sees of the pool; nothing before it is made, and after a fork. An object's end may be that of its
+  // manager, so whoever looks keeps the pool.
+  static PoolControl control(const std::shared_ptr<View>& view) {
+    using Time = std::chrono::steady_clock::time_point;
+    PoolControl control;
+    control.stats = [view] {
+      const std::shared_ptr<Pool> pool = view->load();
+      return pool != nullptr ? pool->get_pool_stats() : PoolStats();
+    };
+    control.least_recent_use = [view]() -> std::optional<Time> {
+      const std::shared_ptr<Pool> pool = view->load();
+      return pool != nullptr ? pool->least_recent_use() : std::nullopt;
+    };
+    control.evict_idle = [view](Time not_used_since) {
+      const std::shared_ptr<Pool> pool = view->load();
+      return pool != nullptr && pool->evict_idle(not_used_since);
+    };
+    control.cleanup = [view] {
+      if (const std::shared_ptr<Pool> pool = view->load()) pool->cleanup();
+    };
+    return control;
   }
 
   std::shared_ptr<ObjectStore> store_;
   const ObjectKind kind_;
   const PoolOptions options_;
-  std::unique_ptr<Pool> pool_;
+  const Settings settings_;
+  const MemoryBudget::Limit limit_;
+  std::shared_ptr<View> view_;
+  std::unique_ptr<PoolRegistration> registration_;
+  std::shared_ptr<Pool> pool_;
 };
 
 int traverse_slot(PyObject* self, visitproc visit, void* arg) {
@@ -228,9 +311,11 @@ PoolOptions read_options(const std::string& name, int64_t max_instances, bool en
 
 void construct(ObjectPool* self, nb::object load, nb::object unload, nb::object check, nb::object owner,
                const std::string& name, const std::string& model_type, const std::string& device, int64_t max_instances,
-               bool enabled, const nb::dict& limits) {
+               bool enabled, const nb::dict& limits, std::optional<uint64_t> memory_bytes,
+               const std::optional<nb::dict>& settings) {
   new (self) ObjectPool({std::move(load), std::move(unload), std::move(check), std::move(owner)},
-                        {name, model_type, device}, read_options(name, max_instances, enabled, limits));
+                        {name, model_type, device, memory_bytes}, read_options(name, max_instances, enabled, limits),
+                        settings ? to_settings(*settings) : Settings());
 }
 
 }  // namespace
@@ -239,7 +324,8 @@ void bind_object_pool(nb::module_& module) {
   nb::class_<ObjectPool, PoolObject>(module, "ObjectPool", nb::type_slots(kSlots), "A pool of Python objects.")
       .def("__init__", construct, nb::arg("load"), nb::arg("unload").none(), nb::arg("check").none(),
            nb::arg("owner").none(), nb::arg("name"), nb::arg("model_type"), nb::arg("device"), nb::arg("max_instances"),
-           nb::arg("enabled"), nb::arg("limits"));
+           nb::arg("enabled"), nb::arg("limits"), nb::arg("memory_bytes") = nb::none(),
+           nb::arg("settings") = nb::none());
 }
 
 }  // namespace remuda::python

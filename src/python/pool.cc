@@ -57,15 +57,14 @@ bool cleanup(PoolArgument self, nb::handle timeout) {
   // None means not to wait, as in C++: who wants to wait says for how long.
   const Timeout limit = timeout.is_none() ? Timeout(std::chrono::nanoseconds(0)) : to_timeout(timeout);
   Interruption interruption(nullptr);
-  return without_gil([&] {
+  return interruption.run([&] {
     if (!interruption.is_possible()) return pool.cleanup(limit ? *limit : std::chrono::nanoseconds::max());
     const Deadline deadline = Deadline::after(limit);
     for (;;) {
       const Timeout left = deadline.left();
       const bool last = left && *left <= kSlice;
       if (pool.cleanup(last ? *left : Timeout::value_type(kSlice))) return true;
-      if (last) return false;
-      interruption();
+      if (last || interruption()) return false;
     }
   });
 }
@@ -152,7 +151,7 @@ nb::object acquire(nb::handle pool, AcquireOptions options, const CancelToken* t
   PoolObject& object = pool_of(pool);
   Interruption interruption(token);
   if (interruption.is_possible()) options.cancelled = [&interruption] { return interruption(); };
-  LeaseBase lease = without_gil([&] { return object.acquire(options); });
+  LeaseBase lease = interruption.run([&] { return object.acquire(options); });
   return hold(pool, std::move(lease));
 }
 

@@ -55,11 +55,15 @@ class PoolObject {
 template <typename Manager>
 class ManagerPool : public PoolObject {
  public:
+  // Both may give memory back, or wait for who does: without the GIL, which a Python object's destructor takes.
   explicit ManagerPool(Settings settings)
-      : settings_(std::move(settings)), manager_(std::make_unique<Manager>(settings_)) {}
+      : settings_(std::move(settings)),
+        manager_(without_gil([this] { return std::make_unique<Manager>(settings_); })) {}
+  ~ManagerPool() override {
+    without_gil([this] { manager_.reset(); });
+  }
 
   Manager& manager() { return *manager_; }
-  const Settings& settings() const { return settings_; }
 
   LeaseBase acquire(const AcquireOptions& options) override { return manager_->acquire(options); }
   std::optional<LeaseBase> try_acquire() override { return manager_->try_acquire(); }
@@ -87,25 +91,26 @@ nb::object acquire(nb::handle pool, AcquireOptions options, const CancelToken* t
 // The instance that `object` holds, if it is on lease from this pool; raises TypeError and ValueError.
 InstanceObject& instance_of(nb::handle pool, nb::handle object);
 
-// An instance for one call: the caller's own, or one that is acquired, and returned at the end.
-class CallInstance {
+// The instance that a call was given, which can't be released meanwhile, or none. Comes and goes with the GIL.
+class GivenInstance {
  public:
-  CallInstance(nb::handle pool, nb::handle given, Timeout timeout)
-      : is_own_(given.is_none()),
-        object_(is_own_ ? acquire(pool, {.timeout = timeout}, nullptr) : nb::borrow(given)),
-        instance_(instance_of(pool, object_)) {}
-  ~CallInstance() {
-    if (is_own_) instance_.return_own();
+  // Raises as instance_of().
+  GivenInstance(nb::handle pool, nb::handle object)
+      : object_(object.is_none() ? nullptr : &instance_of(pool, object)),
+        instance_(object_ == nullptr ? nullptr : &object_->instance()) {
+    if (object_ != nullptr) object_->begin_use();
   }
-  CallInstance(const CallInstance&) = delete;
-  CallInstance& operator=(const CallInstance&) = delete;
+  ~GivenInstance() {
+    if (object_ != nullptr) object_->end_use();
+  }
+  GivenInstance(const GivenInstance&) = delete;
+  GivenInstance& operator=(const GivenInstance&) = delete;
 
-  InstanceObject& operator*() { return instance_; }
+  ModelInstance* get() const { return instance_; }
 
  private:
-  const bool is_own_;
-  const nb::object object_;
-  InstanceObject& instance_;
+  InstanceObject* const object_;
+  ModelInstance* const instance_;
 };
 
 // A pointer to what a Python argument holds, null for None.

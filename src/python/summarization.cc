@@ -18,16 +18,6 @@ SummarizationPool& pool_of(nb::handle self) {
   return pool;
 }
 
-// Runs work(native instance) without the GIL, on the instance given or on one that is leased for it.
-template <typename Work>
-auto on_instance(nb::handle self, nb::handle object, SummarizeOptions& options, Work&& work) {
-  const auto start = std::chrono::steady_clock::now();
-  CallInstance leased(self, object, options.timeout);
-  if (options.timeout) *options.timeout -= std::chrono::steady_clock::now() - start;
-  auto& native = static_cast<SummarizationInstance&>((*leased).instance());
-  return (*leased).use([&] { return work(native); });
-}
-
 SummarizeOptions make_options(const nb::dict& generation, std::optional<int64_t> max_input_tokens,
                               int64_t max_batch_tokens, nb::handle timeout, bool partial, nb::object on_text,
                               Interruption& interruption) {
@@ -36,12 +26,13 @@ SummarizeOptions make_options(const nb::dict& generation, std::optional<int64_t>
                            .max_batch_tokens = max_batch_tokens,
                            .timeout = to_timeout(timeout),
                            .partial = partial};
-  if (interruption.is_possible()) options.cancelled = [&interruption] { return interruption(); };
+  if (interruption.is_possible() || !on_text.is_none()) {
+    options.cancelled = [&interruption] { return interruption(); };
+  }
   if (!on_text.is_none()) {
     // The caller's argument outlives the call; a reference of its own would be dropped without the GIL.
-    options.on_text = [callback = nb::handle(on_text)](int64_t document, std::string_view text) {
-      const nb::gil_scoped_acquire gil;
-      callback(document, nb::str(text.data(), text.size()));
+    options.on_text = [&interruption, callback = nb::handle(on_text)](int64_t document, std::string_view text) {
+      interruption.call_python([&] { callback(document, nb::str(text.data(), text.size())); });
     };
   }
   return options;
@@ -56,8 +47,12 @@ std::vector<Summary> summarize(nb::handle_t<SummarizationPool> self, nb::list te
   Interruption interruption(to_token(token));
   SummarizeOptions options =
       make_options(generation, max_input_tokens, max_batch_tokens, timeout, partial, on_text, interruption);
-  return on_instance(self, instance, options,
-                     [&](SummarizationInstance& native) { return pool.manager().summarize(strings, native, options); });
+  const GivenInstance given(self, instance);
+  auto* const native = static_cast<SummarizationInstance*>(given.get());
+  return interruption.run([&] {
+    return native != nullptr ? pool.manager().summarize(strings, *native, options)
+                             : pool.manager().summarize(strings, options);
+  });
 }
 
 LongSummary summarize_long(nb::handle_t<SummarizationPool> self, nb::object text, nb::handle instance,
@@ -72,8 +67,11 @@ LongSummary summarize_long(nb::handle_t<SummarizationPool> self, nb::object text
   SummarizeOptions options =
       make_options(generation, std::nullopt, max_batch_tokens, timeout, /*partial=*/false, on_text, interruption);
   const LongOptions how{.part_tokens = part_tokens, .overlap_tokens = overlap_tokens};
-  return on_instance(self, instance, options, [&](SummarizationInstance& native) {
-    return pool.manager().summarize_long(strings.front(), native, options, how);
+  const GivenInstance given(self, instance);
+  auto* const native = static_cast<SummarizationInstance*>(given.get());
+  return interruption.run([&] {
+    return native != nullptr ? pool.manager().summarize_long(strings.front(), *native, options, how)
+                             : pool.manager().summarize_long(strings.front(), options, how);
   });
 }
 

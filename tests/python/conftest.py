@@ -2,9 +2,11 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 
@@ -35,6 +37,22 @@ def summarizer():
     import remuda
 
     return remuda.SummarizationModelManager()
+
+
+def until(condition):
+    """Waits for what another thread is about to do."""
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end, "it didn't happen"
+        time.sleep(0.001)
+
+
+def calls_that_wait(call):
+    """How many calls without an instance are in a manager's queue, as one whose deadline passes at once says it."""
+    with pytest.raises(TimeoutError) as caught:
+        call("one more", timeout=0)
+    said = re.search(r"(\d+) calls wait", str(caught.value))
+    return int(said.group(1)) - 1 if said else 0
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+from conftest import calls_that_wait
 
 import remuda
 from remuda import ModelPool
@@ -12,6 +13,13 @@ from remuda import ModelPool
 
 def run(coroutine):
     return asyncio.run(asyncio.wait_for(coroutine, 60))
+
+
+async def until(condition):
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end, "it didn't happen"
+        await asyncio.sleep(0.001)
 
 
 def test_an_instance_for_a_block():
@@ -121,6 +129,48 @@ def test_embeddings(embedder):
     for found in (one, many[0], leased):
         assert np.array_equal(found, expected)
     assert embedder.get_pool_stats()["in_use"] == 0
+
+
+def test_calls_without_an_instance_are_computed_together():
+    settings = remuda.get_settings()
+    settings.model_pool_max_instances = 1
+    manager = remuda.EmbeddingModelManager(settings)
+    texts = [f"horse number {i}" for i in range(16)]
+
+    async def main():
+        async with manager.aacquire() as held:
+            alone = [await manager.aembed(text, held) for text in texts]
+            tasks = [asyncio.create_task(manager.aembed(text)) for text in texts]
+            await until(lambda: calls_that_wait(manager.embed_text) == len(texts))
+            assert manager.get_pool_stats()["waiting"] == 1
+            acquires = manager.get_pool_stats()["acquires"]
+        assert [row.tobytes() for row in await asyncio.gather(*tasks)] == [row.tobytes() for row in alone]
+        assert manager.get_pool_stats()["acquires"] == acquires + 1
+
+    run(main())
+
+
+def test_a_cancelled_call_leaves_the_others():
+    settings = remuda.get_settings()
+    settings.model_pool_max_instances = 1
+    manager = remuda.EmbeddingModelManager(settings)
+
+    async def main():
+        async with manager.aacquire():
+            tasks = [asyncio.create_task(manager.aembed(f"horse {i}")) for i in range(8)]
+            await until(lambda: calls_that_wait(manager.embed_text) == len(tasks))
+            for task in tasks[::2]:
+                task.cancel()
+            await until(lambda: calls_that_wait(manager.embed_text) == len(tasks) // 2)
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        for i, result in enumerate(results):
+            if i % 2:
+                assert result.tobytes() == manager.embed_text(f"horse {i}").tobytes()
+            else:
+                assert isinstance(result, asyncio.CancelledError)
+
+    run(main())
+    assert manager.get_pool_stats()["in_use"] == 0
 
 
 def test_more_tasks_than_threads_and_instances(embedder):

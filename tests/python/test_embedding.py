@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, calls_that_wait, until
 
 import remuda
 
@@ -251,6 +251,92 @@ def test_a_long_list_is_shared_by_instances():
     with pytest.raises(ValueError, match="prompt_name"):
         manager.embed_texts(texts, prompt_name="none")
     assert manager.get_pool_stats()["in_use"] == 0
+
+
+def one_instance():
+    settings = remuda.get_settings()
+    settings.model_pool_max_instances = 1
+    return remuda.EmbeddingModelManager(settings)
+
+
+def test_calls_of_many_threads_are_computed_together():
+    manager = one_instance()
+    texts = [f"horse number {i}" for i in range(16)]
+    found = {}
+    with manager.acquire():
+        threads = [threading.Thread(target=lambda t=t: found.update({t: manager.embed_text(t)})) for t in texts]
+        for thread in threads:
+            thread.start()
+        until(lambda: calls_that_wait(manager.embed_text) == len(texts))
+        stats = manager.get_pool_stats()
+        assert stats["waiting"] == 1  # One of them waits for the instance, for all.
+    for thread in threads:
+        thread.join()
+    assert manager.get_pool_stats()["acquires"] == stats["acquires"] + 1
+    with manager.acquire() as instance:
+        for text in texts:
+            assert found[text].tobytes() == manager.embed_text(text, instance).tobytes()
+
+
+def test_an_error_of_a_call_is_no_other_calls():
+    manager = one_instance()
+    outcomes = {}
+
+    def call(name, **options):
+        try:
+            outcomes[name] = manager.embed_texts([name] * 200, **options).values.tobytes()
+        except Exception as error:
+            outcomes[name] = type(error)
+
+    with manager.acquire():
+        calls = [("good", {}), ("late", {"timeout": 0.05}), ("wrong", {"prompt_name": "none"}), ("also good", {})]
+        threads = [threading.Thread(target=call, args=(name,), kwargs=options) for name, options in calls]
+        for thread in threads:
+            thread.start()
+        for thread in threads[1:3]:
+            thread.join()
+    for thread in threads:
+        thread.join()
+    assert outcomes["wrong"] is remuda.InvalidArgument
+    assert outcomes["late"] is remuda.AcquireTimeout
+    for name in ("good", "also good"):
+        assert outcomes[name] == manager.embed_texts([name] * 200).values.tobytes()
+    assert manager.get_pool_stats()["in_use"] == 0
+
+
+def test_a_very_long_list_is_copied_in_parts():
+    """Rows keep their places, and a bad text at the end is found before anything is computed."""
+    settings = remuda.get_settings()
+    settings.precision = "int8"
+    embedder = remuda.EmbeddingModelManager(settings)
+    words = ["horse", "foal", "bread", "yeast", "oven", "saddle", "herd"]
+    texts = [words[i % 7] for i in range(5000)]
+    few = {word: embedder.embed_text(word) for word in words}
+    result = embedder.embed_texts(texts)
+    assert all(row.tobytes() == few[text].tobytes() for row, text in zip(result.values, texts, strict=True))
+    with embedder.acquire() as instance:
+        assert embedder.embed_texts(texts, instance).values.tobytes() == result.values.tobytes()
+    assert result.tokens.shape == result.used_tokens.shape == (5000,)
+    acquires = embedder.get_pool_stats()["acquires"]
+    with pytest.raises(TypeError, match=r"text\[5000\]: expected a str"):
+        embedder.embed_texts([*texts, 3])
+    assert embedder.get_pool_stats()["acquires"] == acquires
+
+
+def test_a_long_list_is_not_held_twice(python):
+    ran = python("""
+        import resource, remuda
+        embedder = remuda.EmbeddingModelManager()
+        texts = [f"{i} " + "horse " * 4000 for i in range(4000)]
+        embedder.embed_texts(texts[:300], max_length=3)
+        peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+        before = peak()
+        result = embedder.embed_texts(texts, max_length=3)
+        assert result.tokens[0] > 4000
+        print(peak() - before)
+        """)
+    assert ran.returncode == 0, ran.stderr
+    assert int(ran.stdout) < 45  # MiB, of 92 that the texts have and 6 that the vectors have.
 
 
 def test_out_of_memory():

@@ -12,7 +12,7 @@ from remuda.testing import FakeEmbeddingModelManager, FakeSummarizationModelMana
 EXPECTED = {
     "examples/model_manager_usage.py": ["a second release is an error", "8 threads", "a long report", "after cleanup: 0"],
     "examples/migration_guide.py": ["before: Let the dough", "after:  Let the dough", "passes without a model"],
-    "examples/new_model_type.py": ["'der hund und der fuchs' is german", "'el perro y el zorro' is spanish"],
+    "examples/new_model_type.py": ["'der hund und der fuchs' is german", "'el perro y el zorro' is spanish", "PyTorch"],
     "demo_new_model_managers.py": ["a third: pool", "in bits: 48 bytes", "as it is written: [", "0 instances are left"],
 }
 

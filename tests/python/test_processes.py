@@ -36,7 +36,10 @@ WAITS = {
     "acquire with a timeout": "manager.acquire(timeout=30)",
     "cleanup": "manager.cleanup(timeout=30)",
     "embed": "embedder.embed_text('a horse')",
+    "embed a long list": "embedder.encode(['a horse'] * 5000)",
     "summarize": "summarizer.summarize_text('a horse')",
+    "summarize a long document": "summarizer.summarize_long('a horse')",
+    "summarize in part": "summarizer.summarize(['a horse'], partial=True)",
 }
 
 
@@ -46,10 +49,10 @@ def test_ctrl_c_ends_a_wait(wait, python):
         program(f"""
         manager = Manager(settings())
         held = manager.acquire()
-        if {wait == "embed"}:
+        if {"embed" in wait}:
             embedder = remuda.EmbeddingModelManager(settings())
             other = embedder.acquire()
-        if {wait == "summarize"}:
+        if {"summarize" in wait}:
             summarizer = remuda.SummarizationModelManager(settings())
             other = summarizer.acquire()
         sent = []
@@ -74,10 +77,12 @@ def test_ctrl_c_ends_a_wait(wait, python):
     assert ran.returncode == 0, ran.stderr
 
 
-def test_ctrl_c_ends_a_computation(python):
+@pytest.mark.parametrize("instances", [1, 2])
+def test_ctrl_c_ends_a_computation(python, instances):
     ran = python(
-        program("""
-        embedder = remuda.EmbeddingModelManager(settings())
+        program(f"instances = {instances}")
+        + textwrap.dedent("""
+        embedder = remuda.EmbeddingModelManager(settings(model_pool_max_instances=instances))
         embedder.warm_up()
         texts = ["a horse is a horse, of course, of course " * 20] * 5000
         threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
@@ -92,6 +97,30 @@ def test_ctrl_c_ends_a_computation(python):
         """)
     )
     assert ran.returncode == 0, ran.stderr
+
+
+def test_ctrl_c_is_no_other_calls(python):
+    """Of calls that are computed together, the main thread's ends, and the others get their results."""
+    ran = python(
+        program("""
+        embedder = remuda.EmbeddingModelManager(settings())
+        summarizer = remuda.SummarizationModelManager(settings())
+        works = (lambda: embedder.encode(["a horse of course"] * 400).tobytes(),
+                 lambda: summarizer.summarize_texts(["a horse of course"] * 8))
+        for work in works:
+            expected, found = work(), []
+            threads = [threading.Thread(target=lambda: found.append(work())) for _ in range(3)]
+            for thread in threads: thread.start()
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+            try:
+                while True: work()
+            except KeyboardInterrupt:
+                pass
+            for thread in threads: thread.join()
+            assert found == [expected] * 3
+        """)
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def test_python_runs_beside_waits_and_computations(embedder):
@@ -153,7 +182,10 @@ def test_an_exit_while_daemon_threads_wait_and_compute_is_silent(python):
             def compute():
                 while True:
                     embedder.encode(["a horse"] * 3)
-            for target in [wait] * 4 + [compute] * 4 + [manager.acquire]:
+            def compute_much():
+                while True:
+                    embedder.encode(["a horse"] * 500)
+            for target in [wait] * 4 + [compute] * 4 + [compute_much] + [manager.acquire]:
                 threading.Thread(target=target, daemon=True).start()
             time.sleep(0.3)
             """)
@@ -290,6 +322,10 @@ def test_managers_work_in_a_forked_child(python):
                 except TimeoutError:
                     pass
                 embedder.get_pool_stats()
+                try:
+                    embedder.embed_text("a horse", timeout=0.001)
+                except TimeoutError:
+                    pass
         threads = [threading.Thread(target=use) for _ in range(3)]
         for thread in threads: thread.start()
         for _ in range(5):
