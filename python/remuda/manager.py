@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from remuda import _native
 from remuda.pool import Leasing
@@ -99,15 +99,21 @@ class AbstractModelManager(Leasing[T], ABC):
             },
         )
 
-    @property
-    @abstractmethod
-    def model_name(self) -> str:
-        """Names the model in messages and statistics."""
+    if TYPE_CHECKING:
+        # A subclass may have an attribute, a property or a method, which no other type lets it.
+        model_name: Any
+        model_type: Any
+    else:
 
-    @property
-    @abstractmethod
-    def model_type(self) -> str:
-        """The kind of model, for example "classification"."""
+        @property
+        @abstractmethod
+        def model_name(self) -> str:
+            """Names the model in messages and statistics."""
+
+        @property
+        @abstractmethod
+        def model_type(self) -> str:
+            """The kind of model, for example "classification"."""
 
     @abstractmethod
     def _load_model(self) -> T:
@@ -125,14 +131,14 @@ class AbstractModelManager(Leasing[T], ABC):
         return True
 
     #: Bytes that an instance takes, for the statistics: a number, or a method that is given the model.
-    memory_bytes: int | Callable[[T], int] = 0
+    memory_bytes: Any = 0
 
     def get_device(self) -> str:
         """Where instances compute."""
         return "cpu"
 
     def _memory_bytes_of(self, model: T) -> int:
-        memory = self.memory_bytes
+        memory: int | Callable[[T], int] = self.memory_bytes
         return int(memory(model) if callable(memory) else memory)
 
     def __del__(self) -> None:
