@@ -7,6 +7,7 @@ from typing import Any
 
 from remuda import _native
 from remuda._native import DocumentPart, GeneratedText, LongSummary, Summary
+from remuda.arguments import check_count, check_flag
 from remuda.pool import Leasing, ModelInstance, Timeout
 from remuda.settings import native_settings
 
@@ -107,6 +108,9 @@ class SummarizationModelManager(Leasing["SummarizationModelManager"]):
         :param partial: when the time is over, return the summaries as far as they are (``best.complete`` is False)
             instead of raising ``TimeoutError``.
         """
+        check_count("max_input_tokens", max_input_tokens, optional=True)
+        check_count("max_batch_tokens", max_batch_tokens, least=1)
+        check_flag("partial", partial)
         return self._summarizer.summarize(
             _texts(texts), instance, generation, max_input_tokens, max_batch_tokens, timeout, partial, None, None
         )
@@ -129,6 +133,10 @@ class SummarizationModelManager(Leasing["SummarizationModelManager"]):
         :param part_tokens: tokens of a part at most.
         :param overlap_tokens: tokens at the end of a part that the next one reads again, at most.
         """
+        if not isinstance(text, str):
+            raise TypeError(f"text: expected a str, found {text!r:.80} ({type(text).__name__})")
+        check_count("part_tokens", part_tokens, optional=True)
+        check_count("overlap_tokens", overlap_tokens, optional=True)
         return self._summarizer.summarize_long(
             text, instance, generation, part_tokens, overlap_tokens, _MAX_BATCH_TOKENS, timeout, None, None
         )
