@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import operator
-from typing import Any
+from typing import Any, SupportsIndex
 
-__all__ = ["check_callable", "check_count", "check_flag", "check_text"]
+__all__ = ["check_callable", "check_count", "check_flag", "check_text", "show"]
 
 
-def _show(found: object) -> str:
+def show(found: object) -> str:
+    """The beginning of a value's repr, and its type."""
     try:
         return f"{found!r:.80} ({type(found).__name__})"
     except Exception:  # The caller's own __repr__ may do anything.
@@ -21,7 +21,7 @@ def check_text(name: str, value: object, *, optional: bool = False) -> None:
         return
     if not isinstance(value, str):
         hint = "; decode the bytes first, with .decode()" if isinstance(value, (bytes, bytearray)) else ""
-        raise TypeError(f"{name}: expected a str{hint}, found {_show(value)}")
+        raise TypeError(f"{name}: expected a str{hint}, found {show(value)}")
     if not value.isascii():
         try:
             value.encode()
@@ -35,21 +35,20 @@ def check_count(name: str, value: Any, least: int | None = None, *, optional: bo
     if value is None and optional:
         return
     at_least = "" if least is None else f", at least {least}"
-    try:
-        number = operator.index(None if isinstance(value, bool) else value)
-    except TypeError:
-        raise TypeError(f"{name}: expected a whole number{at_least}, found {_show(value)}") from None
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise TypeError(f"{name}: expected a whole number{at_least}, found {show(value)}")
+    number = value.__index__()
     if (least is not None and number < least) or not -(2**63) <= number < 2**63:
-        raise ValueError(f"{name}: expected a whole number{at_least or ' of 64 bits'}, found {_show(value)}")
+        raise ValueError(f"{name}: expected a whole number{at_least or ' of 64 bits'}, found {show(value)}")
 
 
 def check_flag(name: str, value: object) -> None:
     """Raises ``TypeError`` for what is neither True nor False."""
     if not isinstance(value, bool):
-        raise TypeError(f"{name}: expected True or False, found {_show(value)}")
+        raise TypeError(f"{name}: expected True or False, found {show(value)}")
 
 
 def check_callable(name: str, value: object) -> None:
     """Raises ``TypeError`` for what is neither a function nor None."""
     if value is not None and not callable(value):
-        raise TypeError(f"{name}: expected a function, found {_show(value)}")
+        raise TypeError(f"{name}: expected a function, found {show(value)}")
