@@ -25,7 +25,8 @@ def create_app(embedder: EmbeddingModelManager, summarizer: SummarizationModelMa
         return {"embeddings": embedder.embed_texts(request["texts"], timeout=WAIT).values.tolist()}
 
     def summary(request: dict[str, Any]) -> dict[str, Any]:
-        return {"summary": summarizer.summarize_text(request["text"], timeout=WAIT, num_beams=request.get("num_beams"))}
+        options = {name: request[name] for name in ("num_beams", "max_new_tokens") if name in request}
+        return {"summary": summarizer.summarize_text(request["text"], timeout=WAIT, **options)}
 
     def stats(request: dict[str, Any]) -> dict[str, Any]:
         return {"embedding": embedder.get_pool_stats(), "summarization": summarizer.get_pool_stats()}

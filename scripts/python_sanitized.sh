@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 . scripts/tools.sh
 need_packages "$build_packages $python_packages $check_packages"
 bash scripts/fetch_model.sh
-bash scripts/python_env.sh
+bash scripts/python_env.sh  # Before PYTHONPATH says something else.
 build=build/asan-ubsan
 cmake --preset asan-ubsan -DREMUDA_PYTHON=ON -DPython_EXECUTABLE="$PWD/.venv/bin/python" >/dev/null || fail "cmake --preset asan-ubsan failed"
 cmake --build --preset asan-ubsan --target remuda_native
@@ -19,5 +19,4 @@ runtime=$(clang++-19 -print-file-name=libclang_rt.asan-x86_64.so)
 [ -f "$runtime" ] || fail "clang++-19 has no shared runtime of the address sanitizer"
 export PYTHONPATH=$PWD/$build/python PYTHONMALLOC=malloc
 export ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=16 UBSAN_OPTIONS=print_stacktrace=1
-LD_PRELOAD="$runtime $(clang++-19 -print-file-name=libstdc++.so.6)" exec .venv/bin/python -X dev -m pytest -q \
-  -o faulthandler_timeout=300 -m "not unsanitized" "$@"
+PRELOAD="$runtime $(clang++-19 -print-file-name=libstdc++.so.6)" exec bash tests/python/run.sh -m "not unsanitized" "$@"

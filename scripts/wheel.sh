@@ -90,7 +90,7 @@ done
 minor=${minors%%$'\n'*}
 echo "Installing the source tree with uv" >&2
 "$tools/bin/uv" venv --quiet --python "${python_of[$minor]}" "$scratch/tree" >&2
-VIRTUAL_ENV=$scratch/tree "$tools/bin/uv" pip install --quiet . >&2
+VIRTUAL_ENV=$scratch/tree "$tools/bin/uv" pip install --quiet --no-cache -C build-dir="$scratch/tree-build" . >&2
 row_of[tree]=$(printf '3.%-4s %-68s  uv       %s' "$minor" "the source tree" \
   "$("$scratch/tree/bin/python" -I scripts/wheel_check.py)")
 

@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from remuda import _native
 from remuda._native import ModelInstance
-from remuda.arguments import show
+from remuda._arguments import show
 from remuda.pool import Priority, Timeout
 
 __all__ = ["AcquireContext"]

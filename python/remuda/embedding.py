@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from remuda import _native
-from remuda.arguments import check_count, check_text
+from remuda._arguments import check_count, check_text
 from remuda.pool import Leasing, ModelInstance, Timeout
 from remuda.progress import progress
 from remuda.settings import native_settings

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 from remuda import _native
 from remuda._native import ModelInstance
-from remuda.arguments import check_callable, check_count, check_flag, check_text
+from remuda._arguments import check_callable, check_count, check_flag, check_text
 
 if TYPE_CHECKING:
     from remuda.aio import AcquireContext

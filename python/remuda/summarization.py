@@ -7,7 +7,7 @@ from typing import Any
 
 from remuda import _native
 from remuda._native import DocumentPart, GeneratedText, LongSummary, Summary
-from remuda.arguments import check_count, check_flag
+from remuda._arguments import check_count, check_flag
 from remuda.pool import Leasing, ModelInstance, Timeout
 from remuda.settings import native_settings
 
