@@ -19,4 +19,10 @@ runtime=$(clang++-19 -print-file-name=libclang_rt.asan-x86_64.so)
 [ -f "$runtime" ] || fail "clang++-19 has no shared runtime of the address sanitizer"
 export PYTHONPATH=$PWD/$build/python PYTHONMALLOC=malloc
 export ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=16 UBSAN_OPTIONS=print_stacktrace=1
-PRELOAD="$runtime $(clang++-19 -print-file-name=libstdc++.so.6)" exec bash tests/python/run.sh -m "not unsanitized" "$@"
+PRELOAD="$runtime $(clang++-19 -print-file-name=libstdc++.so.6)"
+LD_PRELOAD=$PRELOAD .venv/bin/python -c "
+import remuda
+assert '$build' in remuda._native.__file__, remuda._native.__file__
+assert '__asan_init' in open(remuda._native.__file__, 'rb').read().decode('latin-1')" ||
+  fail "the sanitized module is not the one that Python takes"
+PRELOAD=$PRELOAD exec bash tests/python/run.sh -m "not unsanitized" "$@"

@@ -7,9 +7,12 @@ cd "$(dirname "$0")/../.."
 bash scripts/python_env.sh
 said=build/python-tests.stderr
 status=0
+exec 3> >(tee $said >&2)
+tee=$!
 PYTHONMALLOC=${PYTHONMALLOC:-debug} LD_PRELOAD=${PRELOAD:-} .venv/bin/python -X dev -m pytest -q -o faulthandler_timeout=240 \
-  "$@" 2> >(tee $said >&2) || status=$?
-wait $!  # For the last of what was said.
+  "$@" 2>&3 || status=$?
+exec 3>&-
+wait $tee
 if grep -q "^nanobind: leaked" $said; then
   echo "error: the native module has objects left at the end of the tests; see above" >&2
   status=1
