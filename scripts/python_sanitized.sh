@@ -8,7 +8,8 @@ need_packages "$build_packages $python_packages $check_packages"
 bash scripts/fetch_model.sh
 bash scripts/python_env.sh  # Before PYTHONPATH says something else.
 build=build/asan-ubsan
-cmake --preset asan-ubsan -DREMUDA_PYTHON=ON -DPython_EXECUTABLE="$PWD/.venv/bin/python" >/dev/null || fail "cmake --preset asan-ubsan failed"
+cmake --preset asan-ubsan -DREMUDA_PYTHON=ON -DPython_EXECUTABLE="$PWD/.venv/bin/python" >/dev/null ||
+  fail "cmake --preset asan-ubsan failed"
 cmake --build --preset asan-ubsan --target remuda_native
 cp -r python/remuda $build/python/
 

@@ -4,19 +4,21 @@ import os
 import re
 import subprocess
 import sys
-import time
 
 PROGRAM = """
-import sys, time
+import time
 import remuda
 settings = remuda.get_settings()
 settings.embedding_model = "all-MiniLM-L6-v2"
 manager = remuda.EmbeddingModelManager(settings)
 texts = ["A horse is a horse, of course, of course, and no one can talk to a horse of course."] * 64
 vectors = manager.encode(texts)
-start = time.perf_counter()
-manager.encode(texts)
-print(vectors.shape, round(len(texts) / (time.perf_counter() - start)), vectors[0].tobytes().hex())
+least = 1e9
+for _ in range(5):  # The machine may have other things to do.
+    start = time.perf_counter()
+    manager.encode(texts)
+    least = min(least, time.perf_counter() - start)
+print(vectors.shape, round(len(texts) / least), vectors[0].tobytes().hex())
 """
 
 
