@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, SupportsIndex
 
-__all__ = ["check_callable", "check_count", "check_flag", "check_text", "show"]
+__all__ = ["check_callable", "check_count", "check_flag", "check_str", "show"]
 
 
 def show(found: object) -> str:
@@ -15,7 +15,7 @@ def show(found: object) -> str:
         return f"something of type {type(found).__name__}"
 
 
-def check_text(name: str, value: object, *, optional: bool = False) -> None:
+def check_str(name: str, value: object, *, optional: bool = False) -> None:
     """Raises ``TypeError`` for what is no str, ``ValueError`` for one that UTF-8 can't hold."""
     if value is None and optional:
         return

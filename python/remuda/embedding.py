@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from remuda import _native
-from remuda._arguments import check_count, check_text
+from remuda._arguments import check_count, check_str
 from remuda.pool import Leasing, ModelInstance, Timeout
 from remuda.progress import progress
 from remuda.settings import native_settings
@@ -147,8 +147,8 @@ class EmbeddingModelManager(Leasing["EmbeddingModelManager"]):
         timeout: Timeout,
         token: _native.CancelToken | None,
     ) -> Embeddings:
-        check_text("prompt_name", prompt_name, optional=True)
-        check_text("prompt", prompt, optional=True)
+        check_str("prompt_name", prompt_name, optional=True)
+        check_str("prompt", prompt, optional=True)
         check_count("max_length", max_length, optional=True)
         check_count("max_batch_tokens", max_batch_tokens, least=1)
         values, tokens, used, _ = self._embedder.embed_texts(

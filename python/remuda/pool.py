@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 from remuda import _native
 from remuda._native import ModelInstance
-from remuda._arguments import check_callable, check_count, check_flag, check_text
+from remuda._arguments import check_callable, check_count, check_flag, check_str
 
 if TYPE_CHECKING:
     from remuda.aio import AcquireContext
@@ -131,7 +131,7 @@ class Leasing(Generic[T]):
 
 def _check_lease(destroy_after_use: bool, label: str) -> None:
     check_flag("destroy_after_use", destroy_after_use)
-    check_text("label", label)
+    check_str("label", label)
 
 
 class ModelPool(Leasing[T]):
@@ -174,7 +174,7 @@ class ModelPool(Leasing[T]):
     ) -> None:
         if not callable(factory):
             raise TypeError(f"factory: expected a function that makes an object, found {factory!r:.80}")
-        check_text("name", name)
+        check_str("name", name)
         check_count("max_instances", max_instances)
         check_flag("enabled", enabled)
         check_callable("unload", unload)
