@@ -206,6 +206,8 @@ def test_a_model_that_is_a_file_or_none(kind, model):
     with pytest.raises(ValueError if model in (SURROGATE, "a\0b") else errors.NotFound) as error:
         manager(settings)
     is_helpful(error)
+    if model.startswith(("README", "models/")):
+        assert "found a file; give the directory it is in" in str(error.value)
     assert f"{kind}_model" in str(error.value) or "expected a model directory" in str(error.value)
 
 
