@@ -9,12 +9,15 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import urllib.error
+import urllib.request
 
 import numpy as np
 
@@ -286,48 +289,50 @@ def pss(pid):
     raise SystemExit(f"error: no proportional set size of process {pid}")
 
 
-WORKER = """
-import os, sys, remuda
-s = remuda.get_settings()
-s.summarization_model, s.precision = sys.argv[1], "int8"
-manager = remuda.SummarizationModelManager(s)  # Before the fork, as gunicorn --preload does it; weights come after it.
-workers = []
-for _ in range(int(sys.argv[2])):
-    read, write = os.pipe()
-    if os.fork() == 0:
-        manager.summarize_text("one two three", max_new_tokens=4, min_length=0, num_beams=1)
-        held = manager.acquire()
-        os.write(write, b"x")
-        sys.stdin.read()
-        os._exit(0)
-    workers.append(read)
-for read in workers:
-    os.read(read, 1)
-print("ready", flush=True)
-sys.stdin.read()
-"""
+def ask(port):
+    body = json.dumps({"text": "one two three", "max_new_tokens": 4, "num_beams": 1}).encode()
+    with contextlib.suppress(urllib.error.HTTPError):  # A 503, while the model is loaded.
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/summary", body, timeout=120) as answer:
+            json.load(answer)
+
+
+def has_packed_weights(pid):
+    return ".packed" in pathlib.Path(f"/proc/{pid}/maps").read_text()
+
+
+def worker_memory(model, count):
+    """What so many of gunicorn's workers take, MiB, when each has answered."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        line = [sys.executable, "-m", "gunicorn", "--preload", "--workers", str(count), "--bind", f"fd://{listener.fileno()}",
+                "--timeout", "300", "--no-control-socket", "--log-level", "warning", "examples.wsgi_app:app"]
+        settings = {"REMUDA_SUMMARIZATION_MODEL": str(model), "REMUDA_PRECISION": "int8"}
+        server = subprocess.Popen(line, cwd=common.ROOT, pass_fds=[listener.fileno()], env={**os.environ, **settings})
+    try:
+        deadline = time.monotonic() + 300
+        while True:
+            workers = pathlib.Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+            if len(workers) == count and all(map(has_packed_weights, workers)):
+                return sum(map(pss, workers))
+            if time.monotonic() > deadline or server.poll() is not None:
+                raise SystemExit("error: gunicorn's workers did not answer; see above")
+            callers = [threading.Thread(target=ask, args=[port]) for _ in range(count)]
+            for caller in callers:
+                caller.start()
+            for caller in callers:
+                caller.join()
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def measure_workers(arguments):
-    model = arguments.bart
-    if model is None:
+    if arguments.bart is None:
         raise SystemExit("error: workers needs a model of 406 million parameters; name its directory with --bart "
                          "(bench/summarize.py makes one in build/bench)")
-
-    def total(workers):
-        process = subprocess.Popen([sys.executable, "-c", WORKER, model, str(workers)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        try:
-            if process.stdout.readline() != b"ready\n":
-                raise SystemExit("error: the workers did not start; see above")
-            children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            return sum(map(pss, children))
-        finally:
-            process.stdin.close()
-            process.wait()
-
-    total(1)  # The packed file is made.
-    one, four = total(1), total(4)
-    report("4 forked workers, sum of proportional set sizes, of one's", four / one, "x", "<= 1.3", four / one <= 1.3)
+    worker_memory(arguments.bart, 1)  # The packed file is made.
+    one, four = worker_memory(arguments.bart, 1), worker_memory(arguments.bart, 4)
+    report("4 workers of gunicorn, sum of proportional set sizes, of one's", four / one, "x", "<= 1.3", four / one <= 1.3)
     print(f"  {one:.0f} MiB and {four:.0f} MiB")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -18,6 +19,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from remuda import _native
 from remuda._native import ModelInstance
+from remuda._arguments import show
 from remuda.pool import Priority, Timeout
 
 __all__ = ["AcquireContext"]
@@ -75,9 +77,9 @@ def _deadline(timeout: Timeout) -> float | None:
         return None
     seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        raise TypeError(f"timeout: expected seconds, found {timeout!r:.80} ({type(timeout).__name__})")
-    if not seconds >= 0:
-        raise ValueError(f"timeout: expected seconds, at least 0, found {timeout!r}")
+        raise TypeError(f"timeout: expected seconds, found {show(timeout)}")
+    if not 0 <= seconds <= sys.float_info.max and seconds != float("inf"):  # Not NaN, either, nor what no float holds.
+        raise ValueError(f"timeout: expected seconds, at least 0, found {show(timeout)}")
     return time.monotonic() + seconds
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from remuda import _native
+from remuda._arguments import check_count, check_str
 from remuda.native_manager import NativeManager, check_text, list_of_texts
 from remuda.pool import ModelInstance, Timeout
 from remuda.progress import progress
@@ -122,6 +123,10 @@ class EmbeddingModelManager(NativeManager["EmbeddingModelManager", _native.Embed
         timeout: Timeout,
         token: _native.CancelToken | None,
     ) -> Embeddings:
+        check_str("prompt_name", prompt_name, optional=True)
+        check_str("prompt", prompt, optional=True)
+        check_count("max_length", max_length, optional=True)
+        check_count("max_batch_tokens", max_batch_tokens, least=1)
         values, tokens, used, _ = self._native.embed_texts(
             texts, instance, prompt_name, prompt, max_length, max_batch_tokens, timeout, token
         )
@@ -164,8 +169,8 @@ class EmbeddingModelManager(NativeManager["EmbeddingModelManager", _native.Embed
             raise ValueError(f"output_value: expected 'sentence_embedding', found {output_value!r}")
         if device is not None and str(device) != self.get_device():
             raise ValueError(f"device: this manager computes on {self.get_device()!r}, found {device!r}")
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"batch_size: expected at least 1, found {batch_size!r}")
+        check_count("batch_size", batch_size, least=1)
+        check_count("truncate_dim", truncate_dim, least=1, optional=True)
         alone = isinstance(sentences, str)
         texts = [sentences] if isinstance(sentences, str) else list_of_texts(sentences, "embed_text")
 
@@ -216,8 +221,6 @@ def _finish(
     truncate_dim: int | None,
 ) -> Any:
     if truncate_dim is not None:
-        if isinstance(truncate_dim, bool) or not isinstance(truncate_dim, int) or truncate_dim < 1:
-            raise ValueError(f"truncate_dim: expected at least 1, found {truncate_dim!r}")
         values = values[:, :truncate_dim]
     if normalize:
         lengths = np.linalg.norm(values, axis=1, keepdims=True)
@@ -246,6 +249,9 @@ def quantize_embeddings(
     :param ranges: [2, dimension], the least and the greatest number of each dimension; None: those of ``embeddings``,
         which should then be hundreds.
     """
+    if not isinstance(embeddings, np.ndarray) or embeddings.ndim != 2 or embeddings.dtype.kind not in "fiu":
+        found = f"{embeddings!r:.80} ({type(embeddings).__name__})"
+        raise TypeError(f"embeddings: expected a numpy array of numbers, [texts, dimension], found {found}")
     if precision in ("int8", "uint8"):
         if ranges is None:
             ranges = np.vstack((np.min(embeddings, axis=0), np.max(embeddings, axis=0)))

@@ -6,7 +6,7 @@ import logging
 
 from remuda import _native
 
-logger = logging.getLogger("remuda")
+logger: logging.Logger = logging.getLogger("remuda")
 
 
 def follow_level() -> None:

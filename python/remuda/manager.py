@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from remuda import _native
 from remuda.pool import Leasing, bytes_of, known_bytes
@@ -101,15 +101,21 @@ class AbstractModelManager(Leasing[T], ABC):
             settings=fields,
         )
 
-    @property
-    @abstractmethod
-    def model_name(self) -> str:
-        """Names the model in messages and statistics."""
+    if TYPE_CHECKING:
+        # A subclass may have an attribute, a property or a method, which no other type lets it.
+        model_name: Any
+        model_type: Any
+    else:
 
-    @property
-    @abstractmethod
-    def model_type(self) -> str:
-        """The kind of model, for example "classification"."""
+        @property
+        @abstractmethod
+        def model_name(self) -> str:
+            """Names the model in messages and statistics."""
+
+        @property
+        @abstractmethod
+        def model_type(self) -> str:
+            """The kind of model, for example "classification"."""
 
     @abstractmethod
     def _load_model(self) -> T:
@@ -128,7 +134,7 @@ class AbstractModelManager(Leasing[T], ABC):
 
     #: Bytes of main memory that an instance takes: a number, for which there is room before the model is loaded, or a
     #: method that is given the model. They count towards ``memory_limit``; 0: not counted.
-    memory_bytes: int | Callable[[T], int] = 0
+    memory_bytes: Any = 0
 
     def get_device(self) -> str:
         """Where instances compute."""

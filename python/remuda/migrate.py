@@ -13,6 +13,7 @@ import argparse
 import difflib
 import pathlib
 import sys
+from typing import Any
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -86,7 +87,8 @@ class _Collector(cst.CSTVisitor):
         self.findings = Findings()
 
     def _line(self, node: cst.CSTNode) -> int:
-        line: int = self.get_metadata(PositionProvider, node).start.line
+        position: Any = self.get_metadata(PositionProvider, node)
+        line: int = position.start.line
         return line
 
     def visit_ImportFrom(self, node: cst.ImportFrom) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, SupportsIndex, TypeVar,
 
 from remuda import _native
 from remuda._native import ModelInstance
+from remuda._arguments import check_callable, check_count, check_flag, check_str
 
 if TYPE_CHECKING:
     from remuda.aio import AcquireContext
@@ -53,6 +54,7 @@ class Leasing(Generic[T]):
         """
         if timeout is None and not destroy_after_use and priority == "normal" and not label:
             return cast("ModelInstance[T]", self._pool.acquire())
+        _check_lease(destroy_after_use, label)
         return cast("ModelInstance[T]", self._pool.acquire(timeout, destroy_after_use, priority, label))
 
     def try_acquire(self) -> ModelInstance[T] | None:
@@ -65,6 +67,8 @@ class Leasing(Generic[T]):
 
     def release_instance(self, instance: ModelInstance[T]) -> None:
         """Return what `get_instance` gave. Raises ``ValueError`` for one that was returned already or is another's."""
+        if instance is None:
+            raise TypeError("instance: expected a remuda.ModelInstance, which acquire() gives, found None")
         self._pool.release_instance(instance)
 
     def aacquire(
@@ -81,6 +85,7 @@ class Leasing(Generic[T]):
         """
         from remuda.aio import AcquireContext
 
+        _check_lease(destroy_after_use, label)
         return AcquireContext(self._pool, timeout, destroy_after_use, priority, label)
 
     def get_pool_stats(self) -> dict[str, Any]:
@@ -111,10 +116,12 @@ class Leasing(Generic[T]):
 
     def shrink(self, instances: int) -> int:
         """Destroy idle instances until at most so many are left, as far as there are idle ones; returns how many went."""
+        check_count("instances", instances, least=0)
         return self._pool.shrink(instances)
 
     def resize(self, max_instances: int) -> None:
         """Change the bound. Instances beyond a lower one go as they become idle."""
+        check_count("max_instances", max_instances)
         self._pool.resize(max_instances)
 
     def leaks(self) -> list[dict[str, Any]]:
@@ -135,6 +142,11 @@ def bytes_of(memory: int | Callable[[Any], int], model: Any) -> int:
     if isinstance(found, bool) or not isinstance(found, SupportsIndex) or found.__index__() < 0:
         raise ValueError(f"memory_bytes: expected a number of bytes, found {found!r:.80}")
     return found.__index__()
+
+
+def _check_lease(destroy_after_use: bool, label: str) -> None:
+    check_flag("destroy_after_use", destroy_after_use)
+    check_str("label", label)
 
 
 class ModelPool(Leasing[T]):
@@ -179,6 +191,11 @@ class ModelPool(Leasing[T]):
     ) -> None:
         if not callable(factory):
             raise TypeError(f"factory: expected a function that makes an object, found {factory!r:.80}")
+        check_str("name", name)
+        check_count("max_instances", max_instances)
+        check_flag("enabled", enabled)
+        check_callable("unload", unload)
+        check_callable("check", check)
 
         def load() -> tuple[T, None, int]:
             made = factory()

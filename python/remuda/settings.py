@@ -95,13 +95,14 @@ def _as_int(name: str, value: Any) -> int:
     return number
 
 
-def _as_text(name: str, value: object) -> str:
+def _as_text(name: str, value: Any) -> str:
     if isinstance(value, (str, os.PathLike)):
         text = os.fspath(value)
         if isinstance(text, str):
             return text
-    if hasattr(value, "value") and isinstance(value.value, str):  # An Enum's member.
-        return value.value
+    member: Any = getattr(value, "value", None)  # An Enum's member.
+    if isinstance(member, str):
+        return member
     raise _wrong(name, "a str or a path", value)
 
 

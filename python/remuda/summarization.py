@@ -7,6 +7,7 @@ from typing import Any
 
 from remuda import _native
 from remuda._native import DocumentPart, GeneratedText, LongSummary, Summary
+from remuda._arguments import check_count, check_flag
 from remuda.native_manager import NativeManager, check_text, list_of_texts
 from remuda.pool import ModelInstance, Timeout
 
@@ -81,6 +82,9 @@ class SummarizationModelManager(NativeManager["SummarizationModelManager", _nati
         :param partial: when the time is over, return the summaries as far as they are (``best.complete`` is False)
             instead of raising ``TimeoutError``.
         """
+        check_count("max_input_tokens", max_input_tokens, optional=True)
+        check_count("max_batch_tokens", max_batch_tokens, least=1)
+        check_flag("partial", partial)
         listed = list_of_texts(texts, "summarize_text")
         return self._native.summarize(
             listed, instance, generation, max_input_tokens, max_batch_tokens, timeout, partial, None, None
@@ -104,6 +108,9 @@ class SummarizationModelManager(NativeManager["SummarizationModelManager", _nati
         :param part_tokens: tokens of a part at most.
         :param overlap_tokens: tokens at the end of a part that the next one reads again, at most.
         """
+        check_text(text)
+        check_count("part_tokens", part_tokens, optional=True)
+        check_count("overlap_tokens", overlap_tokens, optional=True)
         return self._native.summarize_long(
             text, instance, generation, part_tokens, overlap_tokens, _MAX_BATCH_TOKENS, timeout, None, None
         )

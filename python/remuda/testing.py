@@ -63,8 +63,8 @@ class Faults:
         self.load_seconds = load_seconds
         self.call_seconds = call_seconds
         self.every = every
-        self.loads = 0
-        self.calls = 0
+        self.loads: int = 0
+        self.calls: int = 0
 
     def load(self) -> object:
         self.loads += 1
@@ -126,7 +126,7 @@ class FakeEmbeddingModelManager(EmbeddingModelManager):
 
     def __init__(self, settings: Any = None, *, dimension: int = 384, faults: Faults | None = None) -> None:
         self.settings = settings
-        self.faults = faults if faults is not None else Faults()
+        self.faults: Faults = faults if faults is not None else Faults()
         self._fake = _FakePool("fake/embedding", settings, self.faults)
         self._pool = self._fake.pool._pool
         self._dimension = dimension
@@ -197,7 +197,7 @@ class FakeSummarizationModelManager(SummarizationModelManager):
 
     def __init__(self, settings: Any = None, *, words: int = 8, faults: Faults | None = None) -> None:
         self.settings = settings
-        self.faults = faults if faults is not None else Faults()
+        self.faults: Faults = faults if faults is not None else Faults()
         self._fake = _FakePool("fake/summarization", settings, self.faults)
         self._pool = self._fake.pool._pool
         self._words = words

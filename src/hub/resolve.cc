@@ -91,6 +91,10 @@ fs::path resolve_model(std::string_view name) {
     }
     if (const fs::path found = find_in_cache(name, places); !found.empty()) return found;
   }
+  if (fs::is_regular_file(name, ignored)) {
+    fail(ErrorCode::kNotFound, "model \"{}\": expected a model directory, found a file; give the directory it is in",
+         name);
+  }
   std::string looked;
   for (const std::string& place : places) looked += "\n  " + place;
   fail(ErrorCode::kNotFound,

@@ -79,6 +79,18 @@ TEST_F(ResolveTest, SaysWhereItLookedAndWhatToDo) {
   }
 }
 
+TEST_F(ResolveTest, SaysThatAFileIsNoModel) {
+  const fs::path file = path_.path() / "model.safetensors";
+  std::ofstream(file) << "weights";
+  try {
+    resolve_model(file.string());
+    FAIL() << "expected an error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kNotFound);
+    EXPECT_THAT(error.what(), HasSubstr("found a file; give the directory it is in"));
+  }
+}
+
 TEST_F(ResolveTest, NamesThatNoFileCanHaveAreNotFound) {
   for (const std::string& name : {std::string(300, 'a'), std::string(5000, 'b'), "/" + std::string(300, 'c')}) {
     try {

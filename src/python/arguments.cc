@@ -15,11 +15,19 @@ namespace {
 
 std::string name_of_type(nb::handle value) { return nb::cast<std::string>(nb::str(value.type().attr("__name__"))); }
 
+// The beginning of a value's repr, whatever that is: it may hold halves of characters, or raise.
 std::string show(nb::handle value) {
-  constexpr size_t kMost = 80;
-  std::string text = nb::cast<std::string>(nb::repr(value));
-  if (text.size() > kMost) text = text.substr(0, kMost) + "...";
-  return text;
+  constexpr Py_ssize_t kMost = 80;
+  const nb::object text = nb::steal(PyObject_Repr(value.ptr()));
+  const nb::object start = nb::steal(text.is_valid() ? PyUnicode_Substring(text.ptr(), 0, kMost) : nullptr);
+  const nb::object bytes =
+      nb::steal(start.is_valid() ? PyUnicode_AsEncodedString(start.ptr(), "utf-8", "backslashreplace") : nullptr);
+  if (!bytes.is_valid()) {
+    if (PyErr_ExceptionMatches(PyExc_Exception) == 0) throw nb::python_error();
+    PyErr_Clear();
+    return "something that can't be printed";
+  }
+  return std::string(PyBytes_AsString(bytes.ptr())) + (PyUnicode_GetLength(text.ptr()) > kMost ? "..." : "");
 }
 
 [[noreturn]] void raise_type(std::string_view name, std::string_view expected, nb::handle found) {
@@ -59,7 +67,11 @@ int32_t to_token_id(std::string_view name, nb::handle value) {
 double to_double(std::string_view name, nb::handle value) {
   if (!is_number(value)) raise_type(name, "a number", value);
   const double number = PyFloat_AsDouble(value.ptr());
-  if (PyErr_Occurred() != nullptr) throw nb::python_error();
+  if (PyErr_Occurred() != nullptr) {
+    if (PyErr_ExceptionMatches(PyExc_OverflowError) == 0) throw nb::python_error();
+    PyErr_Clear();
+    raise_value(name, "a number of 64 bits", value);
+  }
   return number;
 }
 
@@ -196,7 +208,13 @@ GenerationOptions to_generation_options(const nb::dict& values) {
 
 Settings to_settings(const nb::dict& values) {
   Settings settings;
-  const auto text = [&values](const char* name) { return nb::cast<std::string>(values[name]); };
+  const auto text = [&values](const char* name) {
+    std::string found;
+    if (!nb::try_cast(nb::object(values[name]), found) || found.find('\0') != std::string::npos) {
+      raise_value(name, "text that UTF-8 can hold, without NUL", values[name]);
+    }
+    return found;
+  };
   settings.model_pool_enabled = nb::cast<bool>(values["model_pool_enabled"]);
   settings.model_pool_max_instances = nb::cast<int64_t>(values["model_pool_max_instances"]);
   settings.masx_force_gpu = nb::cast<bool>(values["masx_force_gpu"]);

@@ -23,6 +23,9 @@ def _surroundings(tmp_path_factory):
     cache.mkdir(parents=True, exist_ok=True)
     os.environ["REMUDA_CACHE_DIR"] = str(cache)
     os.chdir(ROOT)
+    import remuda
+
+    remuda._native.set_leak_warnings(True)  # run.sh looks for one.
 
 
 @pytest.fixture(scope="session")

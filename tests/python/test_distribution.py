@@ -12,6 +12,8 @@ from conftest import ROOT
 
 import remuda
 
+pytestmark = pytest.mark.unsanitized
+
 
 def test_the_version_is_one():
     assert importlib.metadata.version("remuda") == remuda.__version__

@@ -345,7 +345,8 @@ def test_managers_work_in_a_forked_child(python):
         held.release()
         leased.release()
         assert manager.get_pool_stats()["available"] == 1
-        """)
+        """),
+        "-Wignore:This process:DeprecationWarning",  # Python's, from 3.12 on, of the threads that this is about.
     )
     assert (ran.returncode, ran.stderr) == (0, "")
 

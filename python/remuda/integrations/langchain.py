@@ -26,7 +26,7 @@ class RemudaEmbeddings(Embeddings):
         document_prompt: str | None = None,
         timeout: Timeout = None,
     ) -> None:
-        self.manager = manager if manager is not None else EmbeddingModelManager()
+        self.manager: EmbeddingModelManager = manager if manager is not None else EmbeddingModelManager()
         self.query_prompt = query_prompt
         self.document_prompt = document_prompt
         self.timeout = timeout

@@ -33,6 +33,7 @@ class SentenceTransformer:
     ) -> None:
         if similarity_fn_name not in _SIMILARITIES:
             raise ValueError(f"similarity_fn_name: expected one of {', '.join(_SIMILARITIES)}, found {similarity_fn_name!r}")
+        self.manager: EmbeddingModelManager
         if isinstance(model, EmbeddingModelManager):
             self.manager = model
         else:
