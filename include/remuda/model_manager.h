@@ -1,6 +1,7 @@
 // What every manager of a kind of model does: it owns a bounded pool of instances and leases them out.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -56,7 +57,7 @@ class AbstractModelManager {
 
   virtual std::string model_name() const = 0;
   virtual std::string model_type() const = 0;
-  // Where instances compute, for example "cpu".
+  // Where instances compute, for example "cpu"; of several devices, that of most, or of the first to come.
   virtual std::string get_device() const = 0;
 
   // Waits for an instance, or makes one where the pool has room. Throws TimeoutError, Overloaded,
@@ -72,7 +73,11 @@ class AbstractModelManager {
   }
   void release_instance(Instance* instance) { pool_.release_instance(instance); }
 
-  PoolStats get_pool_stats() const { return pool_.get_pool_stats(); }
+  PoolStats get_pool_stats() const {
+    PoolStats stats = pool_.get_pool_stats();
+    stats.fallbacks = *fallbacks_;
+    return stats;
+  }
   // Leases held longer than the settings' leak_threshold.
   std::vector<LeakReport> leaks() const { return pool_.leaks(); }
 
@@ -94,10 +99,13 @@ class AbstractModelManager {
  protected:
   AbstractModelManager(const Settings& settings, std::string name)
       : pool_(pool_options(settings, std::move(name)), [this] { return make_instance(); }),
-        registration_(settings, {.stats = [this] { return pool_.get_pool_stats(); },
+        registration_(settings, {.stats = [this] { return get_pool_stats(); },
                                  .least_recent_use = [this] { return pool_.least_recent_use(); },
                                  .evict_idle = [this](auto not_used_since) { return pool_.evict_idle(not_used_since); },
                                  .cleanup = [this] { pool_.cleanup(); }}) {}
+
+  // How many instances went to the CPU where a GPU was wanted; for the one who places them to count.
+  const std::shared_ptr<std::atomic<uint64_t>>& fallbacks() const { return fallbacks_; }
 
   // For those who hold memory that goes with the pool's instances.
   const std::shared_ptr<ManagedPool>& managed_pool() const { return registration_.pool(); }
@@ -106,6 +114,7 @@ class AbstractModelManager {
   virtual std::unique_ptr<Instance> make_instance() = 0;
 
  private:
+  const std::shared_ptr<std::atomic<uint64_t>> fallbacks_ = std::make_shared<std::atomic<uint64_t>>(0);
   ModelPool<Instance> pool_;
   PoolRegistration registration_;
 };

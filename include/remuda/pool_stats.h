@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <string>
 
 namespace remuda {
@@ -51,8 +52,10 @@ struct PoolStats {
   uint64_t leaks = 0;           // Leases that were held longer than the threshold, each counted once.
   uint64_t memory_shared = 0;   // Bytes of weights that the instances share, counted once.
   uint64_t memory_private = 0;  // Bytes of all instances' own.
-  DurationHistogram wait_time;  // From the call of acquire to the lease, creation included.
-  DurationHistogram use_time;   // From lease to return.
+  uint64_t fallbacks = 0;       // Instances that a manager made on the CPU because no GPU had room or worked.
+  std::map<std::string, int64_t> by_device;  // Instances, idle and on lease, by where they compute.
+  DurationHistogram wait_time;               // From the call of acquire to the lease, creation included.
+  DurationHistogram use_time;                // From lease to return.
   DurationHistogram create_time;
 };
 

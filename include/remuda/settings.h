@@ -49,6 +49,12 @@ struct Settings {
   bool pinned = false;                                // REMUDA_PINNED; true: never evicted to make room for others.
   int64_t compute_threads = 0;                        // REMUDA_COMPUTE_THREADS; 0: as many as the process may use.
   std::optional<std::chrono::milliseconds> idle_ttl;  // REMUDA_IDLE_TTL, in seconds; none: as long as the pool.
+  // REMUDA_MAX_LIFETIME, in seconds: an instance that was made so long ago is made anew. None: as long as the pool.
+  std::optional<std::chrono::milliseconds> max_lifetime;
+  int64_t min_idle = 0;  // REMUDA_MIN_IDLE: instances to have ready, as far as model_pool_max_instances leaves room.
+  // REMUDA_MAX_WAITING: how many callers may wait, for an instance and for calls without one; one more gets Overloaded
+  // at once. None: any number.
+  std::optional<int64_t> max_waiting;
   std::chrono::milliseconds leak_threshold{std::chrono::minutes(5)};  // REMUDA_LEAK_THRESHOLD, in seconds.
   Fallback fallback = Fallback::kPrefer;                              // REMUDA_FALLBACK: require, prefer or spill.
   // REMUDA_CACHE_DIR; empty: $XDG_CACHE_HOME/remuda or ~/.cache/remuda. For packed weights, which processes share.

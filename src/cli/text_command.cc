@@ -14,9 +14,21 @@ namespace remuda::cli {
 namespace {
 
 nlohmann::ordered_json pool_json(const PoolStats& pool) {
-  return {{"available", pool.available},         {"in_use", pool.in_use},   {"total", pool.total},
-          {"max_instances", pool.max_instances}, {"created", pool.created}, {"destroyed", pool.destroyed},
-          {"timeouts", pool.timeouts},           {"leaks", pool.leaks}};
+  return {{"available", pool.available},
+          {"in_use", pool.in_use},
+          {"total", pool.total},
+          {"max_instances", pool.max_instances},
+          {"created", pool.created},
+          {"destroyed", pool.destroyed},
+          {"expired", pool.expired},
+          {"evicted", pool.evicted},
+          {"timeouts", pool.timeouts},
+          {"cancelled", pool.cancelled},
+          {"overloaded", pool.overloaded},
+          {"out_of_memory", pool.out_of_memory},
+          {"fallbacks", pool.fallbacks},
+          {"by_device", pool.by_device},
+          {"leaks", pool.leaks}};
 }
 
 }  // namespace

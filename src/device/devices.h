@@ -6,9 +6,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace remuda {
+
+// The id of main memory and the processors that work in it.
+inline constexpr std::string_view kCpuDevice = "cpu";
 
 enum class DeviceKind { kCpu, kGpu };
 

@@ -66,6 +66,8 @@ struct BatcherOptions {
   // Sessions at the same time, at least 1: as many as threads compute. A request opens one more only where those there
   // are have left requests in the queue: two that share the threads would both have smaller batches.
   int64_t max_sessions = 1;
+  // How many calls may wait beside those for which another session could be opened; one more gets Overloaded.
+  std::optional<int64_t> max_waiting = std::nullopt;
   // Waits for an instance. Throws as acquire() does.
   std::function<std::unique_ptr<BatchSession>(const SessionTerms&)> open;
   // Null where that would mean to wait.
@@ -102,7 +104,7 @@ class Batcher {
   Batcher& operator=(const Batcher&) = delete;
 
   // Returns when the request is done. Throws its error: what its callbacks or its computing threw, TimeoutError,
-  // Error(kCancelled), PoolClosed, what opening a session throws.
+  // Error(kCancelled), Overloaded, PoolClosed, what opening a session throws.
   void run(const std::shared_ptr<BatchRequest>& request);
 
   // Returns at once. The first one starts the batcher's thread, which leads sessions where no caller does.
@@ -156,6 +158,8 @@ class Batcher {
   std::exception_ptr cancelled_error(const BatchRequest& request) const;
   std::exception_ptr timeout_error(const BatchRequest& request) const;
   std::exception_ptr closed_error() const;
+  // Why a call can't be taken in now; null: it can.
+  std::exception_ptr refusal() const;
 
   void start_thread();
   void join_thread();

@@ -45,7 +45,7 @@ struct EmbeddingModelManager::Impl {
   Impl(EmbeddingModelManager& manager, const Settings& given)
       : settings(given),
         precision(cpu_precision(given.precision)),
-        model(given, manager.managed_pool(),
+        model(given, manager.managed_pool(), manager.fallbacks(),
               {.directory = hub::resolve_model(given.embedding_model),
                .name = given.embedding_model,
                .precision = precision,
@@ -56,11 +56,10 @@ struct EmbeddingModelManager::Impl {
         compute(compute_pool(given)),
         batcher({.name = given.embedding_model,
                  .max_sessions = compute.threads(),
+                 .max_waiting = given.max_waiting,
                  .open = [this, &manager](const SessionTerms& terms) { return open(manager, terms); },
                  .try_open = [this, &manager] { return try_open(manager); },
-                 .pool_waiting = [&manager] { return manager.get_pool_stats().waiting; }}) {
-    refuse_gpu(settings);
-  }
+                 .pool_waiting = [&manager] { return manager.get_pool_stats().waiting; }}) {}
 
   std::unique_ptr<BatchSession> open(EmbeddingModelManager& manager, const SessionTerms& terms) const {
     return std::make_unique<EmbeddingSession>(manager.acquire({.timeout = terms.timeout,
@@ -149,7 +148,7 @@ std::string EmbeddingModelManager::model_name() const { return impl_->info.name;
 
 std::string EmbeddingModelManager::model_type() const { return "embedding"; }
 
-std::string EmbeddingModelManager::get_device() const { return std::string(kCpuDevice); }
+std::string EmbeddingModelManager::get_device() const { return impl_->model.device(); }
 
 Precision EmbeddingModelManager::precision() const { return impl_->precision; }
 
@@ -157,8 +156,9 @@ const EmbeddingModelInfo& EmbeddingModelManager::info() const { return impl_->in
 
 std::unique_ptr<EmbeddingInstance> EmbeddingModelManager::make_instance() {
   const auto start = std::chrono::steady_clock::now();
-  ModelPointer model = impl_->model.get_for_instance();
-  ModelMetadata metadata = describe_instance(model_name(), model_type(), impl_->precision, model->bytes(), start);
+  auto [model, device] = impl_->model.get_for_instance();
+  ModelMetadata metadata =
+      describe_instance(model_name(), model_type(), std::move(device), impl_->precision, model->bytes(), start);
   return std::make_unique<EmbeddingInstance>(std::move(metadata), std::move(model));
 }
 

@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "device/compute_pool.h"
 #include "remuda/embedding_model_manager.h"
 #include "remuda/error.h"
 
@@ -276,6 +277,33 @@ TEST_F(JoinedEmbeddings, ManyCallersAreNotFarFromOneCallWithAllTexts) {
   EXPECT_GE(best, 0.6);
 }
 #endif
+
+TEST(JoinedEmbeddingsQueue, MoreThanMayWaitAreRefusedAtOnce) {
+  Settings settings;
+  settings.model_pool_max_instances = 1;
+  settings.max_waiting = 2;
+  EmbeddingModelManager manager(settings);
+  std::optional<Lease<EmbeddingInstance>> lease = manager.acquire();
+  constexpr int kCallers = 40;
+  const int taken_in = ComputePool::global().threads() + static_cast<int>(*settings.max_waiting);
+  std::atomic<int> served = 0, overloaded = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < taken_in + kCallers; ++i) {
+    threads.emplace_back([&, i] {
+      try {
+        manager.embed_text(text(i));
+        ++served;
+      } catch (const Overloaded&) {
+        ++overloaded;
+      }
+    });
+  }
+  wait_until([&] { return overloaded == kCallers; });
+  EXPECT_THROW(manager.submit({"one more"}).get(), Overloaded);
+  lease.reset();
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(served, taken_in);
+}
 
 }  // namespace
 }  // namespace remuda

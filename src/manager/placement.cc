@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/fail.h"
+#include "base/log.h"
 
 namespace remuda {
 namespace {
@@ -44,17 +45,16 @@ const Device* roomiest(const PlacementRequest& request, std::span<const Device> 
   return best;
 }
 
-}  // namespace
-
-PlacementRequest placement_request(const Settings& settings, std::string model, const MemoryCost& gpu_cost) {
+PlacementRequest base_request(const Settings& settings, std::string model) {
   PlacementRequest request;
   request.model = std::move(model);
-  request.gpu_cost = gpu_cost;
   request.force_cpu = settings.masx_force_cpu;
   request.force_gpu = settings.masx_force_gpu;
   request.fallback = settings.fallback;
   return request;
 }
+
+}  // namespace
 
 int64_t instances_that_fit(const MemoryCost& cost, uint64_t available, bool has_weights) {
   const uint64_t weights = has_weights ? 0 : cost.shared_weights + cost.loading;
@@ -64,7 +64,7 @@ int64_t instances_that_fit(const MemoryCost& cost, uint64_t available, bool has_
 }
 
 std::optional<Place> next_place(const PlacementRequest& request, std::span<const Device> devices) {
-  const Place cpu{.device = "cpu"};
+  const Place cpu{.device = std::string(kCpuDevice)};
   if (request.force_cpu) return cpu;
   const auto works = [&](const Device& device) { return is_wanted(request, device) && device.problem.empty(); };
   if (std::ranges::none_of(devices, works)) {
@@ -95,7 +95,70 @@ std::optional<Place> next_place(const PlacementRequest& request, std::span<const
     case Fallback::kSpill:
       break;
   }
-  return Place{.device = "cpu", .fell_back = why};
+  return Place{.device = std::string(kCpuDevice), .fell_back = why};
+}
+
+struct Placement::Counts {
+  std::mutex mutex;
+  std::map<std::string, int64_t> instances;  // By device. Guarded by mutex.
+};
+
+Placement::Stay::Stay(std::shared_ptr<Counts> counts, std::string device)
+    : counts_(std::move(counts)), device_(std::move(device)) {
+  const std::lock_guard lock(counts_->mutex);
+  ++counts_->instances[device_];
+}
+
+Placement::Stay::~Stay() {
+  const std::lock_guard lock(counts_->mutex);
+  --counts_->instances[device_];
+}
+
+int64_t Placement::Stay::instances() const {
+  const std::lock_guard lock(counts_->mutex);
+  return counts_->instances[device_];
+}
+
+Placement::Placement(const Settings& settings, std::string model, std::shared_ptr<std::atomic<uint64_t>> fallbacks)
+    : request_(base_request(settings, std::move(model))),
+      counts_(std::make_shared<Counts>()),
+      fallbacks_(std::move(fallbacks)) {
+  if (request_.force_gpu) next_place(request_, current_devices());  // Of no cost: there is room wherever one works.
+}
+
+PlacementRequest Placement::request(const MemoryCost& gpu_cost) const {
+  PlacementRequest request = request_;
+  request.gpu_cost = gpu_cost;
+  const std::lock_guard lock(counts_->mutex);
+  request.instances = counts_->instances;
+  return request;
+}
+
+std::shared_ptr<const Placement::Stay> Placement::next(const MemoryCost& gpu_cost, const std::set<std::string>& full) {
+  if (request_.force_cpu) return std::make_shared<Stay>(counts_, std::string(kCpuDevice));
+  const std::lock_guard lock(mutex_);  // So that the next one sees this one's choice.
+  std::vector<Device> devices = current_devices();
+  for (Device& device : devices) {
+    if (full.contains(device.id)) device.memory_available = 0;
+  }
+  std::optional<Place> place = next_place(request(gpu_cost), devices);
+  if (!place) {
+    throw OutOfMemory(fmt::format("{}: no GPU has room for another instance, and fallback is {}", request_.model,
+                                  to_string(request_.fallback)));
+  }
+  if (!place->fell_back.empty()) {
+    log::warning("computing on the CPU: {}", place->fell_back);
+    ++*fallbacks_;
+  }
+  return std::make_shared<Stay>(counts_, std::move(place->device));
+}
+
+std::string Placement::device(const MemoryCost& gpu_cost) const {
+  if (request_.force_cpu) return std::string(kCpuDevice);
+  const PlacementRequest wanted = request(gpu_cost);
+  const auto most = std::ranges::max_element(wanted.instances, {}, [](const auto& each) { return each.second; });
+  if (most != wanted.instances.end() && most->second > 0) return most->first;
+  return next_place(wanted, current_devices()).value_or(Place{.device = std::string(kCpuDevice)}).device;
 }
 
 }  // namespace remuda

@@ -1,8 +1,12 @@
 // Where a model's next instance goes, by what devices have free and what settings ask for.
 #pragma once
 
+#include <atomic>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 
@@ -27,9 +31,6 @@ struct Place {
   std::string fell_back = {};  // Why it is the CPU where a GPU was wanted; empty: it is what was wanted.
 };
 
-// The request of a manager with these settings.
-PlacementRequest placement_request(const Settings& settings, std::string model, const MemoryCost& gpu_cost);
-
 // The device for one more instance. Of several GPUs the one that has most memory free where it fits: the weights,
 // unless they are there already, and a workspace. Where it fits on none, `fallback` decides:
 //   require  nothing: the pool has what it can have; OutOfMemory where it has no instance yet
@@ -41,5 +42,48 @@ std::optional<Place> next_place(const PlacementRequest& request, std::span<const
 
 // How many more instances fit on a device: as many workspaces as are free beside the weights.
 int64_t instances_that_fit(const MemoryCost& cost, uint64_t available, bool has_weights);
+
+// Where a manager's instances are, as its settings ask for, by what the devices have when one is made. Thread-safe.
+class Placement {
+  struct Counts;
+
+ public:
+  // One instance's place, as long as the object lives; it may outlive the placement.
+  class Stay {
+   public:
+    Stay(std::shared_ptr<Counts> counts, std::string device);
+    ~Stay();
+    Stay(const Stay&) = delete;
+    Stay& operator=(const Stay&) = delete;
+
+    const std::string& device() const { return device_; }
+    // The manager's instances there, this one included.
+    int64_t instances() const;
+
+   private:
+    const std::shared_ptr<Counts> counts_;
+    const std::string device_;
+  };
+
+  // `fallbacks` counts instances that went to the CPU where a GPU was wanted. Throws Error(kUnsupported) where a GPU is
+  // demanded and there is none that works.
+  Placement(const Settings& settings, std::string model, std::shared_ptr<std::atomic<uint64_t>> fallbacks);
+
+  // For one more instance, of this cost on a GPU; the GPUs in `full` turned out to have no room for it. Falling back is
+  // logged. Throws as next_place() does, and OutOfMemory where those that there are have to do.
+  std::shared_ptr<const Stay> next(const MemoryCost& gpu_cost, const std::set<std::string>& full);
+
+  // Where instances compute: what has most of them, or would have the first. Throws as next() does.
+  std::string device(const MemoryCost& gpu_cost) const;
+
+ private:
+  // With what the manager has at the moment.
+  PlacementRequest request(const MemoryCost& gpu_cost) const;
+
+  const PlacementRequest request_;  // Without cost and instances.
+  const std::shared_ptr<Counts> counts_;
+  const std::shared_ptr<std::atomic<uint64_t>> fallbacks_;
+  mutable std::mutex mutex_;  // Of who chooses.
+};
 
 }  // namespace remuda

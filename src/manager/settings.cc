@@ -97,6 +97,11 @@ constexpr Field kFields[] = {
     {"compute_threads", "REMUDA_COMPUTE_THREADS",
      [](Settings& s, const Source& source) { s.compute_threads = parse_count(source, 0); }},
     {"idle_ttl", "REMUDA_IDLE_TTL", [](Settings& s, const Source& source) { s.idle_ttl = parse_seconds(source); }},
+    {"max_lifetime", "REMUDA_MAX_LIFETIME",
+     [](Settings& s, const Source& source) { s.max_lifetime = parse_seconds(source); }},
+    {"min_idle", "REMUDA_MIN_IDLE", [](Settings& s, const Source& source) { s.min_idle = parse_count(source, 0); }},
+    {"max_waiting", "REMUDA_MAX_WAITING",
+     [](Settings& s, const Source& source) { s.max_waiting = parse_count(source, 0); }},
     {"leak_threshold", "REMUDA_LEAK_THRESHOLD",
      [](Settings& s, const Source& source) { s.leak_threshold = parse_seconds(source); }},
     {"fallback", "REMUDA_FALLBACK",
@@ -220,6 +225,11 @@ void Settings::validate() const {
   check(compute_threads >= 0 && compute_threads <= kMostThreads, "compute_threads",
         fmt::format("0 to {}", kMostThreads), compute_threads);
   check(!idle_ttl || idle_ttl->count() > 0, "idle_ttl", "more than 0 ms", idle_ttl ? idle_ttl->count() : 0);
+  check(!max_lifetime || max_lifetime->count() > 0, "max_lifetime", "more than 0 ms",
+        max_lifetime ? max_lifetime->count() : 0);
+  check(min_idle >= 0 && min_idle <= model_pool_max_instances, "min_idle",
+        fmt::format("0 to model_pool_max_instances, which is {}", model_pool_max_instances), min_idle);
+  check(!max_waiting || *max_waiting >= 0, "max_waiting", "at least 0", max_waiting.value_or(0));
   check(leak_threshold.count() > 0, "leak_threshold", "more than 0 ms", leak_threshold.count());
   if (memory_limit) {
     const bool one = memory_limit->bytes.has_value() != memory_limit->share.has_value();

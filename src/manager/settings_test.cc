@@ -26,7 +26,8 @@ class SettingsTest : public testing::Test {
       "MODEL_POOL_ENABLED",  "MODEL_POOL_MAX_INSTANCES", "MASX_FORCE_GPU",   "MASX_FORCE_CPU",
       "GPU_USE_FP16",        "REMUDA_EMBEDDING_MODEL",   "REMUDA_PRECISION", "REMUDA_SUMMARIZATION_MODEL",
       "REMUDA_MEMORY_LIMIT", "REMUDA_COMPUTE_THREADS",   "REMUDA_IDLE_TTL",  "REMUDA_LEAK_THRESHOLD",
-      "REMUDA_FALLBACK",     "REMUDA_CACHE_DIR"};
+      "REMUDA_FALLBACK",     "REMUDA_CACHE_DIR",         "REMUDA_PINNED",    "REMUDA_MAX_LIFETIME",
+      "REMUDA_MIN_IDLE",     "REMUDA_MAX_WAITING"};
 
   SettingsTest() {
     for (const char* name : kVariables) {
@@ -72,6 +73,9 @@ TEST_F(SettingsTest, DefaultsWithoutFileAndEnvironment) {
   EXPECT_FALSE(settings.memory_limit);
   EXPECT_EQ(settings.compute_threads, 0);
   EXPECT_FALSE(settings.idle_ttl);
+  EXPECT_FALSE(settings.max_lifetime);
+  EXPECT_EQ(settings.min_idle, 0);
+  EXPECT_FALSE(settings.max_waiting);
   EXPECT_EQ(settings.leak_threshold, 5min);
   EXPECT_EQ(settings.fallback, Fallback::kPrefer);
 }
@@ -90,6 +94,10 @@ TEST_F(SettingsTest, EveryFieldFromTheEnvironment) {
   set("REMUDA_LEAK_THRESHOLD", "0.25");
   set("REMUDA_FALLBACK", "spill");
   set("REMUDA_CACHE_DIR", "/var/cache/remuda");
+  set("REMUDA_PINNED", "1");
+  set("REMUDA_MAX_LIFETIME", "3600");
+  set("REMUDA_MIN_IDLE", "4");
+  set("REMUDA_MAX_WAITING", "0");
   const Settings settings = read();
   EXPECT_FALSE(settings.model_pool_enabled);
   EXPECT_EQ(settings.model_pool_max_instances, 7);
@@ -104,6 +112,10 @@ TEST_F(SettingsTest, EveryFieldFromTheEnvironment) {
   EXPECT_EQ(settings.leak_threshold, 250ms);
   EXPECT_EQ(settings.fallback, Fallback::kSpill);
   EXPECT_EQ(settings.cache_dir, "/var/cache/remuda");
+  EXPECT_TRUE(settings.pinned);
+  EXPECT_EQ(settings.max_lifetime, 3600s);
+  EXPECT_EQ(settings.min_idle, 4);
+  EXPECT_EQ(settings.max_waiting, 0);
 }
 
 TEST_F(SettingsTest, TomlOverridesDefaultsAndTheEnvironmentOverridesToml) {
@@ -122,21 +134,16 @@ TEST_F(SettingsTest, AnEmptyVariableCountsAsUnset) {
 }
 
 TEST_F(SettingsTest, ErrorsNameTheVariableWithExpectedAndFound) {
-  const std::pair<const char*, const char*> cases[] = {{"MODEL_POOL_ENABLED", "maybe"},
-                                                       {"MODEL_POOL_MAX_INSTANCES", "0"},
-                                                       {"MODEL_POOL_MAX_INSTANCES", "2x"},
-                                                       {"MASX_FORCE_GPU", "2"},
-                                                       {"REMUDA_PRECISION", "fp64"},
-                                                       {"REMUDA_MEMORY_LIMIT", "much"},
-                                                       {"REMUDA_COMPUTE_THREADS", "-1"},
-                                                       {"REMUDA_IDLE_TTL", "1h"},
-                                                       {"REMUDA_IDLE_TTL", "0"},
-                                                       {"REMUDA_IDLE_TTL", "-1"},
-                                                       {"REMUDA_IDLE_TTL", "0.0001"},
-                                                       {"REMUDA_LEAK_THRESHOLD", "0"},
-                                                       {"REMUDA_LEAK_THRESHOLD", "nan"},
-                                                       {"REMUDA_FALLBACK", "Prefer"},
-                                                       {"REMUDA_COMPUTE_THREADS", "99999999999999999999"}};
+  const std::pair<const char*, const char*> cases[] = {
+      {"MODEL_POOL_ENABLED", "maybe"},    {"MODEL_POOL_MAX_INSTANCES", "0"},
+      {"MODEL_POOL_MAX_INSTANCES", "2x"}, {"MASX_FORCE_GPU", "2"},
+      {"REMUDA_PRECISION", "fp64"},       {"REMUDA_MEMORY_LIMIT", "much"},
+      {"REMUDA_COMPUTE_THREADS", "-1"},   {"REMUDA_IDLE_TTL", "1h"},
+      {"REMUDA_IDLE_TTL", "0"},           {"REMUDA_IDLE_TTL", "-1"},
+      {"REMUDA_IDLE_TTL", "0.0001"},      {"REMUDA_MAX_LIFETIME", "0"},
+      {"REMUDA_MIN_IDLE", "-1"},          {"REMUDA_MAX_WAITING", "few"},
+      {"REMUDA_LEAK_THRESHOLD", "0"},     {"REMUDA_LEAK_THRESHOLD", "nan"},
+      {"REMUDA_FALLBACK", "Prefer"},      {"REMUDA_COMPUTE_THREADS", "99999999999999999999"}};
   for (const auto& [name, value] : cases) {
     set(name, value);
     expect_error(ErrorCode::kInvalidArgument,
@@ -188,6 +195,15 @@ TEST_F(SettingsTest, ValidateNamesTheField) {
   settings = {};
   settings.idle_ttl = 0ms;
   EXPECT_THAT([&] { settings.validate(); }, testing::ThrowsMessage<Error>(HasSubstr("idle_ttl")));
+  settings = {};
+  settings.max_lifetime = 0ms;
+  EXPECT_THAT([&] { settings.validate(); }, testing::ThrowsMessage<Error>(HasSubstr("max_lifetime")));
+  settings = {};
+  settings.min_idle = 3;
+  EXPECT_THAT([&] { settings.validate(); }, testing::ThrowsMessage<Error>(HasSubstr("model_pool_max_instances")));
+  settings = {};
+  settings.max_waiting = -1;
+  EXPECT_THAT([&] { settings.validate(); }, testing::ThrowsMessage<Error>(HasSubstr("max_waiting")));
   settings = {};
   settings.leak_threshold = -1ms;
   EXPECT_THAT([&] { settings.validate(); }, testing::ThrowsMessage<Error>(HasSubstr("leak_threshold")));

@@ -21,24 +21,18 @@ ComputePool& compute_pool(const Settings& settings) {
   return ComputePool::global();
 }
 
-void refuse_gpu(const Settings& settings) {
-  if (settings.masx_force_gpu) {
-    fail(ErrorCode::kUnsupported, "a GPU is demanded (masx_force_gpu), but this build computes on CPUs only");
-  }
-}
-
-void check_room(const std::string& model, const MemoryCost& cost, int64_t instances) {
+void check_room(const std::string& model, const MemoryCost& cost, int64_t instances, const std::string& device) {
   if (instances <= 1 || cost.workspace == 0) return;
-  const MemoryBudgetStats stats = MemoryBudget::cpu().stats();
+  const MemoryBudgetStats stats = MemoryBudget::of(device).stats();
   const uint64_t weights = stats.weights + stats.mapped_weights;
   const uint64_t room = stats.limit > weights ? stats.limit - weights : 0;
   const uint64_t fit = std::max<uint64_t>(room / cost.workspace, 1);
   if (static_cast<uint64_t>(instances) <= fit) return;
-  throw OutOfMemory(
-      fmt::format("{}: expected at most {} instances, as many as have room to compute at once: each takes {} bytes of "
-                  "workspace, and beside the weights of {} models, {} bytes, the memory limit of {} bytes leaves {}; "
-                  "raise it for more",
-                  model, fit, cost.workspace, stats.models, weights, stats.limit, room));
+  throw OutOfMemory(fmt::format(
+      "{}: expected at most {} instances on {}, as many as have room to compute at once: each takes {} bytes of "
+      "workspace, and beside the weights of {} models, {} bytes, the memory limit of {} bytes leaves {}; "
+      "raise it for more",
+      model, fit, device, cost.workspace, stats.models, weights, stats.limit, room));
 }
 
 MemoryBudget::Limit memory_limit(const Settings& settings) {
@@ -68,12 +62,12 @@ std::string file_identity(const std::filesystem::path& directory) {
   return identity;
 }
 
-ModelMetadata describe_instance(std::string model_name, std::string model_type, Precision precision,
+ModelMetadata describe_instance(std::string model_name, std::string model_type, std::string device, Precision precision,
                                 uint64_t shared_bytes, std::chrono::steady_clock::time_point start) {
   ModelMetadata metadata;
   metadata.model_name = std::move(model_name);
   metadata.model_type = std::move(model_type);
-  metadata.device = kCpuDevice;
+  metadata.device = std::move(device);
   metadata.precision = precision;
   metadata.shared_bytes = shared_bytes;
   metadata.load_time = std::chrono::steady_clock::now() - start;

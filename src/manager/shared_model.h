@@ -4,11 +4,14 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,6 +21,7 @@
 #include "device/compute_pool.h"
 #include "device/memory_budget.h"
 #include "manager/managed_pool.h"
+#include "manager/placement.h"
 #include "manager/weight_cache.h"
 #include "manager/weight_store.h"
 #include "remuda/memory_cost.h"
@@ -28,20 +32,15 @@
 
 namespace remuda {
 
-inline constexpr std::string_view kCpuDevice = "cpu";
-
 // The precision that a CPU computes in when this one is asked for; never kAuto. Throws Error(kUnsupported).
 Precision cpu_precision(Precision asked);
 
 // The process's pool, of as many threads as the settings say. Throws Error(kInvalidArgument) where it has others.
 ComputePool& compute_pool(const Settings& settings);
 
-// Throws Error(kUnsupported) where a GPU is demanded: this build has none.
-void refuse_gpu(const Settings& settings);
-
-// Throws OutOfMemory where main memory's budget has no room, beside all weights, for the workspaces of so many
-// instances of a model. One there always is.
-void check_room(const std::string& model, const MemoryCost& cost, int64_t instances);
+// Throws OutOfMemory where a device's budget has no room, beside all weights, for the workspaces of so many instances
+// of a model. One there always is.
+void check_room(const std::string& model, const MemoryCost& cost, int64_t instances, const std::string& device);
 
 // The limit that settings set for all models in the process; none where they don't.
 MemoryBudget::Limit memory_limit(const Settings& settings);
@@ -61,6 +60,13 @@ struct ModelSource {
   std::function<std::shared_ptr<const Model>()> load;
 };
 
+// A model for an instance, and where it is.
+template <typename Model>
+struct PlacedModel {
+  std::shared_ptr<const Model> model;  // Keeps the place, too.
+  std::string device;
+};
+
 // A model by its files, its precision and its device. `Model` has a `tokenizer`, a shared pointer, and what WeightStore
 // asks for. As long as it lives, the settings' memory limit holds for the process.
 //
@@ -72,8 +78,10 @@ class SharedModel {
   using Pointer = std::shared_ptr<const Model>;
 
   // `pool` has the model's instances.
-  SharedModel(const Settings& settings, std::shared_ptr<ManagedPool> pool, ModelSource<Model> source)
+  SharedModel(const Settings& settings, std::shared_ptr<ManagedPool> pool,
+              std::shared_ptr<std::atomic<uint64_t>> fallbacks, ModelSource<Model> source)
       : source_(std::move(source)),
+        placement_(settings, source_.name, std::move(fallbacks)),
         pool_(std::move(pool)),
         identity_(file_identity(source_.directory)),
         limit_(memory_limit(settings)) {}
@@ -82,26 +90,39 @@ class SharedModel {
 
   // Loads it if nobody has it. Throws what loading throws; Error(kInvalidFile) where files were changed since the
   // constructor: make one before reading their configuration; OutOfMemory and TimeoutError where there is no room.
-  Pointer get() {
+  Pointer get() { return get(device()); }
+
+  // The same, on this device.
+  Pointer get(const std::string& device) {
     const std::string what = fmt::format("{} in {}", source_.name, to_string(source_.precision));
-    WeightRequest request{.key = fmt::format("{}|{}|{}", identity_, to_string(source_.precision), kCpuDevice),
+    WeightRequest request{.key = fmt::format("{}|{}|{}", identity_, to_string(source_.precision), device),
                           .what = what};
     request.cost = source_.cost();
+    request.budget = &MemoryBudget::of(device);
     Pointer model = WeightStore<Model>::global().get(request, pool_, [this] { return load(); });
     const std::lock_guard lock(mutex_);
     tokenizer_ = model->tokenizer;
     return model;
   }
 
-  // The same for an instance that its pool is making. Throws OutOfMemory, too, where the budget hasn't room for so many
-  // that compute at once.
-  Pointer get_for_instance() {
-    Pointer model = get();
-    if (const std::optional<PoolStats> stats = pool_->stats()) {
-      check_room(source_.name, source_.cost(), stats->available + stats->in_use + 1);
+  // The same for an instance that its pool is making, on the device that is its place. Throws OutOfMemory, too, where
+  // no budget has room for so many that compute at once.
+  PlacedModel<Model> get_for_instance() {
+    for (std::set<std::string> full;;) {
+      const std::shared_ptr<const Placement::Stay> stay = placement_.next(source_.cost(), full);
+      try {
+        return {hold(get(stay->device()), stay), stay->device()};
+      } catch (const OutOfMemory& error) {
+        // Others took the memory meanwhile.
+        if (stay->device() == kCpuDevice) throw;
+        log::info("no room on {}: {}", stay->device(), error.what());
+        full.insert(stay->device());
+      }
     }
-    return model;
   }
+
+  // Where instances compute; see Placement::device().
+  std::string device() const { return placement_.device(source_.cost()); }
 
   // Loads the model only where it was never loaded, and then keeps it with what it returns: hold that until there is an
   // instance, or the model is loaded twice.
@@ -125,6 +146,21 @@ class SharedModel {
   }
 
  private:
+  // The model as long as it has its place there.
+  Pointer hold(Pointer model, std::shared_ptr<const Placement::Stay> stay) const {
+    int64_t instances = stay->instances();
+    if (stay->device() == kCpuDevice) {
+      // Those that are on their way out compute no more.
+      const std::optional<PoolStats> stats = pool_->stats();
+      instances = 1 + (stats && stats->by_device.contains(stay->device()) ? stats->by_device.at(stay->device()) : 0);
+    }
+    check_room(source_.name, source_.cost(), instances, stay->device());
+    const Model* const bare = model.get();
+    return {
+        std::make_shared<std::pair<Pointer, std::shared_ptr<const Placement::Stay>>>(std::move(model), std::move(stay)),
+        bare};
+  }
+
   Pointer load() const {
     if (file_identity(source_.directory) != identity_) {
       fail(ErrorCode::kInvalidFile, "{}: files were changed since this manager read the configuration; make a new one",
@@ -139,6 +175,7 @@ class SharedModel {
   }
 
   const ModelSource<Model> source_;
+  Placement placement_;
   const std::shared_ptr<ManagedPool> pool_;
   const std::string identity_;
   const MemoryBudget::Limit limit_;
@@ -148,7 +185,7 @@ class SharedModel {
 };
 
 // The metadata of an instance whose making began at `start`.
-ModelMetadata describe_instance(std::string model_name, std::string model_type, Precision precision,
+ModelMetadata describe_instance(std::string model_name, std::string model_type, std::string device, Precision precision,
                                 uint64_t shared_bytes, std::chrono::steady_clock::time_point start);
 
 }  // namespace remuda

@@ -117,7 +117,7 @@ struct SummarizationModelManager::Impl {
   Impl(SummarizationModelManager& manager, const Settings& given)
       : settings(given),
         precision(cpu_precision(given.precision)),
-        model(given, manager.managed_pool(),
+        model(given, manager.managed_pool(), manager.fallbacks(),
               {.directory = hub::resolve_model(given.summarization_model),
                .name = given.summarization_model,
                .precision = precision,
@@ -128,11 +128,10 @@ struct SummarizationModelManager::Impl {
         compute(compute_pool(given)),
         batcher({.name = given.summarization_model,
                  .max_sessions = compute.threads(),
+                 .max_waiting = given.max_waiting,
                  .open = [this, &manager](const SessionTerms& terms) { return open(manager, terms); },
                  .try_open = [this, &manager] { return try_open(manager); },
-                 .pool_waiting = [&manager] { return manager.get_pool_stats().waiting; }}) {
-    refuse_gpu(settings);
-  }
+                 .pool_waiting = [&manager] { return manager.get_pool_stats().waiting; }}) {}
 
   std::unique_ptr<BatchSession> make_session(Lease<SummarizationInstance> lease) const {
     return std::make_unique<SummarizationSession>(std::move(lease), room_for_documents(), compute);
@@ -284,14 +283,15 @@ void SummarizationModelManager::close() {
 
 std::string SummarizationModelManager::model_name() const { return impl_->settings.summarization_model; }
 std::string SummarizationModelManager::model_type() const { return "summarization"; }
-std::string SummarizationModelManager::get_device() const { return std::string(kCpuDevice); }
+std::string SummarizationModelManager::get_device() const { return impl_->model.device(); }
 Precision SummarizationModelManager::precision() const { return impl_->precision; }
 const SummarizationModelInfo& SummarizationModelManager::info() const { return impl_->info; }
 
 std::unique_ptr<SummarizationInstance> SummarizationModelManager::make_instance() {
   const auto start = std::chrono::steady_clock::now();
-  ModelPointer model = impl_->model.get_for_instance();
-  ModelMetadata metadata = describe_instance(model_name(), model_type(), impl_->precision, model->bytes(), start);
+  auto [model, device] = impl_->model.get_for_instance();
+  ModelMetadata metadata =
+      describe_instance(model_name(), model_type(), std::move(device), impl_->precision, model->bytes(), start);
   return std::make_unique<SummarizationInstance>(std::move(metadata), std::move(model));
 }
 

@@ -41,6 +41,7 @@ PoolStats PoolCore::get_pool_stats() {
     if (slot.instance == nullptr) continue;
     stats.memory_shared = std::max(stats.memory_shared, slot.instance->metadata_.shared_bytes);
     stats.memory_private += slot.instance->metadata_.private_bytes;
+    ++stats.by_device[slot.instance->metadata_.device];
   }
   lock.unlock();
   stats.name = options_.name;

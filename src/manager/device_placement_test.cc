@@ -1,0 +1,222 @@
+// Managers on machines with GPUs. The GPUs are described, not there: models are placed on them and counted in their
+// budgets, and compute where tests can, on the CPU.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "device/memory_budget.h"
+#include "manager/placement_test_support.h"
+#include "remuda/embedding_model_manager.h"
+#include "remuda/error.h"
+#include "remuda/snapshot.h"
+#include "remuda/summarization_model_manager.h"
+
+namespace remuda {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::ThrowsMessage;
+using ByDevice = std::map<std::string, int64_t>;
+
+// GPUs whose memory is taken by what the budgets have on them, and by others.
+class BusyMachine : public DeviceProvider {
+ public:
+  explicit BusyMachine(const std::vector<uint64_t>& available) : described_(available) {}
+
+  std::vector<Device> devices() override {
+    std::vector<Device> devices;
+    {
+      const std::lock_guard lock(mutex_);
+      if (on_look_) on_look_(described_);
+      devices = described_.devices();
+    }
+    for (const MemoryBudgetStats& budget : MemoryBudget::all_stats()) {
+      for (Device& device : devices) {
+        if (device.kind == DeviceKind::kGpu && device.id == budget.device) {
+          device.memory_available -= std::min(device.memory_available, budget.used);
+        }
+      }
+    }
+    return devices;
+  }
+
+  void change(const std::function<void(DescribedMachine&)>& change) {
+    const std::lock_guard lock(mutex_);
+    change(described_);
+  }
+  // Called with every look at the devices, before it.
+  void on_look(std::function<void(DescribedMachine&)> hook) {
+    const std::lock_guard lock(mutex_);
+    on_look_ = std::move(hook);
+  }
+
+ private:
+  std::mutex mutex_;
+  DescribedMachine described_;                       // Guarded by mutex_.
+  std::function<void(DescribedMachine&)> on_look_;  // Guarded by mutex_.
+};
+
+class DevicePlacement : public ::testing::Test {
+ protected:
+  ~DevicePlacement() override { set_device_provider(before_); }
+
+  // GPUs with so much memory available.
+  BusyMachine& machine(const std::vector<uint64_t>& available) {
+    auto machine = std::make_shared<BusyMachine>(available);
+    auto replaced = set_device_provider(machine);
+    if (before_ == nullptr) before_ = std::move(replaced);
+    machine_ = machine;
+    return *machine_;
+  }
+
+  static Settings automatic(int64_t instances, Fallback fallback = Fallback::kPrefer) {
+    Settings settings;
+    settings.masx_force_cpu = false;
+    settings.model_pool_max_instances = instances;
+    settings.fallback = fallback;
+    return settings;
+  }
+
+  // Leases so many at once; what cannot be had is an error.
+  static std::vector<Lease<EmbeddingInstance>> lease(EmbeddingModelManager& manager, int64_t count) {
+    std::vector<Lease<EmbeddingInstance>> leases;
+    for (int64_t i = 0; i < count; ++i) leases.push_back(manager.acquire({.timeout = std::chrono::seconds(20)}));
+    return leases;
+  }
+
+ private:
+  std::shared_ptr<DeviceProvider> before_;
+  std::shared_ptr<BusyMachine> machine_;
+};
+
+TEST_F(DevicePlacement, WithoutGpusItIsTheCpu) {
+  machine({});
+  EmbeddingModelManager manager(automatic(2));
+  EXPECT_EQ(manager.get_device(), "cpu");
+  const auto leases = lease(manager, 2);
+  EXPECT_EQ(manager.get_pool_stats().by_device, (ByDevice{{"cpu", 2}}));
+  EXPECT_EQ(manager.get_pool_stats().fallbacks, 0u);
+}
+
+TEST_F(DevicePlacement, WithoutGpusADemandedOneIsAnErrorAtOnce) {
+  machine({});
+  Settings settings = automatic(1);
+  settings.masx_force_gpu = true;
+  EXPECT_THAT([&] { EmbeddingModelManager manager(settings); },
+              ThrowsMessage<Error>(AllOf(HasSubstr("masx_force_gpu"), HasSubstr("a GPU is demanded"))));
+}
+
+TEST_F(DevicePlacement, OnAGpuWeightsAreCountedInItsBudgetAndResultsAreTheSame) {
+  machine({});
+  const std::vector<float> expected = EmbeddingModelManager(Settings{}).embed_text("The herd at dawn.");
+  machine({8 * kGiB});
+  EmbeddingModelManager manager(automatic(2));
+  EXPECT_EQ(manager.get_device(), "cuda:0") << "before there is an instance, too";
+  EXPECT_EQ(manager.embed_text("The herd at dawn."), expected);
+  const auto leases = lease(manager, 2);
+  EXPECT_EQ(leases[0]->metadata().device, "cuda:0");
+  EXPECT_EQ(manager.get_pool_stats().by_device, (ByDevice{{"cuda:0", 2}}));
+  const ProcessSnapshot found = snapshot();
+  ASSERT_EQ(found.weights.size(), 1u) << "one copy";
+  EXPECT_EQ(found.weights[0].device, "cuda:0");
+  EXPECT_GE(MemoryBudget::of("cuda:0").stats().used, found.weights[0].bytes);
+  EXPECT_EQ(found.devices.size(), 2u);
+}
+
+TEST_F(DevicePlacement, ASummarizerGoesThereToo) {
+  machine({8 * kGiB});
+  SummarizationModelManager manager(automatic(1));
+  EXPECT_EQ(manager.acquire()->metadata().device, "cuda:0");
+  EXPECT_EQ(manager.get_device(), "cuda:0");
+}
+
+TEST_F(DevicePlacement, EightGpusShareTheInstancesByWhatTheyHaveFree) {
+  machine({4 * kGiB, 5 * kGiB, 6 * kGiB, 7 * kGiB, 8 * kGiB, 9 * kGiB, 10 * kGiB, 11 * kGiB});
+  {
+    EmbeddingModelManager manager(automatic(2));
+    const auto leases = lease(manager, 2);
+    EXPECT_EQ(manager.get_pool_stats().by_device, (ByDevice{{"cuda:7", 2}})) << "most free, even with the weights";
+  }
+  machine(std::vector<uint64_t>(8, 4 * kGiB));
+  EmbeddingModelManager spread(automatic(8));
+  const auto eight = lease(spread, 8);
+  EXPECT_EQ(spread.get_pool_stats().by_device.size(), 8u) << "each takes what makes another the roomiest";
+}
+
+TEST_F(DevicePlacement, AFullGpuIsLeftAsTheSettingsSay) {
+  machine({1});
+  EmbeddingModelManager prefers(automatic(2, Fallback::kPrefer));
+  EXPECT_EQ(prefers.acquire()->metadata().device, "cpu");
+  EXPECT_EQ(prefers.get_pool_stats().fallbacks, 1u);
+  EXPECT_EQ(snapshot().pools.back().fallbacks, 1u);
+
+  EmbeddingModelManager requires_gpu(automatic(2, Fallback::kRequire));
+  EXPECT_THAT([&] { requires_gpu.acquire(); },
+              ThrowsMessage<OutOfMemory>(AllOf(HasSubstr("cuda:0"), HasSubstr("set fallback to prefer or spill"))));
+}
+
+TEST_F(DevicePlacement, WhatAGpuHasNoRoomForWaitsOrSpills) {
+  MemoryCost cost;
+  {
+    EmbeddingModelManager on_cpu((Settings()));
+    on_cpu.warm_up();  // From here on loading takes nothing beside the weights.
+    cost = estimate_memory(on_cpu.info(), on_cpu.precision());
+  }
+  // Room for few to compute beside the weights; of so little a budget keeps a quarter free.
+  machine({(cost.shared_weights + cost.workspace * 3 / 2) * 4 / 3});
+  constexpr int64_t kMost = 20;
+  int64_t fit = 0;
+  {
+    EmbeddingModelManager waits(automatic(kMost, Fallback::kPrefer));
+    waits.warm_up();
+    const MemoryBudgetStats budget = MemoryBudget::of("cuda:0").stats();
+    fit = static_cast<int64_t>((budget.limit - budget.used) / cost.workspace);
+    ASSERT_GE(fit, 1);
+    ASSERT_LT(fit, kMost);
+    const auto leases = lease(waits, fit);
+    EXPECT_THROW(waits.acquire({.timeout = std::chrono::milliseconds(50)}), TimeoutError);
+    EXPECT_EQ(waits.get_pool_stats().by_device, (ByDevice{{"cuda:0", fit}}));
+  }
+  EmbeddingModelManager spills(automatic(kMost, Fallback::kSpill));
+  const auto leases = lease(spills, fit + 1);
+  EXPECT_EQ(spills.get_pool_stats().by_device, (ByDevice{{"cpu", 1}, {"cuda:0", fit}}));
+  EXPECT_EQ(spills.get_pool_stats().fallbacks, 1u);
+}
+
+TEST_F(DevicePlacement, MemoryThatOthersTakeMeanwhileIsNoError) {
+  BusyMachine& busy = machine({8 * kGiB, 4 * kGiB});
+  EmbeddingModelManager manager(automatic(1));
+  // Chosen with 8 GiB free, which are gone when the weights are to be reserved.
+  busy.on_look([looks = 0](DescribedMachine& described) mutable {
+    if (++looks == 2) described.gpu(0).memory_available = 0;
+  });
+  EXPECT_EQ(manager.acquire()->metadata().device, "cuda:1");
+  EXPECT_EQ(manager.get_pool_stats().fallbacks, 0u);
+}
+
+TEST_F(DevicePlacement, AGpuThatFailsLosesItsInstances) {
+  BusyMachine& busy = machine({8 * kGiB, 4 * kGiB});
+  EmbeddingModelManager manager(automatic(2));
+  {
+    const auto leases = lease(manager, 1);
+    EXPECT_EQ(leases[0]->metadata().device, "cuda:0");
+    busy.change([](DescribedMachine& described) { described.gpu(0).problem = "fell off the bus"; });
+  }
+  EXPECT_EQ(manager.get_pool_stats().available, 0) << "not pooled again";
+  EXPECT_EQ(manager.acquire()->metadata().device, "cuda:1");
+  busy.change([](DescribedMachine& described) { described.gpu(1).problem = "too hot"; });
+  manager.cleanup();
+  EXPECT_EQ(manager.acquire()->metadata().device, "cpu");
+  EXPECT_EQ(manager.get_pool_stats().fallbacks, 1u);
+}
+
+}  // namespace
+}  // namespace remuda
