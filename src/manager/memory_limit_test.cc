@@ -15,6 +15,7 @@
 #include <set>
 #include <thread>
 
+#include "base/resident_test_support.h"
 #include "base/sanitizer_test_support.h"
 #include "device/memory_budget.h"
 #include "hub/resolve.h"
@@ -43,17 +44,6 @@ int64_t from_environment(const char* name, int64_t otherwise) {
   const char* value = std::getenv(name);
   return value == nullptr ? otherwise : std::stoll(value);
 }
-
-// A line of /proc/self/status that is in kB, in bytes.
-uint64_t status_bytes(const std::string& field) {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with(field + ":")) return std::stoull(line.substr(field.size() + 1)) * 1024;
-  }
-  return 0;
-}
-
-void reset_peak() { std::ofstream("/proc/self/clear_refs") << 5; }
 
 MemoryBudgetStats stats_now() { return MemoryBudget::cpu().stats(); }
 
@@ -191,22 +181,6 @@ TEST(MemoryLimit, APoolIsAsLargeAsItsInstancesHaveRoomToCompute) {
   const auto one = manager.acquire();
   const auto two = manager.acquire();
   EXPECT_EQ(manager.acquire()->metadata().model_type, "embedding") << "there is more room now";
-}
-
-// Before anything is loaded the cost is known within a tenth.
-TEST(MemoryLimit, EstimatesAreWithinATenthOfWhatIsTaken) {
-  const RandomEncoder encoder({.layers = 6, .hidden = 256, .inner = 1024});
-  for (const std::string& name : {encoder.path(), hub::resolve_model(hub::kDefaultEmbeddingModel).string()}) {
-    for (const Precision precision : {Precision::kFp32, Precision::kBf16, Precision::kInt8}) {
-      Settings settings;
-      settings.embedding_model = name;
-      settings.precision = precision;
-      EmbeddingModelManager manager(settings);
-      const MemoryCost cost = estimate_memory(manager.info(), precision);
-      const auto taken = static_cast<double>(manager.acquire()->metadata().shared_bytes);
-      EXPECT_NEAR(static_cast<double>(cost.shared_weights) / taken, 1, 0.1) << name << to_string(precision);
-    }
-  }
 }
 
 // Runs `load_and_cleanup` many times and holds what is resident at the end against what was after ten. Of the whole
