@@ -2,23 +2,16 @@
 #include "remuda/memory_cost.h"
 
 #include <algorithm>
-#include <initializer_list>
-#include <numeric>
-#include <vector>
 
 #include "models/bart_memory.h"
+#include "models/workspace_plan.h"
 #include "remuda/embedding_model_manager.h"
 #include "remuda/summarization_model_manager.h"
-#include "tensor/workspace.h"
 
 namespace remuda {
 namespace {
 
 constexpr int64_t kFloat = sizeof(float);
-
-// A workspace of so many.
-uint64_t block(int64_t bytes) { return WorkspaceArena::block_bytes(static_cast<size_t>(bytes)); }
-uint64_t block(size_t bytes) { return WorkspaceArena::block_bytes(bytes); }
 
 // Outputs are packed in panels; the last one is filled up.
 constexpr int64_t kPanelOutputs = 64;
@@ -64,8 +57,9 @@ struct Layer {
 // inner layer; products in reduced precisions have their inputs beside that, prepared.
 uint64_t encoding_bytes(int64_t rows, int64_t hidden, int64_t inner, Precision precision) {
   const int64_t prepared = precision == Precision::kFp32 ? 0 : precision == Precision::kBf16 ? 2 : 1;
-  return block(rows * (hidden + std::max(4 * hidden, inner)) * kFloat) +
-         block(rows * std::max(hidden, inner) * prepared);
+  const int64_t passed = rows * (hidden + std::max(4 * hidden, inner)) * kFloat;
+  return models::workspace_block(static_cast<uint64_t>(passed)) +
+         models::workspace_block(static_cast<uint64_t>(rows * std::max(hidden, inner) * prepared));
 }
 
 // A document that fills the window, decoded as the checkpoint says.
@@ -99,22 +93,6 @@ io::BartConfig configuration_of(const SummarizationModelInfo& info) {
   config.decoder_ffn_dim = info.decoder_intermediate_size;
   config.max_position_embeddings = info.max_positions;
   return config;
-}
-
-// What workspaces take together that were there at first and lie idle now, and those that are wanted at once after
-// them: some take an idle one's place, as WorkspaceArena::acquire() has it.
-uint64_t in_turn(std::vector<uint64_t> idle, std::initializer_list<uint64_t> wanted) {
-  uint64_t sum = std::accumulate(idle.begin(), idle.end(), uint64_t{0});
-  const uint64_t at_first = sum;
-  for (const uint64_t bytes : wanted) {
-    if (bytes == 0) continue;
-    const auto chosen = WorkspaceArena::choose(idle, bytes, [](uint64_t size) { return size; });
-    if (chosen == idle.end() || *chosen < bytes) sum += bytes;
-    if (chosen == idle.end()) continue;
-    if (*chosen < bytes) sum -= *chosen;
-    idle.erase(chosen);
-  }
-  return std::max(at_first, sum);
 }
 
 // Of an element of the checkpoint.
@@ -152,7 +130,8 @@ MemoryCost estimate_memory(const SummarizationModelInfo& info, Precision precisi
   const DefaultDocument document(info);
   const models::BartMemory memory(configuration_of(info), precision);
   cost.sequence = memory.cache({.max_rows = 1, .max_positions = document.limits.max_positions});
-  const uint64_t kept = block(memory.cross_attention(document.window)) + block(memory.cache(document.limits));
+  const uint64_t kept = models::workspace_block(memory.cross_attention(document.window)) +
+                        models::workspace_block(memory.cache(document.limits));
   const int64_t rows = document.limits.max_rows;
   cost.document = kept + memory.step(rows) + memory.logits(rows);
   // Documents are encoded side by side up to a number of tokens, then decoded together.
@@ -161,8 +140,8 @@ MemoryCost estimate_memory(const SummarizationModelInfo& info, Precision precisi
   const int64_t all_rows = documents * rows;
   cost.workspace =
       static_cast<uint64_t>(documents) * kept +
-      in_turn({block(memory.encode(encoded)), block(memory.prepared_encode(encoded))},
-              {block(memory.logits(all_rows)), block(memory.step(all_rows)), block(memory.prepared_step(all_rows))});
+      models::workspaces_in_turn({memory.encode(encoded), memory.prepared_encode(encoded)},
+                                 {memory.logits(all_rows), memory.step(all_rows), memory.prepared_step(all_rows)});
   cost.loading = static_cast<uint64_t>(
       std::max({encoder.loading_bytes(precision), decoder.loading_bytes(precision), output.loading_bytes(precision)}));
   return cost;

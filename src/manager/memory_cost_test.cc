@@ -11,9 +11,9 @@
 #include "hub/resolve.h"
 #include "manager/random_bart.h"
 #include "manager/random_encoder.h"
+#include "models/bart_memory.h"  // And the arena.
 #include "remuda/embedding_model_manager.h"
 #include "remuda/summarization_model_manager.h"
-#include "tensor/workspace.h"
 
 namespace remuda {
 namespace {

@@ -142,6 +142,26 @@ TEST_F(TwoModels, OfTwoManagersLimitsTheSmallerHoldsAsLongAsItsManagerIsThere) {
   EXPECT_EQ(stats_now().limit, limit_);
 }
 
+TEST_F(TwoModels, ALimitThatIsLoweredBelowWhatIsInUseLeavesWhatIsOnLease) {
+  auto lease = a_.acquire();
+  const std::vector<float> wanted = a_.embed_text(kText, *lease);
+  {
+    const EmbeddingModelManager lower(limited(first_.settings(), weights_of(first_) / 2));
+    EXPECT_GT(stats_now().used, stats_now().limit);
+    EXPECT_THAT([&] { b_.acquire({.timeout = 100ms}); }, ThrowsMessage<OutOfMemory>(HasSubstr("memory limit")));
+    EXPECT_EQ(a_.get_pool_stats().in_use, 1);
+  }
+  EXPECT_EQ(a_.embed_text(kText, *lease), wanted);
+}
+
+TEST(MemoryLimit, OneBeyondTheMachineIsTheMachines) {
+  const RandomEncoder model({.layers = 1});
+  EmbeddingModelManager manager(limited(model.settings(), uint64_t{1} << 60));
+  EXPECT_EQ(manager.embed_text(kText).size(), 64u);
+  EXPECT_EQ(stats_now().limit, stats_now().found);
+  EXPECT_LT(stats_now().limit, uint64_t{1} << 60);
+}
+
 TEST_F(TwoModels, ASnapshotShowsWhoHasTheMemoryAndEventsHowItCameAbout) {
   std::vector<std::string> events;
   on_memory_event([&events](const MemoryEvent& event) { events.push_back(std::string(to_string(event.kind))); });
