@@ -16,8 +16,7 @@ using simdjson::dom::element_type;
 
 struct JsonDocument::State {
   std::string source;
-  simdjson::padded_string text;
-  simdjson::dom::parser parser;
+  simdjson::dom::document document;
   element root;
 };
 
@@ -26,20 +25,44 @@ namespace {
 constexpr size_t kMaxDepth = 64;
 constexpr size_t kMaxShown = 60;
 
+// The parser's buffers have 1.6 to 8 bytes for each of the text, and would be among those that large_vector.h speaks
+// of. Blocks of more than 32 MiB are always mapped by the C library, and mapped pages that nobody touches cost nothing.
+constexpr size_t kLargeText = size_t{64} << 10;
+constexpr size_t kMappedCapacity = size_t{20} << 20;
+
+// Room in both for a text of so many bytes.
+simdjson::error_code allocate(simdjson::dom::parser& parser, simdjson::dom::document& document, size_t text_bytes) {
+  const auto try_allocate = [&](size_t capacity) {
+    const auto code = parser.allocate(capacity, kMaxDepth);
+    return code == simdjson::SUCCESS ? document.allocate(capacity) : code;
+  };
+  const bool is_mapped = text_bytes >= kLargeText && text_bytes < kMappedCapacity;
+  if (is_mapped && try_allocate(kMappedCapacity) == simdjson::SUCCESS) return simdjson::SUCCESS;
+  return try_allocate(text_bytes);  // Where address space is limited, too.
+}
+
+LargeVector<char> padded(std::string_view text) {
+  LargeVector<char> copy;
+  copy.reserve(text.size() + simdjson::SIMDJSON_PADDING);
+  copy.assign(text.begin(), text.end());
+  copy.resize(text.size() + simdjson::SIMDJSON_PADDING);
+  return copy;
+}
+
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 // simdjson refuses integers beyond 64 bits, and Hugging Face's files have them (10^30 for "no limit"). The text with
 // ".0" after integers of 20 digits and more, which makes doubles of them.
-std::string with_big_integers_as_doubles(std::string_view text) {
+LargeString with_big_integers_as_doubles(std::string_view text) {
   constexpr size_t kDigits = 20;
-  std::string out;
+  LargeString out;
   bool in_string = false;
   for (size_t i = 0; i < text.size();) {
     const size_t start = i;
     if (in_string || !is_digit(text[i])) {
       if (text[i] == '"') in_string = !in_string;
       i += in_string && text[i] == '\\' && i + 1 < text.size() ? 2 : 1;
-      out.append(text, start, i - start);
+      out.append(text.substr(start, i - start));
       continue;
     }
     // A whole number, so that the digits of its fraction and its exponent aren't taken for integers.
@@ -47,7 +70,7 @@ std::string with_big_integers_as_doubles(std::string_view text) {
     for (; i < text.size() && (is_digit(text[i]) || std::strchr(".eE+-", text[i]) != nullptr); ++i) {
       integer = integer && is_digit(text[i]);
     }
-    out.append(text, start, i - start);
+    out.append(text.substr(start, i - start));
     if (integer && i - start >= kDigits) out += ".0";
   }
   return out;
@@ -56,15 +79,25 @@ std::string with_big_integers_as_doubles(std::string_view text) {
 }  // namespace
 
 JsonDocument JsonDocument::parse(std::string_view text, std::string source) {
+  return parse_padded(padded(text), std::move(source));
+}
+
+// What is parsed is copied: neither text nor parser live as long as the document.
+JsonDocument JsonDocument::parse_padded(LargeVector<char> padded_text, std::string source) {
   auto state = std::make_shared<State>();
   state->source = std::move(source);
-  const auto try_parse = [&](std::string_view what) {
-    state->text = simdjson::padded_string(what);
-    const auto code = state->parser.allocate(what.size(), kMaxDepth);
-    return code != simdjson::SUCCESS ? code : state->parser.parse(state->text).get(state->root);
+  const std::string_view text(padded_text.data(), padded_text.size() - simdjson::SIMDJSON_PADDING);
+  simdjson::dom::parser parser;
+  const auto try_parse = [&](const char* data, size_t size) {
+    const auto code = allocate(parser, state->document, size);
+    if (code != simdjson::SUCCESS) return code;
+    return parser.parse_into_document(state->document, data, size, /*realloc_if_needed=*/false).get(state->root);
   };
-  auto code = try_parse(text);
-  if (code == simdjson::NUMBER_ERROR) code = try_parse(with_big_integers_as_doubles(text));
+  auto code = try_parse(text.data(), text.size());
+  if (code == simdjson::NUMBER_ERROR) {
+    const LargeVector<char> changed = padded(with_big_integers_as_doubles(text));
+    code = try_parse(changed.data(), changed.size() - simdjson::SIMDJSON_PADDING);
+  }
   if (code != simdjson::SUCCESS) {
     const char* hint = code == simdjson::DEPTH_ERROR ? " (nested deeper than 64 levels)" : "";
     fail(ErrorCode::kInvalidFile, "{}: expected JSON, found {} bytes that don't parse: {}{}", state->source,
@@ -87,11 +120,12 @@ JsonDocument JsonDocument::parse_file(const std::filesystem::path& path, uint64_
     fail(ErrorCode::kInvalidFile, "{}: expected at most {} bytes, found {}", path.string(), max_bytes, size);
   }
   std::ifstream file(path, std::ios::binary);
-  std::string text(status ? 0 : size, '\0');
-  if (!file || !file.read(text.data(), static_cast<std::streamsize>(text.size()))) {
+  const size_t bytes = status ? 0 : size;
+  LargeVector<char> text(bytes + simdjson::SIMDJSON_PADDING);
+  if (!file || !file.read(text.data(), static_cast<std::streamsize>(bytes))) {
     fail(ErrorCode::kIo, "{}: can't be read: {}", path.string(), std::strerror(errno));
   }
-  return parse(text, path.string());
+  return parse_padded(std::move(text), path.string());
 }
 
 JsonValue JsonDocument::root() const {
@@ -185,11 +219,11 @@ std::string JsonValue::string_or(std::string_view key, std::string_view fallback
   return std::string(value ? value->as_string() : fallback);
 }
 
-std::vector<JsonValue> JsonValue::items() const {
+LargeVector<JsonValue> JsonValue::items() const {
   simdjson::dom::array array;
   if (std::bit_cast<element>(element_).get(array) != simdjson::SUCCESS) fail_expected("an array");
   const auto parent = std::make_shared<const std::string>(path());
-  std::vector<JsonValue> values;
+  LargeVector<JsonValue> values;
   values.reserve(array.size());
   for (const element child : array) {
     values.push_back(JsonValue(state_, std::bit_cast<Element>(child), parent, {}, static_cast<int64_t>(values.size())));
@@ -197,11 +231,11 @@ std::vector<JsonValue> JsonValue::items() const {
   return values;
 }
 
-std::vector<std::pair<std::string_view, JsonValue>> JsonValue::members() const {
+LargeVector<std::pair<std::string_view, JsonValue>> JsonValue::members() const {
   simdjson::dom::object object;
   if (std::bit_cast<element>(element_).get(object) != simdjson::SUCCESS) fail_expected("an object");
   const auto parent = std::make_shared<const std::string>(path());
-  std::vector<std::pair<std::string_view, JsonValue>> values;
+  LargeVector<std::pair<std::string_view, JsonValue>> values;
   values.reserve(object.size());
   for (const auto& [key, child] : object) {
     values.emplace_back(key, JsonValue(state_, std::bit_cast<Element>(child), parent, key, -1));

@@ -10,7 +10,8 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
+
+#include "base/large_vector.h"
 
 namespace remuda {
 
@@ -31,6 +32,8 @@ class JsonDocument {
  private:
   friend class JsonValue;
   struct State;
+  // `text` has room for what simdjson reads behind it.
+  static JsonDocument parse_padded(LargeVector<char> text, std::string source);
   explicit JsonDocument(std::shared_ptr<const State> state) : state_(std::move(state)) {}
 
   std::shared_ptr<const State> state_;
@@ -65,8 +68,8 @@ class JsonValue {
   std::string string_or(std::string_view key, std::string_view fallback) const;
 
   // The elements of an array or the members of an object, in the file's order.
-  std::vector<JsonValue> items() const;
-  std::vector<std::pair<std::string_view, JsonValue>> members() const;
+  LargeVector<JsonValue> items() const;
+  LargeVector<std::pair<std::string_view, JsonValue>> members() const;
 
   // "config.json: hidden_size": the start of every error about this value.
   std::string where() const;

@@ -1,8 +1,14 @@
 #include "base/json.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <cstdlib>
+#include <fstream>
+
+#include "base/sanitizer_test_support.h"
 #include "remuda/error.h"
 
 namespace remuda {
@@ -66,6 +72,43 @@ TEST(Json, IntegersBeyond64BitsAreDoubles) {
   EXPECT_EQ(root.at("10000000000000000000000000").as_string(), "\"20000000000000000000000000");
   EXPECT_THAT(message_of([] { JsonDocument::parse("[1.e30]", "bad.json"); }), HasSubstr("bad.json"));
 }
+
+// An object of numbers and texts of at least so many bytes.
+std::string object_of(size_t bytes) {
+  std::string text = "{";
+  for (int64_t i = 0; text.size() < bytes; ++i)
+    text += fmt::format(R"("key {0}": {0}, "text {0}": "{1}", )", i, "a\\n");
+  return text + R"("last": 100000000000000000000})";
+}
+
+// Small texts, those that are parsed in mapped memory, and those that are larger than that.
+TEST(Json, ReadsTextsOfAllSizes) {
+  for (const size_t bytes : {1u << 10, 65u << 10, 1u << 20, 21u << 20}) {
+    const auto document = JsonDocument::parse(object_of(bytes), "test.json");
+    const auto members = document.root().members();
+    EXPECT_EQ(members[0].first, "key 0");
+    EXPECT_EQ(members[members.size() - 2].second.as_string(), "a\n") << bytes;
+    EXPECT_EQ(members[members.size() - 3].second.as_int(), std::ssize(members) / 2 - 1) << bytes;
+    EXPECT_EQ(document.root().at("last").as_double(), 1e20) << bytes;
+  }
+}
+
+#ifndef REMUDA_SANITIZED
+// The parser's generous mapping is no more than a wish.
+TEST(JsonDeathTest, ParsesWhereAddressSpaceIsShort) {
+  const std::string text = object_of(1 << 20);
+  const auto parse_with_little = [&text] {
+    uint64_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    const rlim_t limit = pages * 4096 + (64 << 20);
+    const rlimit little{.rlim_cur = limit, .rlim_max = limit};
+    setrlimit(RLIMIT_AS, &little);
+    const auto document = JsonDocument::parse(text, "test.json");
+    std::_Exit(document.root().members()[0].first == "key 0" ? 0 : 1);
+  };
+  EXPECT_EXIT(parse_with_little(), ::testing::ExitedWithCode(0), "");
+}
+#endif
 
 }  // namespace
 }  // namespace remuda

@@ -36,7 +36,8 @@ void add_inspect(CLI::App& app, Action& action) {
   command.footer(
       "Reads the model's files, not its weights. \"Per instance\" is the workspace of one\n"
       "computing instance; instances share the weights. Of a BART it shows the defaults\n"
-      "of generation and what a document takes while it is decoded, too.");
+      "of generation, and what a document and each of its sequences take while it is\n"
+      "decoded, too.");
   command.callback([flags, &action] { action = [flags] { return inspect(*flags); }; });
 }
 

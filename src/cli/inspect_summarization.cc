@@ -35,34 +35,17 @@ Json generation_json(const GenerationOptions& options) {
   return json;
 }
 
-// What a document that fills the window takes while it is decoded as the checkpoint says.
-struct DocumentCost {
-  int64_t tokens;  // Of the document, and of the summaries that the search keeps.
-
-  explicit DocumentCost(const SummarizationModelInfo& info) {
-    constexpr int64_t kDefaultTokens = 21;  // What transformers generates where nobody says how much.
-    const GenerationOptions& options = info.generation;
-    const int64_t longest =
-        options.max_new_tokens ? *options.max_new_tokens + 1 : options.max_length.value_or(kDefaultTokens);
-    tokens = info.window + options.num_beams.value_or(1) * longest;
-  }
-
-  uint64_t bytes(const SummarizationModelInfo& info, Precision precision) const {
-    return estimate_memory(info, precision, tokens).workspace - estimate_memory(info, precision, 0).workspace;
-  }
-};
-
 std::vector<Cost> costs_of(const SummarizationModelInfo& info, const Device& device) {
   return costs(device, [&info](Precision precision) { return estimate_memory(info, precision); });
 }
 
 void print_json(const SummarizationModelInfo& info, const Device& device) {
-  const DocumentCost document(info);
   Json precisions = Json::object();
   for (const Cost& cost : costs_of(info, device)) {
     precisions[std::string(to_string(cost.precision))] = {{"shared_weights_bytes", cost.memory.shared_weights},
                                                           {"workspace_bytes", cost.memory.workspace},
-                                                          {"document_bytes", document.bytes(info, cost.precision)},
+                                                          {"document_bytes", cost.memory.document},
+                                                          {"sequence_bytes", cost.memory.sequence},
                                                           {"instances_that_fit", cost.instances}};
   }
   const Json report = {{"name", info.name},
@@ -119,16 +102,19 @@ void print_text(const SummarizationModelInfo& info, const Device& device) {
   fmt::print("  directory     {}\n", info.directory);
   fmt::print("  weights       {} in {}\n\n", human_bytes(info.file_bytes), fmt::join(info.files, ", "));
 
-  const DocumentCost document(info);
-  fmt::print("  {:<10} {:>12} {:>14} {:>14} {:>8}\n", "precision", "weights", "per instance", "per document", "fit");
+  fmt::print("  {:<10} {:>10} {:>13} {:>13} {:>13} {:>8}\n", "precision", "weights", "per instance", "per document",
+             "per sequence", "fit");
   for (const Cost& cost : costs_of(info, device)) {
-    fmt::print("  {:<10} {:>12} {:>14} {:>14} {:>8}\n", to_string(cost.precision),
+    fmt::print("  {:<10} {:>10} {:>13} {:>13} {:>13} {:>8}\n", to_string(cost.precision),
                human_bytes(cost.memory.shared_weights), human_bytes(cost.memory.workspace),
-               human_bytes(document.bytes(info, cost.precision)), with_commas(static_cast<int64_t>(cost.instances)));
+               human_bytes(cost.memory.document), human_bytes(cost.memory.sequence),
+               with_commas(static_cast<int64_t>(cost.instances)));
   }
   fmt::print(
-      "\n  Instances share the weights. \"per document\": one that fills the window, with\n"
-      "  its summaries. \"fit\": in the {} that models may take on {}.\n"
+      "\n  Instances share the weights. \"per instance\": the workspace of one that computes,\n"
+      "  documents included. \"per document\": one that fills the window, with its sequences\n"
+      "  (beams). \"per sequence\": of that, the cache of one. \"fit\": in the {} that\n"
+      "  models may take on {}.\n"
       "  remuda bench summarize --precision int8 measures what a precision gains here.\n",
       human_bytes(device.memory_available), device.id);
 }

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "models/bart_memory.h"
+#include "models/workspace_plan.h"
 #include "remuda/embedding_model_manager.h"
 #include "remuda/summarization_model_manager.h"
 
@@ -51,11 +53,46 @@ struct Layer {
   }
 };
 
-// Of a row on its way through a layer: the hidden state, and scratch for query, key, value and context or for the inner
-// layer; products in reduced precisions have their inputs beside that, prepared.
-int64_t row_bytes(int64_t hidden, int64_t inner, Precision precision) {
+// Of rows on their way through a layer: the hidden state, and scratch for query, key, value and context or for the
+// inner layer; products in reduced precisions have their inputs beside that, prepared.
+uint64_t encoding_bytes(int64_t rows, int64_t hidden, int64_t inner, Precision precision) {
   const int64_t prepared = precision == Precision::kFp32 ? 0 : precision == Precision::kBf16 ? 2 : 1;
-  return (hidden + std::max(4 * hidden, inner)) * kFloat + std::max(hidden, inner) * prepared;
+  const int64_t passed = rows * (hidden + std::max(4 * hidden, inner)) * kFloat;
+  return models::workspace_block(static_cast<uint64_t>(passed)) +
+         models::workspace_block(static_cast<uint64_t>(rows * std::max(hidden, inner) * prepared));
+}
+
+// A document that fills the window, decoded as the checkpoint says.
+struct DefaultDocument {
+  int64_t window;
+  models::DecodeLimits limits;
+
+  explicit DefaultDocument(const SummarizationModelInfo& info) : window(info.window) {
+    constexpr int64_t kDefaultTokens = 21;  // What transformers generates where nobody says how much.
+    const GenerationOptions& options = info.generation;
+    const int64_t longest =
+        options.max_new_tokens ? *options.max_new_tokens + 1 : options.max_length.value_or(kDefaultTokens);
+    limits.max_rows = std::max(options.num_beams.value_or(1), options.num_return_sequences.value_or(1));
+    // The last token is not fed to the decoder again.
+    limits.max_positions = std::clamp<int64_t>(longest - 1, 1, info.max_positions);
+  }
+
+  // As SummarizeOptions::max_batch_tokens counts them.
+  int64_t tokens() const { return window + limits.max_rows * limits.max_positions; }
+};
+
+io::BartConfig configuration_of(const SummarizationModelInfo& info) {
+  io::BartConfig config;
+  config.vocab_size = info.vocab_size;
+  config.d_model = info.hidden_size;
+  config.encoder_layers = info.encoder_layers;
+  config.decoder_layers = info.decoder_layers;
+  config.encoder_attention_heads = info.encoder_heads;
+  config.decoder_attention_heads = info.decoder_heads;
+  config.encoder_ffn_dim = info.encoder_intermediate_size;
+  config.decoder_ffn_dim = info.decoder_intermediate_size;
+  config.max_position_embeddings = info.max_positions;
+  return config;
 }
 
 // Of an element of the checkpoint.
@@ -75,8 +112,8 @@ MemoryCost estimate_memory(const EmbeddingModelInfo& info, Precision precision, 
       static_cast<uint64_t>(info.num_layers * layer.bytes(precision) + info.max_positions * info.hidden_size * kFloat +
                             info.vocab_size * kTokenizerBytesByToken) +
       static_cast<uint64_t>(table);
-  cost.workspace = static_cast<uint64_t>(std::max(max_batch_tokens, info.max_seq_length) *
-                                         row_bytes(info.hidden_size, info.intermediate_size, precision));
+  cost.workspace = encoding_bytes(std::max(max_batch_tokens, info.max_seq_length), info.hidden_size,
+                                  info.intermediate_size, precision);
   cost.loading = static_cast<uint64_t>(layer.loading_bytes(precision));
   return cost;
 }
@@ -90,12 +127,21 @@ MemoryCost estimate_memory(const SummarizationModelInfo& info, Precision precisi
   cost.shared_weights = static_cast<uint64_t>(
       info.encoder_layers * encoder.bytes(precision) + info.decoder_layers * decoder.bytes(precision) +
       output.bytes(precision) + 2 * info.max_positions * hidden * kFloat + info.vocab_size * kTokenizerBytesByToken);
-  // Keys and values of every layer for every token that a document or a cache has; and what encoding passes from layer
-  // to layer.
-  const int64_t element = precision == Precision::kFp32 ? 4 : 2;
-  const int64_t inner = std::max(info.encoder_intermediate_size, info.decoder_intermediate_size);
-  cost.workspace = static_cast<uint64_t>(max_batch_tokens * 2 * info.decoder_layers * hidden * element +
-                                         info.max_positions * row_bytes(hidden, inner, precision));
+  const DefaultDocument document(info);
+  const models::BartMemory memory(configuration_of(info), precision);
+  cost.sequence = memory.cache({.max_rows = 1, .max_positions = document.limits.max_positions});
+  const uint64_t kept = models::workspace_block(memory.cross_attention(document.window)) +
+                        models::workspace_block(memory.cache(document.limits));
+  const int64_t rows = document.limits.max_rows;
+  cost.document = kept + memory.step(rows) + memory.logits(rows);
+  // Documents are encoded side by side up to a number of tokens, then decoded together.
+  const int64_t documents = max_batch_tokens == 0 ? 0 : std::max<int64_t>(1, max_batch_tokens / document.tokens());
+  const int64_t encoded = std::max(info.window, std::min(documents * info.window, models::BartMemory::kEncodeTokens));
+  const int64_t all_rows = documents * rows;
+  cost.workspace =
+      static_cast<uint64_t>(documents) * kept +
+      models::workspaces_in_turn({memory.encode(encoded), memory.prepared_encode(encoded)},
+                                 {memory.logits(all_rows), memory.step(all_rows), memory.prepared_step(all_rows)});
   cost.loading = static_cast<uint64_t>(
       std::max({encoder.loading_bytes(precision), decoder.loading_bytes(precision), output.loading_bytes(precision)}));
   return cost;

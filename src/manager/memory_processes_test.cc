@@ -9,8 +9,8 @@
 #include <functional>
 #include <string>
 
+#include "base/sanitizer_test_support.h"
 #include "base/scratch_directory.h"
-#include "manager/sanitizer_test_support.h"
 #include "remuda/embedding_model_manager.h"
 
 namespace remuda {

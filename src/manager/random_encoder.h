@@ -1,15 +1,11 @@
 // Encoders with random weights, of any size, as directories that a manager loads.
 #pragma once
 
-#include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <random>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "base/scratch_directory.h"
+#include "manager/random_weights.h"
 #include "remuda/settings.h"
 
 namespace remuda {
@@ -31,7 +27,7 @@ class RandomEncoder {
                    R"( "max_position_embeddings": 160, "type_vocab_size": 2, "vocab_size": 165, "hidden_size": )" +
                        std::to_string(shape.hidden) + R"(, "intermediate_size": )" + std::to_string(shape.inner) +
                        R"(, "num_attention_heads": 8, "num_hidden_layers": )" + std::to_string(shape.layers) + "}");
-    write_weights(shape);
+    write_random_weights(scratch_.path(), tensors_of(shape), static_cast<unsigned>(shape.layers));
   }
 
   std::string path() const { return scratch_.path().string(); }
@@ -42,65 +38,23 @@ class RandomEncoder {
   }
 
  private:
-  using Tensors = std::vector<std::pair<std::string, std::vector<int64_t>>>;
-
-  static void add_linear(Tensors& tensors, const std::string& name, int64_t out, int64_t in) {
-    tensors.push_back({name + ".weight", {out, in}});
-    tensors.push_back({name + ".bias", {out}});
-  }
-  static void add_norm(Tensors& tensors, const std::string& name, int64_t size) {
-    tensors.push_back({name + ".LayerNorm.weight", {size}});
-    tensors.push_back({name + ".LayerNorm.bias", {size}});
-  }
-
-  static Tensors tensors_of(const RandomEncoderShape& shape) {
-    Tensors tensors = {{"embeddings.word_embeddings.weight", {165, shape.hidden}},
-                       {"embeddings.position_embeddings.weight", {160, shape.hidden}},
-                       {"embeddings.token_type_embeddings.weight", {2, shape.hidden}}};
-    add_norm(tensors, "embeddings", shape.hidden);
+  static RandomTensors tensors_of(const RandomEncoderShape& shape) {
+    RandomTensors tensors = {{"embeddings.word_embeddings.weight", {165, shape.hidden}},
+                             {"embeddings.position_embeddings.weight", {160, shape.hidden}},
+                             {"embeddings.token_type_embeddings.weight", {2, shape.hidden}}};
+    add_norm(tensors, "embeddings.LayerNorm", shape.hidden);
     for (int64_t i = 0; i < shape.layers; ++i) {
       const std::string layer = "encoder.layer." + std::to_string(i);
       for (const char* part : {"query", "key", "value"}) {
         add_linear(tensors, layer + ".attention.self." + part, shape.hidden, shape.hidden);
       }
       add_linear(tensors, layer + ".attention.output.dense", shape.hidden, shape.hidden);
-      add_norm(tensors, layer + ".attention.output", shape.hidden);
+      add_norm(tensors, layer + ".attention.output.LayerNorm", shape.hidden);
       add_linear(tensors, layer + ".intermediate.dense", shape.inner, shape.hidden);
       add_linear(tensors, layer + ".output.dense", shape.hidden, shape.inner);
-      add_norm(tensors, layer + ".output", shape.hidden);
+      add_norm(tensors, layer + ".output.LayerNorm", shape.hidden);
     }
     return tensors;
-  }
-
-  void write_weights(const RandomEncoderShape& shape) const {
-    std::string header = "{";
-    uint64_t end = 0;
-    for (const auto& [name, sizes] : tensors_of(shape)) {
-      uint64_t bytes = sizeof(float);
-      std::string dimensions;
-      for (const int64_t size : sizes) {
-        bytes *= static_cast<uint64_t>(size);
-        dimensions += (dimensions.empty() ? "" : ", ") + std::to_string(size);
-      }
-      header += (header.size() > 1 ? ", \"" : "\"") + name + R"(": {"dtype": "F32", "shape": [)" + dimensions +
-                R"(], "data_offsets": [)" + std::to_string(end) + ", " + std::to_string(end + bytes) + "]}";
-      end += bytes;
-    }
-    header += "}";
-    header.resize((header.size() + 7) / 8 * 8, ' ');
-    std::ofstream file(scratch_.path() / "model.safetensors", std::ios::binary);
-    const uint64_t size = header.size();
-    file.write(reinterpret_cast<const char*>(&size), sizeof(size));
-    file.write(header.data(), static_cast<std::streamsize>(header.size()));
-    std::mt19937 random(static_cast<unsigned>(shape.layers));
-    std::normal_distribution<float> numbers(0, 0.02f);
-    std::vector<float> block(1 << 18);
-    std::ranges::generate(block, [&] { return numbers(random); });
-    for (uint64_t left = end; left > 0;) {
-      const uint64_t part = std::min<uint64_t>(left, block.size() * sizeof(float));
-      file.write(reinterpret_cast<const char*>(block.data()), static_cast<std::streamsize>(part));
-      left -= part;
-    }
   }
 
   const ScratchDirectory scratch_;

@@ -217,7 +217,8 @@ TEST(MemoryLimit, ReadsUnitsAndShares) {
   EXPECT_EQ(bytes("512MiB"), 512u << 20);
   EXPECT_EQ(bytes("10B"), 10u);
   EXPECT_DOUBLE_EQ(*MemoryLimit::parse("80%", "x").share, 0.8);
-  for (const char* text : {"", "GiB", "-1GiB", "0", "0%", "101%", "1e30TiB", "12 parsecs", "5GiBs", "inf", "nan%"}) {
+  for (const char* text :
+       {"", "abc", "GiB", "-1", "-1GiB", "0", "0%", "101%", "1e30TiB", "12 parsecs", "5GiBs", "inf", "nan%"}) {
     EXPECT_THAT([&] { MemoryLimit::parse(text, "REMUDA_MEMORY_LIMIT"); },
                 testing::ThrowsMessage<Error>(HasSubstr("REMUDA_MEMORY_LIMIT: expected ")))
         << text;

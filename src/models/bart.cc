@@ -10,10 +10,6 @@
 namespace remuda::models {
 namespace {
 
-// Documents are encoded together up to so many tokens: enough to use what is read of the weights many times, and few
-// enough for the caches to hold what passes from layer to layer.
-constexpr int64_t kEncodeTokens = 1024;
-
 // Tokens whose embeddings are read before their pages are given back: 64 KiB each, where none is near another.
 constexpr int64_t kEmbedTokens = 128;
 
@@ -58,15 +54,11 @@ Step arrange(std::span<const DecodeRow> rows) {
   return step;
 }
 
-int64_t cross_floats(int64_t encoder_tokens, kernels::AttentionShape heads, kernels::StoredAs stored) {
-  return static_cast<int64_t>(kernels::PackedKeysValues::bytes_for(encoder_tokens, heads, stored) / sizeof(float));
-}
-
 }  // namespace
 
 Bart::Bart(const io::BartConfig& config, std::shared_ptr<const io::Checkpoint> checkpoint, Precision precision,
            ComputePool& pool, std::shared_ptr<io::PackedFile> packed)
-    : config_(config), checkpoint_(std::move(checkpoint)), packed_(std::move(packed)), precision_(precision) {
+    : config_(config), checkpoint_(std::move(checkpoint)), packed_(std::move(packed)), memory_(config, precision) {
   const BartWeights weights(config_, *checkpoint_, packed_.get());
   encoder_embedding_ = weights.encoder_embedding();
   decoder_embedding_ = weights.decoder_embedding();
@@ -90,43 +82,13 @@ size_t Bart::bytes() const {
   return sum;
 }
 
-// Where weights are rounded, the keys and values kept for later may be too: it halves what each step reads of them.
-kernels::StoredAs Bart::stored() const {
-  return precision_ == Precision::kFp32 ? kernels::StoredAs::kFp32 : kernels::StoredAs::kBf16;
-}
-
-nn::KvCacheShape Bart::cache_shape(const DecodeLimits& limits) const {
-  return {.layers = config_.decoder_layers,
-          .width = config_.d_model,
-          .max_rows = limits.max_rows,
-          .max_positions = limits.max_positions,
-          .stored = stored()};
-}
-
 size_t Bart::document_bytes(int64_t encoder_tokens, const DecodeLimits& limits) const {
-  const int64_t floats = cross_floats(encoder_tokens, decoder_layers_.front().heads, stored());
-  return static_cast<size_t>(config_.decoder_layers) * Workspace::matrix_bytes(1, floats) +
-         nn::KvCache::bytes_for(cache_shape(limits));
+  return memory_.cross_attention(encoder_tokens) + memory_.cache(limits);
 }
 
-int64_t Bart::encode_scratch_size() const {
-  // Keys and values for the decoder's layers, one layer at a time, come after the encoder's own results are used up.
-  return std::max(encoder_layers_.front().scratch_size(), 2 * config_.d_model);
-}
+size_t Bart::encode_bytes(int64_t tokens) const { return memory_.encode(tokens); }
 
-int64_t Bart::tokens_at_once(int64_t tokens) const {
-  return std::min(tokens, std::max(kEncodeTokens, config_.max_position_embeddings));
-}
-
-size_t Bart::encode_bytes(int64_t tokens) const {
-  const int64_t rows = tokens_at_once(tokens);
-  return Workspace::matrix_bytes(rows, config_.d_model) + Workspace::matrix_bytes(rows, encode_scratch_size());
-}
-
-size_t Bart::step_bytes(int64_t rows) const {
-  return Workspace::matrix_bytes(rows, config_.d_model) +
-         Workspace::matrix_bytes(rows, decoder_layers_.front().scratch_size());
-}
+size_t Bart::step_bytes(int64_t rows) const { return memory_.step(rows); }
 
 void Bart::check_batch(const RaggedIds& batch) const {
   for (int64_t i = 0; i < batch.sequences(); ++i) {
@@ -189,8 +151,8 @@ void Bart::run_encoder(const RaggedIds& batch, MatrixView<float> hidden, MatrixV
 void Bart::encoder_states(const RaggedIds& batch, MatrixView<float> hidden, WorkspaceArena& arena,
                           ComputePool& pool) const {
   check_batch(batch);
-  Workspace workspace = arena.acquire(Workspace::matrix_bytes(hidden.rows, encode_scratch_size()));
-  run_encoder(batch, hidden, workspace.matrix(hidden.rows, encode_scratch_size()), pool);
+  Workspace workspace = arena.acquire(Workspace::matrix_bytes(hidden.rows, memory_.encode_scratch_size()));
+  run_encoder(batch, hidden, workspace.matrix(hidden.rows, memory_.encode_scratch_size()), pool);
 }
 
 std::vector<BartDocument> Bart::encode(const RaggedIds& batch, std::span<const DecodeLimits> limits,
@@ -198,9 +160,9 @@ std::vector<BartDocument> Bart::encode(const RaggedIds& batch, std::span<const D
   check_batch(batch);
   check_limits(limits, batch.sequences());
   Workspace workspace = arena.acquire(encode_bytes(batch.offsets.back()));
-  const int64_t rows = tokens_at_once(batch.offsets.back());
+  const int64_t rows = memory_.tokens_at_once(batch.offsets.back());
   const MatrixView<float> hidden = workspace.matrix(rows, config_.d_model);
-  const MatrixView<float> scratch = workspace.matrix(rows, encode_scratch_size());
+  const MatrixView<float> scratch = workspace.matrix(rows, memory_.encode_scratch_size());
   std::vector<BartDocument> documents;
   documents.reserve(limits.size());
   for (size_t i = 0; i < limits.size(); ++i) {
@@ -213,7 +175,7 @@ std::vector<BartDocument> Bart::encode(const RaggedIds& batch, std::span<const D
     size_t last = first;
     do {
       offsets.push_back(batch.offsets[++last] - begin);
-    } while (last < documents.size() && batch.offsets[last + 1] - begin <= kEncodeTokens);
+    } while (last < documents.size() && batch.offsets[last + 1] - begin <= BartMemory::kEncodeTokens);
     const auto ids = batch.ids.subspan(static_cast<size_t>(begin), static_cast<size_t>(offsets.back()));
     encode_some({ids, offsets}, std::span(documents).subspan(first, last - first), hidden.slice_rows(0, offsets.back()),
                 scratch.slice_rows(0, offsets.back()), pool);
@@ -223,26 +185,24 @@ std::vector<BartDocument> Bart::encode(const RaggedIds& batch, std::span<const D
 }
 
 BartDocument Bart::make_document(int64_t encoder_tokens, const DecodeLimits& limits, WorkspaceArena& arena) const {
-  const int64_t floats = cross_floats(encoder_tokens, decoder_layers_.front().heads, stored());
-  const auto layers = static_cast<size_t>(config_.decoder_layers);
-  return {encoder_tokens, arena.acquire(layers * Workspace::matrix_bytes(1, floats)),
-          nn::KvCache(cache_shape(limits), arena)};
+  return {encoder_tokens, arena.acquire(memory_.cross_attention(encoder_tokens)),
+          nn::KvCache(memory_.cache_shape(limits), arena)};
 }
 
 void Bart::encode_some(const RaggedIds& batch, std::span<BartDocument> documents, MatrixView<float> hidden,
                        MatrixView<float> scratch, ComputePool& pool) const {
   run_encoder(batch, hidden, scratch, pool);
   const int64_t size = config_.d_model;
-  const kernels::AttentionShape heads = decoder_layers_.front().heads;
+  const kernels::AttentionShape heads = memory_.decoder_heads();
   const MatrixView<float> keys_values = scratch.slice_cols(0, 2 * size);
   for (const nn::DecoderLayer& layer : decoder_layers_) {
     layer.cross_key_value.forward(hidden, keys_values, pool);
     for (size_t i = 0; i < documents.size(); ++i) {
       BartDocument& document = documents[i];
       const MatrixView<float> own = keys_values.slice_rows(batch.offsets[i], document.encoder_tokens_);
-      float* memory = document.memory_.matrix(1, cross_floats(document.encoder_tokens_, heads, stored())).data;
+      float* memory = document.memory_.matrix(1, memory_.cross_floats(document.encoder_tokens_)).data;
       document.cross_attention_.push_back(kernels::pack_keys_values(own.slice_cols(0, size), own.slice_cols(size, size),
-                                                                    heads, stored(),
+                                                                    heads, memory_.stored(),
                                                                     reinterpret_cast<std::byte*>(memory), pool));
     }
   }
@@ -265,7 +225,7 @@ void Bart::decode_step(std::span<const DecodeRow> rows, MatrixView<float> logits
 
   Workspace workspace = arena.acquire_more(step_bytes(count));
   const MatrixView<float> hidden = workspace.matrix(count, config_.d_model);
-  const MatrixView<float> scratch = workspace.matrix(count, decoder_layers_.front().scratch_size());
+  const MatrixView<float> scratch = workspace.matrix(count, memory_.step_scratch_size());
   std::vector<nn::DecoderSequences> sequences;
   sequences.reserve(step.groups.size());
   for (const Step::Group& group : step.groups) {

@@ -10,6 +10,7 @@
 #include "io/bart_config.h"
 #include "io/packed_file.h"
 #include "io/safetensors.h"
+#include "models/bart_memory.h"
 #include "models/bart_weights.h"
 #include "models/transformer_encoder.h"
 #include "nn/decoder_layer.h"
@@ -19,12 +20,6 @@
 #include "tensor/workspace.h"
 
 namespace remuda::models {
-
-// How far a document will be decoded.
-struct DecodeLimits {
-  int64_t max_rows = 1;       // Sequences at once (beams).
-  int64_t max_positions = 1;  // Tokens of a sequence, the start token included.
-};
 
 // A document that was encoded, and the state of its decoding: cross-attention keys and values, one copy for all
 // sequences, and the self-attention cache. Move-only; not thread-safe; must outlive neither its model nor its arena.
@@ -103,15 +98,11 @@ class Bart {
                    ComputePool& pool) const;
   void check_batch(const RaggedIds& batch) const;
   void check_limits(std::span<const DecodeLimits> limits, int64_t documents) const;
-  int64_t tokens_at_once(int64_t tokens) const;
-  int64_t encode_scratch_size() const;
-  kernels::StoredAs stored() const;
-  nn::KvCacheShape cache_shape(const DecodeLimits& limits) const;
 
   io::BartConfig config_;
   std::shared_ptr<const io::Checkpoint> checkpoint_;
   std::shared_ptr<io::PackedFile> packed_;  // What the layers' matrices are views of; or nullptr.
-  Precision precision_;
+  BartMemory memory_;
   BartEmbedding encoder_embedding_;
   BartEmbedding decoder_embedding_;
   std::vector<nn::EncoderLayer> encoder_layers_;

@@ -1,6 +1,5 @@
 #include "nn/decoder_layer.h"
 
-#include <algorithm>
 #include <cmath>
 
 namespace remuda::nn {
@@ -54,11 +53,6 @@ void DecoderLayer::attend_to_document(int64_t layer, std::span<const DecoderSequ
   kernels::attend_packed(query, blocks, score_scale(heads), context, pool);
   cross_output.forward(context, hidden, pool, kernels::Activation::kNone, hidden);
   cross_norm.forward_in_place(hidden, pool);
-}
-
-int64_t DecoderLayer::scratch_size() const {
-  const int64_t hidden_size = heads.num_heads * heads.head_dim;
-  return std::max(4 * hidden_size, intermediate.weights.out_features());
 }
 
 size_t DecoderLayer::bytes() const {

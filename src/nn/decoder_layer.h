@@ -33,11 +33,11 @@ struct DecoderLayer {
   LayerNorm output_norm;
 
   // Replaces `hidden`, [rows, hidden_size], by the layer's output, and appends to the caches; this is layer number
-  // `layer`. `scratch` is [rows, scratch_size()]. The rows of `sequences` follow each other and are all there are.
+  // `layer`. `scratch` has rows of 4 * hidden size or the inner size. The rows of `sequences` follow each other and are
+  // all there are.
   void forward(int64_t layer, std::span<const DecoderSequences> sequences, MatrixView<float> hidden,
                MatrixView<float> scratch, ComputePool& pool) const;
 
-  int64_t scratch_size() const;
   size_t bytes() const;
 
  private:

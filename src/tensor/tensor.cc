@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/fail.h"
+#include "base/large_vector.h"
 #include "tensor/float16.h"
 
 namespace remuda {
@@ -61,15 +62,18 @@ void to_float(const TensorView& view, int64_t begin, int64_t count, float* out) 
 
 AlignedBuffer::AlignedBuffer(size_t bytes) : size_(bytes) {
   if (bytes == 0) return;
-  const size_t alignment = bytes >= kHugePage ? kHugePage : kCacheLine;
+  const bool is_mapped = bytes >= kLeastMappedBytes;
+  const bool is_huge = bytes >= kHugePage;
+  const size_t alignment = is_huge ? kHugePage : kCacheLine;
   const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-  std::byte* memory = nullptr;
+  void* memory = nullptr;
   if (rounded >= bytes) {
-    memory = alignment == kHugePage ? map_huge_pages(rounded)
-                                    : static_cast<std::byte*>(std::aligned_alloc(alignment, rounded));
+    memory = is_huge     ? map_huge_pages(rounded)
+             : is_mapped ? map_pages(rounded)
+                         : std::aligned_alloc(alignment, rounded);
   }
   if (memory == nullptr) throw OutOfMemory(fmt::format("can't allocate {} bytes", bytes));
-  data_ = {memory, Free{.mapped_bytes = alignment == kHugePage ? rounded : 0}};
+  data_ = {static_cast<std::byte*>(memory), Free{.mapped_bytes = is_mapped ? rounded : 0}};
 }
 
 void AlignedBuffer::Free::operator()(std::byte* data) const {

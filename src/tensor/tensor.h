@@ -55,8 +55,8 @@ struct MatrixView {
   operator MatrixView<const T>() const { return {data, rows, cols, stride}; }
 };
 
-// Uninitialised memory, aligned to 64 bytes. From 2 MiB on it is mapped: in huge pages where the system has them, and
-// the system's again as soon as it is freed.
+// Uninitialised memory, aligned to 64 bytes. From 64 KiB on it is mapped (base/large_vector.h), and the system's again
+// as soon as it is freed; from 2 MiB on in huge pages where the system has them.
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;

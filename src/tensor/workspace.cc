@@ -22,12 +22,6 @@ int64_t row_stride(int64_t rows, int64_t cols) {
   return conflicts ? cols + static_cast<int64_t>(kAlignment) / kFloat : cols;
 }
 
-// What is taken for `bytes`: large blocks in steps, so that requests of nearly the same size find each other's.
-size_t block_bytes(size_t bytes) {
-  const bool steps = bytes >= kGranule && bytes <= SIZE_MAX - kGranule;
-  return steps ? (bytes + kGranule - 1) / kGranule * kGranule : bytes;
-}
-
 }  // namespace
 
 Workspace::~Workspace() {
@@ -47,6 +41,11 @@ MatrixView<float> Workspace::matrix(int64_t rows, int64_t cols) {
   return {data, rows, cols, row_stride(rows, cols)};
 }
 
+size_t WorkspaceArena::block_bytes(size_t bytes) {
+  const bool steps = bytes >= kGranule && bytes <= SIZE_MAX - kGranule;
+  return steps ? (bytes + kGranule - 1) / kGranule * kGranule : bytes;
+}
+
 WorkspaceArena& WorkspaceArena::global() {
   static auto* const arena = [] {
     auto* const made = new WorkspaceArena(MemoryBudget::cpu());
@@ -64,14 +63,8 @@ Workspace WorkspaceArena::acquire(size_t bytes, bool may_exceed) {
   WorkspaceBlock outgrown;  // Freed after the lock: a larger block takes its place.
   {
     const std::lock_guard lock(mutex_);
-    // The smallest that is large enough, but none that would lie unused but for a quarter: who needs all of it would
-    // make another. If there is none, the largest of the smaller ones makes way for one that is large enough.
-    const auto rank = [bytes](const WorkspaceBlock& block) {
-      if (block.size() / 4 > bytes) return std::pair(2, size_t{0});
-      return block.size() >= bytes ? std::pair(0, block.size()) : std::pair(1, ~block.size());
-    };
-    const auto chosen = std::ranges::min_element(idle_, {}, rank);
-    if (chosen != idle_.end() && rank(*chosen).first < 2) {
+    const auto chosen = choose(idle_, bytes, &WorkspaceBlock::size);
+    if (chosen != idle_.end()) {
       outgrown = std::move(*chosen);
       idle_.erase(chosen);
       idle_bytes_ -= outgrown.size();

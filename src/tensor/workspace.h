@@ -3,8 +3,11 @@
 // the next one taken.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <functional>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "device/memory_budget.h"
@@ -49,6 +52,24 @@ class Workspace {
 class WorkspaceArena {
  public:
   static constexpr size_t kMaxIdleBytes = size_t{32} << 20;
+
+  // What is taken for a workspace of `bytes`: large ones in steps, so that requests of nearly the same size find each
+  // other's.
+  static size_t block_bytes(size_t bytes);
+
+  // Which of the idle blocks serves for `bytes`: the smallest that is large enough, but none that would lie unused but
+  // for a quarter, since who needs all of it would make another. If there is none, the largest of the smaller ones,
+  // which makes way for one that is large enough; if there is none of these either, the end.
+  template <typename Blocks, typename Size>
+  static auto choose(Blocks& idle, size_t bytes, Size size_of) {
+    const auto rank = [bytes](size_t size) {
+      if (size / 4 > bytes) return std::pair(2, size_t{0});
+      return size >= bytes ? std::pair(0, size) : std::pair(1, ~size);
+    };
+    const auto by_rank = [&](const auto& block) { return rank(std::invoke(size_of, block)); };
+    const auto best = std::ranges::min_element(idle, {}, by_rank);
+    return best == idle.end() || by_rank(*best).first == 2 ? idle.end() : best;
+  }
 
   // Of main memory's budget, which gets what is idle back when it is full. Never destroyed.
   static WorkspaceArena& global();

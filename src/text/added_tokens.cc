@@ -184,7 +184,7 @@ AddedToken parse_added_token(const JsonValue& json) {
 std::vector<AddedToken> parse_added_tokens(const std::optional<JsonValue>& json, const Vocabulary& vocabulary) {
   std::vector<AddedToken> tokens;
   if (!json) return tokens;
-  const std::vector<JsonValue> items = json->items();
+  const auto items = json->items();
   if (items.size() > kMaxAddedTokens) json->fail_expected(fmt::format("at most {} tokens", kMaxAddedTokens));
   std::unordered_map<std::string, size_t> index;
   auto next_id = static_cast<int32_t>(vocabulary.size());

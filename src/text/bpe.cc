@@ -51,7 +51,7 @@ MergeTable::Merge MergeTable::find(int32_t left, int32_t right) const {
   return slots_[slot_of(pair_of(left, right))].merge;
 }
 
-Bpe::Bpe(Vocabulary vocabulary, const std::vector<Pair>& merges, Options options, const std::string& source)
+Bpe::Bpe(Vocabulary vocabulary, const LargeVector<Pair>& merges, Options options, const std::string& source)
     : vocabulary_(std::move(vocabulary)), options_(std::move(options)), merges_(merges.size()) {
   if (options_.unknown_token) {
     unknown_id_ = vocabulary_.find(*options_.unknown_token);
@@ -221,14 +221,14 @@ std::optional<Bpe::Pair> split_merge(std::string_view line) {
 
 namespace {
 
-std::vector<Bpe::Pair> parse_merges(const JsonValue& json) {
-  const std::vector<JsonValue> items = json.items();
+LargeVector<Bpe::Pair> parse_merges(const JsonValue& json) {
+  const auto items = json.items();
   if (items.size() > kMaxMerges) json.fail_expected(fmt::format("at most {} merges", kMaxMerges));
-  std::vector<Bpe::Pair> merges;
+  LargeVector<Bpe::Pair> merges;
   merges.reserve(items.size());
   for (const JsonValue& item : items) {
     if (item.is_array()) {
-      const std::vector<JsonValue> pair = item.items();
+      const auto pair = item.items();
       if (pair.size() != 2) item.fail_expected("two tokens");
       merges.emplace_back(pair[0].as_string(), pair[1].as_string());
     } else if (!item.as_string().starts_with("#version")) {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "base/large_vector.h"
 #include "text/model.h"
 #include "text/piece_cache.h"
 
@@ -40,7 +41,7 @@ class MergeTable {
   size_t first_slot(uint64_t pair) const;
   size_t slot_of(uint64_t pair) const;
 
-  std::vector<Slot> slots_;
+  LargeVector<Slot> slots_;
   int shift_;
 };
 
@@ -60,7 +61,7 @@ class Bpe final : public Model {
 
   // Throws Error(kInvalidFile) when the vocabulary lacks a token that the merges or the options name; `source` names
   // the model.
-  Bpe(Vocabulary vocabulary, const std::vector<Pair>& merges, Options options, const std::string& source);
+  Bpe(Vocabulary vocabulary, const LargeVector<Pair>& merges, Options options, const std::string& source);
 
   void tokenize(std::string_view piece, std::vector<int32_t>& ids) const override;
   const Vocabulary& vocabulary() const override { return vocabulary_; }

@@ -67,7 +67,7 @@ TEST(Bpe, AffixesAndWholePieces) {
 }
 
 TEST(Bpe, ABadVocabularyIsNamed) {
-  const auto message = [](std::vector<Bpe::Pair> merges, Bpe::Options options) {
+  const auto message = [](LargeVector<Bpe::Pair> merges, Bpe::Options options) {
     const Failure failure = failure_of([&] { Bpe(make_vocabulary({"a", "b"}), merges, options, "m.json"); });
     EXPECT_EQ(failure.code, ErrorCode::kInvalidFile);
     return failure.message;
@@ -119,7 +119,7 @@ RC_GTEST_PROP(Bpe, AgreesWithTheDefinition, ()) {
   std::vector<std::pair<int, Bpe::Pair>> ordered;
   for (const auto& [pair, rank] : ranks) ordered.push_back({rank, {pair.first, pair.second}});
   std::sort(ordered.begin(), ordered.end());
-  std::vector<Bpe::Pair> merges;
+  LargeVector<Bpe::Pair> merges;
   for (const auto& [rank, pair] : ordered) merges.push_back(pair);
   const Vocabulary vocabulary = make_vocabulary(tokens);
   const Bpe model(make_vocabulary(tokens), merges, {}, "test");

@@ -23,7 +23,7 @@ int32_t parse_id(const JsonValue& json, const Parsed& parsed) {
 
 // ["[SEP]", 102]
 int32_t parse_pair(const JsonValue& json, const Parsed& parsed) {
-  const std::vector<JsonValue> items = json.items();
+  const auto items = json.items();
   if (items.size() != 2) json.fail_expected("a token and its id");
   return parse_id(items[1], parsed);
 }

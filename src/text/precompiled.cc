@@ -74,8 +74,9 @@ CharacterMap::CharacterMap(std::string_view bytes, const std::string& source) {
     fail(ErrorCode::kInvalidFile, "{}: expected the size of a trie and the trie, found {} of {} bytes", source,
          trie_bytes, bytes.size());
   }
+  units_.reserve(trie_bytes / kNumber);
   for (size_t at = kNumber; at < kNumber + trie_bytes; at += kNumber) units_.push_back(read_number(bytes.data() + at));
-  right_sides_ = bytes.substr(kNumber + trie_bytes);
+  right_sides_.assign(bytes.substr(kNumber + trie_bytes));
   std::string repaired;
   if (const int64_t malformed = repair_utf8(right_sides_, repaired); malformed > 0) {
     fail(ErrorCode::kInvalidFile, "{}: expected UTF-8 after the trie, found {} malformed sequences", source, malformed);

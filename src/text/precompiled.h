@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "base/large_vector.h"
 
 namespace remuda::text {
 
@@ -29,8 +30,8 @@ class CharacterMap {
   void check_reachable(const std::string& source) const;
   std::string_view right_side(uint32_t offset) const;
 
-  std::vector<uint32_t> units_;
-  std::string right_sides_;
+  LargeVector<uint32_t> units_;
+  LargeString right_sides_;
 };
 
 // The rules, applied as Hugging Face does it (crate spm_precompiled): to a grapheme cluster of less than 6 bytes as a

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/large_vector.h"
 #include "text/vocabulary.h"
 
 namespace remuda::text {
@@ -43,7 +44,7 @@ class PrefixTrie {
 
   uint32_t child(const Node& node, uint8_t label) const;
 
-  std::vector<Node> nodes_;
+  LargeVector<Node> nodes_;
   std::array<uint32_t, 256> roots_{};
 };
 

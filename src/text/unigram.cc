@@ -61,7 +61,7 @@ double as_hugging_face_reads(double value) {
 
 }  // namespace
 
-Unigram::Unigram(Vocabulary vocabulary, std::vector<double> scores, Options options, const std::string& source)
+Unigram::Unigram(Vocabulary vocabulary, LargeVector<double> scores, Options options, const std::string& source)
     : vocabulary_(std::move(vocabulary)),
       scores_(std::move(scores)),
       options_(options),
@@ -148,12 +148,12 @@ void Unigram::append_unknown(std::string_view part, std::vector<int32_t>& ids) c
 
 std::unique_ptr<const Model> parse_unigram(const JsonValue& json) {
   const JsonValue vocab = json.at("vocab");
-  const std::vector<JsonValue> items = vocab.items();
+  const auto items = vocab.items();
   Vocabulary vocabulary(vocab.where(), items.size());
-  std::vector<double> scores;
+  LargeVector<double> scores;
   scores.reserve(items.size());
   for (const JsonValue& item : items) {
-    const std::vector<JsonValue> pair = item.items();
+    const auto pair = item.items();
     if (pair.size() != 2) item.fail_expected("a token and its score");
     vocabulary.add(pair[0].as_string(), std::ssize(scores));
     scores.push_back(as_hugging_face_reads(pair[1].as_double()));

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/large_vector.h"
 #include "text/model.h"
 #include "text/piece_cache.h"
 #include "text/prefix_trie.h"
@@ -21,7 +22,7 @@ class Unigram final : public Model {
 
   // `scores` has one for each id of the vocabulary, none of them NaN. Throws Error(kInvalidFile); `source` names the
   // model.
-  Unigram(Vocabulary vocabulary, std::vector<double> scores, Options options, const std::string& source);
+  Unigram(Vocabulary vocabulary, LargeVector<double> scores, Options options, const std::string& source);
 
   // Throws Error(kUnsupported) for a character that is no token when there is no unknown token.
   void tokenize(std::string_view piece, std::vector<int32_t>& ids) const override;
@@ -42,7 +43,7 @@ class Unigram final : public Model {
   void append_unknown(std::string_view part, std::vector<int32_t>& ids) const;
 
   Vocabulary vocabulary_;
-  std::vector<double> scores_;
+  LargeVector<double> scores_;
   Options options_;
   std::string source_;
   PrefixTrie trie_;

@@ -18,7 +18,7 @@ using Scored = std::vector<std::pair<std::string, double>>;
 
 Unigram make_model(const Scored& tokens, Unigram::Options options) {
   Vocabulary vocabulary("test", tokens.size());
-  std::vector<double> scores;
+  LargeVector<double> scores;
   for (const auto& [token, score] : tokens) {
     vocabulary.add(token, std::ssize(scores));
     scores.push_back(score);

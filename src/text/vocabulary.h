@@ -8,9 +8,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/json.h"
+#include "base/large_vector.h"
 
 namespace remuda::text {
 
@@ -69,9 +69,9 @@ class Vocabulary {
   void grow();
 
   std::string source_;
-  std::string texts_;
-  std::vector<Token> tokens_;
-  std::vector<Slot> slots_;
+  LargeString texts_;
+  LargeVector<Token> tokens_;
+  LargeVector<Slot> slots_;
   int shift_ = 64;
   size_t size_ = 0;
   size_t max_token_bytes_ = 0;

@@ -167,8 +167,8 @@ std::vector<AddedToken> byte_pair_special_tokens(const Vocabulary& vocabulary, c
 }
 
 // The first line may be a comment, "#version: 0.2".
-std::vector<Bpe::Pair> parse_merge_lines(std::string_view text, const std::string& path) {
-  std::vector<Bpe::Pair> merges;
+LargeVector<Bpe::Pair> parse_merge_lines(std::string_view text, const std::string& path) {
+  LargeVector<Bpe::Pair> merges;
   int64_t number = 0;
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());

@@ -228,6 +228,10 @@ class OtherCommands(SummarizeTest):
         costs = report["precisions"]
         self.assertLess(costs["int8"]["shared_weights_bytes"], costs["fp32"]["shared_weights_bytes"])
         self.assertGreater(costs["fp32"]["document_bytes"], costs["bf16"]["document_bytes"])
+        for cost in costs.values():
+            self.assertGreater(cost["document_bytes"], cost["sequence_bytes"])
+            self.assertGreater(cost["workspace_bytes"], cost["document_bytes"])
+            self.assertGreater(cost["sequence_bytes"], 0)
         self.assertIn("num_beams 4", self.remuda("inspect", str(self.model))[0])
 
     def test_tokenize(self):

@@ -1,0 +1,88 @@
+// BARTs with random weights, of any size, as directories that a manager loads.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <string>
+
+#include "base/scratch_directory.h"
+#include "manager/random_weights.h"
+#include "remuda/settings.h"
+
+namespace remuda {
+
+struct RandomBartShape {
+  int64_t encoder_layers = 2;
+  int64_t decoder_layers = 2;
+  int64_t hidden = 64;
+  int64_t encoder_inner = 256;
+  int64_t decoder_inner = 256;
+  int64_t positions = 512;
+  int64_t vocabulary = 4000;
+  bool tied = true;  // The output layer to the word embeddings.
+  int64_t beams = 4;
+  int64_t length = 64;  // Of every summary.
+};
+
+// Has the tokenizer of a golden encoder, which knows few of the vocabulary's ids. Removed with the object.
+class RandomBart {
+ public:
+  explicit RandomBart(const RandomBartShape& shape) {
+    const auto golden = std::filesystem::path(REMUDA_SOURCE_DIR) / "tests/golden/encoders/bert_mean/tokenizer.json";
+    std::filesystem::copy(golden, scratch_.path() / "tokenizer.json");
+    scratch_.write(
+        "config.json",
+        fmt::format(R"({{"model_type": "bart", "architectures": ["BartForConditionalGeneration"], "d_model": {},)"
+                    R"( "encoder_layers": {}, "decoder_layers": {}, "encoder_attention_heads": 8,)"
+                    R"( "decoder_attention_heads": 8, "encoder_ffn_dim": {}, "decoder_ffn_dim": {}, "vocab_size": {},)"
+                    R"( "max_position_embeddings": {}, "activation_function": "gelu", "tie_word_embeddings": {},)"
+                    R"( "bos_token_id": 5, "pad_token_id": 3, "eos_token_id": 7, "decoder_start_token_id": 9}})",
+                    shape.hidden, shape.encoder_layers, shape.decoder_layers, shape.encoder_inner, shape.decoder_inner,
+                    shape.vocabulary, shape.positions, shape.tied));
+    scratch_.write("generation_config.json",
+                   fmt::format(R"({{"decoder_start_token_id": 9, "bos_token_id": 5, "eos_token_id": 7,)"
+                               R"( "pad_token_id": 3, "num_beams": {}, "min_length": {}, "max_length": {}}})",
+                               shape.beams, shape.length, shape.length));
+    write_random_weights(scratch_.path(), tensors_of(shape), static_cast<unsigned>(shape.hidden));
+  }
+
+  std::string path() const { return scratch_.path().string(); }
+
+ private:
+  static void add_layers(RandomTensors& tensors, const RandomBartShape& shape, bool decoder) {
+    const int64_t size = shape.hidden;
+    const int64_t inner = decoder ? shape.decoder_inner : shape.encoder_inner;
+    const std::string side = decoder ? "model.decoder" : "model.encoder";
+    tensors.push_back({side + ".embed_positions.weight", {shape.positions + 2, size}});
+    add_norm(tensors, side + ".layernorm_embedding", size);
+    if (!shape.tied) tensors.push_back({side + ".embed_tokens.weight", {shape.vocabulary, size}});
+    for (int64_t i = 0; i < (decoder ? shape.decoder_layers : shape.encoder_layers); ++i) {
+      const std::string layer = fmt::format("{}.layers.{}", side, i);
+      for (const char* attention : {".self_attn", ".encoder_attn"}) {
+        if (!decoder && attention == std::string(".encoder_attn")) continue;
+        for (const char* part : {".q_proj", ".k_proj", ".v_proj", ".out_proj"}) {
+          add_linear(tensors, layer + attention + part, size, size);
+        }
+        add_norm(tensors, layer + attention + "_layer_norm", size);
+      }
+      add_linear(tensors, layer + ".fc1", inner, size);
+      add_linear(tensors, layer + ".fc2", size, inner);
+      add_norm(tensors, layer + ".final_layer_norm", size);
+    }
+  }
+
+  static RandomTensors tensors_of(const RandomBartShape& shape) {
+    RandomTensors tensors;
+    if (shape.tied) tensors.push_back({"model.shared.weight", {shape.vocabulary, shape.hidden}});
+    if (!shape.tied) tensors.push_back({"lm_head.weight", {shape.vocabulary, shape.hidden}});
+    tensors.push_back({"final_logits_bias", {1, shape.vocabulary}});
+    add_layers(tensors, shape, false);
+    add_layers(tensors, shape, true);
+    return tensors;
+  }
+
+  const ScratchDirectory scratch_;
+};
+
+}  // namespace remuda

@@ -1,0 +1,61 @@
+// What computing with a BART takes, known from its configuration: what Bart takes while it computes, and what is said
+// about a model before it is loaded.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "io/bart_config.h"
+#include "kernels/decode_attention.h"
+#include "nn/kv_cache.h"
+#include "remuda/precision.h"
+
+namespace remuda::models {
+
+// How far a document will be decoded.
+struct DecodeLimits {
+  int64_t max_rows = 1;       // Sequences at once (beams).
+  int64_t max_positions = 1;  // Tokens of a sequence, the start token included.
+};
+
+// Bytes, each of them one workspace. Of the configuration vocab_size, d_model and what has layers, heads and inner
+// sizes count.
+class BartMemory {
+ public:
+  BartMemory(const io::BartConfig& config, Precision precision) : config_(config), precision_(precision) {}
+
+  // Of a document: cross-attention keys and values of its tokens in all layers, and its cache.
+  size_t cross_attention(int64_t tokens) const;
+  size_t cache(const DecodeLimits& limits) const;
+  // What encoding takes beside its documents, and a step of so many rows beside its logits.
+  size_t encode(int64_t tokens) const;
+  size_t step(int64_t rows) const;
+  size_t logits(int64_t rows) const;
+  // The most that a product takes for its inputs, prepared for a reduced precision: of so many rows in the encoder, or
+  // in a step.
+  size_t prepared_encode(int64_t tokens) const;
+  size_t prepared_step(int64_t rows) const;
+
+  // Tokens that are encoded together, of so many.
+  int64_t tokens_at_once(int64_t tokens) const;
+  // Columns of scratch that encoding has for each row.
+  int64_t encode_scratch_size() const;
+  int64_t step_scratch_size() const;
+  // One layer's cross-attention keys and values, in floats.
+  int64_t cross_floats(int64_t tokens) const;
+  kernels::AttentionShape decoder_heads() const;
+  kernels::StoredAs stored() const;
+  nn::KvCacheShape cache_shape(const DecodeLimits& limits) const;
+
+  // Documents are encoded together up to so many tokens: enough to use what is read of the weights many times, and few
+  // enough for the caches to hold what passes from layer to layer.
+  static constexpr int64_t kEncodeTokens = 1024;
+
+ private:
+  size_t prepared(int64_t rows, int64_t inner) const;
+
+  io::BartConfig config_;
+  Precision precision_;
+};
+
+}  // namespace remuda::models
