@@ -92,10 +92,10 @@ class AbstractModelManager(Leasing[T], ABC):
             limits={
                 "leak_threshold": fields["leak_threshold"],
                 "idle_ttl": fields["idle_ttl"],
-                "max_lifetime": None,
+                "max_lifetime": fields["max_lifetime"],
                 "max_uses": None,
-                "min_idle": None,
-                "max_waiting": None,
+                "min_idle": fields["min_idle"],
+                "max_waiting": fields["max_waiting"],
             },
             memory_bytes=known_bytes(self.memory_bytes),
             settings=fields,

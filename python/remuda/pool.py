@@ -93,8 +93,8 @@ class Leasing(Generic[T]):
 
         Counts: ``available`` (idle), ``in_use``, ``creating``, ``total``, ``max_instances``, ``waiting``, ``acquires``,
         ``created``, ``destroyed``, ``destroying``, ``expired``, ``evicted``, ``creation_failures``, ``out_of_memory``,
-        ``timeouts``, ``cancelled``, ``overloaded``, ``leaks``. Bytes: ``memory_shared``,
-        ``memory_private``. Times, as dicts of seconds (``count``, ``mean``, ``p50``, ``p90``, ``p99``, ``max``):
+        ``timeouts``, ``cancelled``, ``overloaded``, ``leaks``, ``fallbacks``; ``by_device``, a dict. Bytes:
+        ``memory_shared``, ``memory_private``. Times, as dicts of seconds (``count``, ``mean``, ``p50``, ``p90``, ``p99``, ``max``):
         ``wait_time``, ``use_time``, ``create_time``.
         """
         return self._pool.get_pool_stats()

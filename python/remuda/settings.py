@@ -42,6 +42,12 @@ class Settings:
     compute_threads: int = 0
     #: REMUDA_IDLE_TTL, in seconds.
     idle_ttl: float | None = None
+    #: REMUDA_MAX_LIFETIME, in seconds, after which an instance is made anew.
+    max_lifetime: float | None = None
+    #: REMUDA_MIN_IDLE: instances to have ready.
+    min_idle: int = 0
+    #: REMUDA_MAX_WAITING: how many callers may wait; one more gets `Overloaded` at once. None: any number.
+    max_waiting: int | None = None
     #: REMUDA_LEAK_THRESHOLD, in seconds; a lease held longer is reported.
     leak_threshold: float = 300.0
     #: REMUDA_FALLBACK: "require", "prefer" or "spill".
@@ -126,6 +132,10 @@ def _as_optional_seconds(name: str, value: Any) -> float | None:
     return None if value is None else _as_seconds(name, value)
 
 
+def _as_optional_int(name: str, value: Any) -> int | None:
+    return None if value is None else _as_int(name, value)
+
+
 _READERS = {
     "model_pool_enabled": _as_bool,
     "model_pool_max_instances": _as_int,
@@ -138,6 +148,9 @@ _READERS = {
     "memory_limit": _as_limit,
     "compute_threads": _as_int,
     "idle_ttl": _as_optional_seconds,
+    "max_lifetime": _as_optional_seconds,
+    "min_idle": _as_int,
+    "max_waiting": _as_optional_int,
     "leak_threshold": _as_seconds,
     "fallback": _as_text,
     "cache_dir": _as_text,

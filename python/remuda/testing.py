@@ -93,6 +93,9 @@ class _FakePool:
             enabled=fields["model_pool_enabled"],
             leak_threshold=fields["leak_threshold"],
             idle_ttl=fields["idle_ttl"],
+            max_lifetime=fields["max_lifetime"],
+            min_idle=fields["min_idle"],
+            max_waiting=fields["max_waiting"],
         )
 
     def on_instance(

@@ -60,7 +60,7 @@ class BusyMachine : public DeviceProvider {
 
  private:
   std::mutex mutex_;
-  DescribedMachine described_;                       // Guarded by mutex_.
+  DescribedMachine described_;                      // Guarded by mutex_.
   std::function<void(DescribedMachine&)> on_look_;  // Guarded by mutex_.
 };
 

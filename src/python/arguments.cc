@@ -230,6 +230,9 @@ Settings to_settings(const nb::dict& values) {
     return std::chrono::milliseconds(std::llround(1e3 * nb::cast<double>(values[name])));
   };
   if (!nb::object(values["idle_ttl"]).is_none()) settings.idle_ttl = milliseconds("idle_ttl");
+  if (!nb::object(values["max_lifetime"]).is_none()) settings.max_lifetime = milliseconds("max_lifetime");
+  settings.min_idle = nb::cast<int64_t>(values["min_idle"]);
+  if (const nb::object most = values["max_waiting"]; !most.is_none()) settings.max_waiting = nb::cast<int64_t>(most);
   settings.leak_threshold = milliseconds("leak_threshold");
   settings.fallback = parse_fallback(text("fallback"), "fallback");
   settings.cache_dir = text("cache_dir");
@@ -258,6 +261,11 @@ nb::dict from_settings(const Settings& settings) {
   const auto seconds = [](std::chrono::milliseconds time) { return std::chrono::duration<double>(time).count(); };
   values["idle_ttl"] = nb::none();
   if (settings.idle_ttl) values["idle_ttl"] = seconds(*settings.idle_ttl);
+  values["max_lifetime"] = nb::none();
+  if (settings.max_lifetime) values["max_lifetime"] = seconds(*settings.max_lifetime);
+  values["min_idle"] = settings.min_idle;
+  values["max_waiting"] = nb::none();
+  if (settings.max_waiting) values["max_waiting"] = *settings.max_waiting;
   values["leak_threshold"] = seconds(settings.leak_threshold);
   values["fallback"] = to_string(settings.fallback);
   values["cache_dir"] = settings.cache_dir.string();

@@ -105,6 +105,10 @@ nb::dict get_pool_stats(PoolArgument self) {
   values["leaks"] = stats.leaks;
   values["memory_shared"] = stats.memory_shared;
   values["memory_private"] = stats.memory_private;
+  values["fallbacks"] = stats.fallbacks;
+  nb::dict by_device;
+  for (const auto& [device, instances] : stats.by_device) by_device[nb::cast(device)] = instances;
+  values["by_device"] = by_device;
   values["wait_time"] = histogram(stats.wait_time);
   values["use_time"] = histogram(stats.use_time);
   values["create_time"] = histogram(stats.create_time);
