@@ -58,7 +58,7 @@ size_t BartMemory::logits(int64_t rows) const { return Workspace::matrix_bytes(r
 size_t BartMemory::prepared(int64_t rows, int64_t inner) const {
   if (precision_ == Precision::kFp32) return 0;
   const int64_t element = precision_ == Precision::kBf16 ? 2 : 1;
-  return static_cast<size_t>(rows * std::max(config_.d_model, inner) * element);
+  return Workspace::matrix_bytes(rows, std::max(config_.d_model, inner) * element / int64_t{sizeof(float)});
 }
 
 size_t BartMemory::prepared_encode(int64_t tokens) const {

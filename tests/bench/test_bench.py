@@ -132,14 +132,16 @@ class Arithmetic(unittest.TestCase):
         def kind(**figures):
             return {**rounds(**figures), "median": {name: values[0] for name, values in figures.items()}}
 
-        alone = {"remuda-int8": kind(steps_per_s=[90], encode_tokens_per_s=[150], load_s=[0.2], peak_rss_bytes=[530e6]),
+        alone = {"remuda-int8": kind(steps_per_s=[90], encode_tokens_per_s=[150], load_s=[0.2], peak_rss_bytes=[530e6],
+                                     second_instance_ms=[0.03]),
                  "ctranslate2-int8": kind(steps_per_s=[20], encode_tokens_per_s=[100], load_s=[2],
                                           peak_rss_bytes=[600e6])}
         checks = summarize.target_checks({1: alone, 3: alone})
         self.assertEqual({check.what: check.met for check in checks},
                          {"decode steps/s, 1 document, remuda-int8 by ctranslate2-int8": True,
                           "encoded tokens/s, 1 document, remuda-int8 by ctranslate2-int8": False,
-                          "load, remuda-int8, s": True, "memory, 1 document, remuda-int8, MB": False})
+                          "load, remuda-int8, s": True, "another instance, remuda-int8, ms": True,
+                          "memory, 1 document, remuda-int8, MB": False})
         self.assertEqual(checks[0].measured, 4.5)
         self.assertEqual(summarize.times_better(alone, "load_s", "remuda-int8", "ctranslate2-int8"), 10)
 
