@@ -14,6 +14,8 @@ PREAMBLE = """
 import os, signal, sys, threading, time, types
 import remuda
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # Also where the tests run in a background that ignores it.
+
 def settings(**changes):
     values = dict(model_pool_enabled=True, model_pool_max_instances=1, masx_force_gpu=False, masx_force_cpu=True,
                   gpu_use_fp16=True)
