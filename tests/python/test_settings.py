@@ -44,6 +44,20 @@ def test_the_environment_of_os_environ_is_seen(monkeypatch):
     assert pool["max_instances"] == 9
 
 
+def test_how_long_instances_live_and_how_many_callers_wait(tmp_path, monkeypatch):
+    toml = tmp_path / "remuda.toml"
+    toml.write_text("max_lifetime = 2.5\nmin_idle = 1\n")
+    monkeypatch.setenv("REMUDA_MAX_WAITING", "0")
+    settings = get_settings(toml)
+    assert (settings.max_lifetime, settings.min_idle, settings.max_waiting) == (2.5, 1, 0)
+    settings.model_pool_max_instances = 1
+    manager = remuda.EmbeddingModelManager(settings)
+    assert manager.get_pool_stats()["fallbacks"] == 0
+    with manager.acquire(), pytest.raises(remuda.Overloaded, match="wait"):
+        manager.acquire(timeout=5.0)
+    assert manager.get_pool_stats()["by_device"] == {"cpu": 1}
+
+
 def test_a_variable_that_does_not_parse_is_named(monkeypatch):
     monkeypatch.setenv("MODEL_POOL_MAX_INSTANCES", "many")
     with pytest.raises(ValueError, match="MODEL_POOL_MAX_INSTANCES"):
