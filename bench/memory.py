@@ -22,6 +22,7 @@ import texts
 POOLS = (1, 2, 4)
 TARGET_TWO_INSTANCES = 1.1  # Of the memory of one.
 TARGET_GROWTH = 1.01  # After the first tenth of the lines.
+POOL_RUNS = 3  # Of which the median counts: what runs have resident at once depends on their threads' timing.
 POOL_SAMPLE_SECONDS = 0.02
 STREAM_SAMPLES = 400
 MIB = 2**20
@@ -62,7 +63,9 @@ def compare_pools(arguments, checks):
         common.write_lines(file.name, texts.long_and_short(arguments.texts)[0])
         for precision in arguments.precisions:
             common.progress(f"pools of {', '.join(map(str, POOLS))} instances, {precision}")
-            figures[precision] = {pool: measure_pool(arguments, precision, pool, file.name) for pool in POOLS}
+            figures[precision] = {
+                pool: common.medians([measure_pool(arguments, precision, pool, file.name) for _ in range(POOL_RUNS)])
+                for pool in POOLS}
     for precision, pools in figures.items():
         for pool, memory in pools.items():
             print(f"{precision:5} pool of {pool}, instances that computed: {memory['instances']}   "
