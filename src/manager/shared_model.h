@@ -90,28 +90,19 @@ class SharedModel {
 
   // Loads it if nobody has it. Throws what loading throws; Error(kInvalidFile) where files were changed since the
   // constructor: make one before reading their configuration; OutOfMemory and TimeoutError where there is no room.
-  Pointer get() { return get(device()); }
-
-  // The same, on this device.
-  Pointer get(const std::string& device) {
-    const std::string what = fmt::format("{} in {}", source_.name, to_string(source_.precision));
-    WeightRequest request{.key = fmt::format("{}|{}|{}", identity_, to_string(source_.precision), device),
-                          .what = what};
-    request.cost = source_.cost();
-    request.budget = &MemoryBudget::of(device);
-    Pointer model = WeightStore<Model>::global().get(request, pool_, [this] { return load(); });
-    const std::lock_guard lock(mutex_);
-    tokenizer_ = model->tokenizer;
-    return model;
+  Pointer get() {
+    const MemoryCost cost = source_.cost();
+    return get(placement_.device(cost), cost);
   }
 
   // The same for an instance that its pool is making, on the device that is its place. Throws OutOfMemory, too, where
   // no budget has room for so many that compute at once.
   PlacedModel<Model> get_for_instance() {
+    const MemoryCost cost = source_.cost();
     for (std::set<std::string> full;;) {
-      const std::shared_ptr<const Placement::Stay> stay = placement_.next(source_.cost(), full);
+      const std::shared_ptr<const Placement::Stay> stay = placement_.next(cost, full);
       try {
-        return {hold(get(stay->device()), stay), stay->device()};
+        return {hold(get(stay->device(), cost), stay, cost), stay->device()};
       } catch (const OutOfMemory& error) {
         // Others took the memory meanwhile.
         if (stay->device() == kCpuDevice) throw;
@@ -146,15 +137,27 @@ class SharedModel {
   }
 
  private:
+  Pointer get(const std::string& device, const MemoryCost& cost) {
+    const std::string what = fmt::format("{} in {}", source_.name, to_string(source_.precision));
+    const WeightRequest request{.key = fmt::format("{}|{}|{}", identity_, to_string(source_.precision), device),
+                                .what = what,
+                                .cost = cost,
+                                .budget = &MemoryBudget::of(device)};
+    Pointer model = WeightStore<Model>::global().get(request, pool_, [this] { return load(); });
+    const std::lock_guard lock(mutex_);
+    tokenizer_ = model->tokenizer;
+    return model;
+  }
+
   // The model as long as it has its place there.
-  Pointer hold(Pointer model, std::shared_ptr<const Placement::Stay> stay) const {
+  Pointer hold(Pointer model, std::shared_ptr<const Placement::Stay> stay, const MemoryCost& cost) const {
     int64_t instances = stay->instances();
     if (stay->device() == kCpuDevice) {
       // Those that are on their way out compute no more.
       const std::optional<PoolStats> stats = pool_->stats();
       instances = 1 + (stats && stats->by_device.contains(stay->device()) ? stats->by_device.at(stay->device()) : 0);
     }
-    check_room(source_.name, source_.cost(), instances, stay->device());
+    check_room(source_.name, cost, instances, stay->device());
     const Model* const bare = model.get();
     return {
         std::make_shared<std::pair<Pointer, std::shared_ptr<const Placement::Stay>>>(std::move(model), std::move(stay)),
