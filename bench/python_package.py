@@ -148,7 +148,7 @@ def measure_threads(arguments):
             if counted[0] % 1000 == 0:
                 time.sleep(0)
 
-    def throughput(threads, seconds=2.0):
+    def throughput(threads, seconds=0.5):
         done = []
         end = time.perf_counter() + seconds
 
@@ -170,14 +170,14 @@ def measure_threads(arguments):
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write("\n".join(texts) + "\n")
         file.flush()
-        line = [arguments.binary, "bench", "embed", "--json", "-m", arguments.model, "--precision", "int8", "--seconds", "2", file.name]
+        line = [arguments.binary, "bench", "embed", "--json", "-m", arguments.model, "--precision", "int8", "--seconds", "0.5", file.name]
 
         def native():
             figures = json.loads(subprocess.run(line, capture_output=True, check=True).stdout)
             return figures["docs_per_s"]
 
-        pairs = [(throughput(8), native()) for _ in range(arguments.rounds)]
-    ratio = max(a for a, _ in pairs) / max(b for _, b in pairs)
+        # Short ones in turn, many: a machine's spells of a few seconds, which change both by a quarter, meet both.
+        ratio = statistics.median(throughput(8) / native() for _ in range(8 * arguments.rounds))
     report("8 Python threads on 2 instances, of native throughput", ratio, "x", ">= 0.95", ratio >= 0.95)
     counter = threading.Thread(target=count)
     counter.start()

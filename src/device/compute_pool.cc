@@ -143,6 +143,7 @@ struct ComputePool::State {
   void help(Job& job, std::unique_lock<std::mutex>& lock);
   void wait_for_work(std::unique_lock<std::mutex>& lock);
   void run_job(Job& job);
+  void leave(std::unique_lock<std::mutex>& lock);
 };
 
 void ComputePool::State::list(Job& job) {
@@ -222,6 +223,14 @@ void ComputePool::State::worker_loop() {
   }
 }
 
+// A caller's end, or its job's: what a worker may have waited for.
+void ComputePool::State::leave(std::unique_lock<std::mutex>& lock) {
+  add_active(-1);
+  const bool notify = must_notify();
+  lock.unlock();
+  if (notify) work.notify_one();
+}
+
 void ComputePool::State::run_job(Job& job) {
   const bool outermost = current_pool != this;
   {
@@ -236,10 +245,7 @@ void ComputePool::State::run_job(Job& job) {
   {
     auto lock = lock_spinning(mutex);
     unlist(job);
-    if (outermost) add_active(-1);
-    const bool notify = must_notify();
-    lock.unlock();
-    if (notify) work.notify_one();
+    if (outermost) leave(lock);
   }
   const auto drained_job = [&job] { return job.helpers.load(std::memory_order_acquire) == 0; };
   if (!drained_job() && !spin_until(drained_job)) {
@@ -296,6 +302,23 @@ ComputePool::~ComputePool() {
   } else {
     state_.release();  // The workers stayed in the parent: there is nothing to join, and no mutex to trust.
   }
+}
+
+ComputePool::Computation::Computation(ComputePool& pool) : outer_(current_pool) {
+  State* state = pool.state_.get();
+  if (current_pool == state || state->threads == 1 || state->generation != fork_generation()) return;
+  entered_ = state;
+  current_pool = state;
+  const auto lock = lock_spinning(state->mutex);
+  state->add_active(1);
+}
+
+ComputePool::Computation::~Computation() {
+  if (entered_ == nullptr) return;
+  current_pool = outer_;
+  if (entered_->generation != fork_generation()) return;
+  auto lock = lock_spinning(entered_->mutex);
+  entered_->leave(lock);
 }
 
 int ComputePool::threads() const { return state_->threads; }

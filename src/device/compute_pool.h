@@ -16,6 +16,9 @@
 namespace remuda {
 
 class ComputePool {
+ private:
+  struct State;
+
  public:
   // `threads` counts the caller, so threads - 1 workers are started; 0 means `available_threads()`.
   explicit ComputePool(int threads = 0);
@@ -43,13 +46,27 @@ class ComputePool {
                                     }});
   }
 
+  // Counts its thread among those at work until it is destroyed, between its parallel_fors as well: for a computation
+  // of many short ones, where to wake a worker for every moment between two of them costs other callers more than the
+  // worker brings. To be destroyed by the thread that made it; may be nested.
+  class Computation {
+   public:
+    explicit Computation(ComputePool& pool);
+    ~Computation();
+    Computation(const Computation&) = delete;
+    Computation& operator=(const Computation&) = delete;
+
+   private:
+    State* entered_ = nullptr;  // Null in one that is inside another, or where there are no workers to count for.
+    const void* outer_ = nullptr;
+  };
+
  private:
   // A reference to a callable: no allocation on the way.
   struct RangeFunction {
     const void* body;
     void (*call)(const void* body, int64_t begin, int64_t end);
   };
-  struct State;
 
   void run(int64_t count, int64_t grain, RangeFunction body);
 

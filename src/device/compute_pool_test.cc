@@ -161,8 +161,9 @@ void spin_for(std::chrono::microseconds time) {
 }
 
 // Two threads, and a second caller enters while the worker helps the first: the worker must leave at the end of its
-// range, and come back when the second caller has gone.
-TEST(ComputePool, WorkersMakeRoomForCallersAndComeBack) {
+// range, and come back when the second caller has gone. `second_caller` calls its argument while it counts as at work.
+template <typename SecondCaller>
+void expect_room_made(SecondCaller second_caller) {
   enum Phase { kWorkerAwaited, kSecondMayEnter, kSecondIsIn, kSecondLeaves, kSecondHasLeft, kWorkerIsBack };
   ComputePool pool(2);
   std::atomic<int> phase{kWorkerAwaited}, worker_ranges_beside_both{0};
@@ -170,8 +171,7 @@ TEST(ComputePool, WorkersMakeRoomForCallersAndComeBack) {
   const auto deadline = std::chrono::steady_clock::now() + 20s;
   std::thread second([&] {
     while (phase != kSecondMayEnter && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
-    pool.parallel_for(3, 1, [&, self = std::this_thread::get_id()](int64_t begin, int64_t) {
-      if (std::this_thread::get_id() != self || begin != 0) return;
+    second_caller(pool, [&] {
       phase = kSecondIsIn;
       std::this_thread::sleep_for(20ms);
       phase = kSecondLeaves;
@@ -190,6 +190,23 @@ TEST(ComputePool, WorkersMakeRoomForCallersAndComeBack) {
   second.join();
   EXPECT_EQ(phase, kWorkerIsBack) << "the worker did not come, or not come back";
   EXPECT_LE(worker_ranges_beside_both, 1) << "ranges that it began while both callers computed";
+}
+
+TEST(ComputePool, WorkersMakeRoomForCallersAndComeBack) {
+  expect_room_made([](ComputePool& pool, auto stay) {
+    pool.parallel_for(3, 1, [&, self = std::this_thread::get_id()](int64_t begin, int64_t) {
+      if (std::this_thread::get_id() == self && begin == 0) stay();
+    });
+  });
+}
+
+TEST(ComputePool, AComputationKeepsItsPlaceBetweenItsCalls) {
+  expect_room_made([](ComputePool& pool, auto stay) {
+    const ComputePool::Computation computation(pool);
+    pool.parallel_for(3, 1, [](int64_t, int64_t) {});
+    const ComputePool::Computation nested(pool);
+    stay();
+  });
 }
 
 TEST(ComputePool, CreatedAndDestroyedAtOnce) {

@@ -63,8 +63,8 @@ struct SessionTerms {
 
 struct BatcherOptions {
   std::string name;  // Of the pool, for messages.
-  // Sessions at the same time, at least 1: as many as threads compute. A request opens one more only where those there
-  // are have left requests in the queue: two that share the threads would both have smaller batches.
+  // Sessions at the same time, at least 1; see sessions_for(). A request opens one more only where those there are have
+  // left requests in the queue.
   int64_t max_sessions = 1;
   // How many calls may wait beside those for which another session could be opened; one more gets Overloaded.
   std::optional<int64_t> max_waiting = std::nullopt;
@@ -75,6 +75,13 @@ struct BatcherOptions {
   // Callers in the pool's own queue, to whom a session gives way.
   std::function<int64_t()> pool_waiting;
 };
+
+// How many sessions are worth opening on so many compute threads. One keeps a few threads busy, and two that share them
+// would both have smaller batches, and each other's data in the caches (two threads: 0.95 of what one session does).
+inline int64_t sessions_for(int threads) {
+  constexpr int64_t kThreadsOfASession = 4;
+  return (threads + kThreadsOfASession - 1) / kThreadsOfASession;
+}
 
 // The label of a session's lease.
 inline constexpr const char* kJoinedCalls = "calls without an instance";

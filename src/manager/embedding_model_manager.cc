@@ -55,7 +55,7 @@ struct EmbeddingModelManager::Impl {
         info(describe(given.embedding_model, directory)),
         compute(compute_pool(given)),
         batcher({.name = given.embedding_model,
-                 .max_sessions = compute.threads(),
+                 .max_sessions = sessions_for(compute.threads()),
                  .max_waiting = given.max_waiting,
                  .open = [this, &manager](const SessionTerms& terms) { return open(manager, terms); },
                  .try_open = [this, &manager] { return try_open(manager); },

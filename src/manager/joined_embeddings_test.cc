@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "device/compute_pool.h"
+#include "manager/batcher.h"
 #include "remuda/embedding_model_manager.h"
 #include "remuda/error.h"
 
@@ -285,7 +286,7 @@ TEST(JoinedEmbeddingsQueue, MoreThanMayWaitAreRefusedAtOnce) {
   EmbeddingModelManager manager(settings);
   std::optional<Lease<EmbeddingInstance>> lease = manager.acquire();
   constexpr int kCallers = 40;
-  const int taken_in = ComputePool::global().threads() + static_cast<int>(*settings.max_waiting);
+  const int64_t taken_in = sessions_for(ComputePool::global().threads()) + *settings.max_waiting;
   std::atomic<int> served = 0, overloaded = 0;
   std::vector<std::thread> threads;
   for (int i = 0; i < taken_in + kCallers; ++i) {

@@ -127,7 +127,7 @@ struct SummarizationModelManager::Impl {
         info(describe(given.summarization_model, directory)),
         compute(compute_pool(given)),
         batcher({.name = given.summarization_model,
-                 .max_sessions = compute.threads(),
+                 .max_sessions = sessions_for(compute.threads()),
                  .max_waiting = given.max_waiting,
                  .open = [this, &manager](const SessionTerms& terms) { return open(manager, terms); },
                  .try_open = [this, &manager] { return try_open(manager); },

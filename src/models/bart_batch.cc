@@ -93,6 +93,7 @@ void BartBatch::forget(int64_t document) {
 }
 
 std::span<const int64_t> BartBatch::step() {
+  const ComputePool::Computation computation(pool_);
   stepped_.clear();
   admit();
   stepped_.insert(stepped_.end(), running_.begin(), running_.end());

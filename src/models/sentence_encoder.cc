@@ -92,6 +92,7 @@ void SentenceEncoder::forward(const RaggedIds& batch, std::span<const int64_t> p
     pooled_bytes += Workspace::matrix_bytes(batch.sequences(), dense.linear.weights.out_features());
   }
   Workspace workspace = WorkspaceArena::global().acquire(workspace_bytes(tokens) + pooled_bytes);
+  const ComputePool::Computation computation(pool);
   const MatrixView<float> hidden = workspace.matrix(tokens, hidden_size);
   transformer_.forward(batch, hidden, workspace.matrix(tokens, transformer_.scratch_size()), pool);
 
