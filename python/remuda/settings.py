@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from remuda import _native
+from remuda._arguments import show
 
 __all__ = ["Settings", "get_settings"]
 
@@ -63,7 +64,12 @@ def get_settings(toml: str | os.PathLike[str] = "remuda.toml") -> Settings:
 
     Raises ``ValueError`` that names the variable, or the file and its key, of a value that does not parse.
     """
-    return Settings(**_native.get_settings(os.fspath(toml)))
+    if not isinstance(toml, (str, os.PathLike)):
+        raise TypeError(f"toml: expected the path of a file, found {show(toml)}")
+    path = os.fsdecode(toml)
+    if "\0" in path:
+        raise ValueError(f"toml: expected the path of a file, without NUL, found {show(toml)}")
+    return Settings(**_native.get_settings(path))
 
 
 _REQUIRED = (

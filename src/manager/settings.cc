@@ -140,6 +140,11 @@ std::string scalar_text(const toml::node& node, const std::string& where) {
 }
 
 void read_toml(const std::filesystem::path& path, Reader& reader) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) {
+    fail(ErrorCode::kInvalidArgument, "{}: expected a TOML file, found a directory; name the file in it",
+         path.string());
+  }
   toml::table table;
   try {
     table = toml::parse_file(path.string());

@@ -152,6 +152,11 @@ TEST_F(SettingsTest, ErrorsNameTheVariableWithExpectedAndFound) {
   }
 }
 
+TEST_F(SettingsTest, ADirectoryIsNoToml) {
+  fs::create_directory(toml_);
+  expect_error(ErrorCode::kInvalidArgument, HasSubstr(toml_.string() + ": expected a TOML file, found a directory"));
+}
+
 TEST_F(SettingsTest, TomlErrorsNameFileAndKey) {
   write_toml("compute_threads = \"many\"\n");
   expect_error(ErrorCode::kInvalidArgument, HasSubstr(toml_.string() + ": compute_threads: expected a whole number"));

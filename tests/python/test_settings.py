@@ -64,6 +64,20 @@ def test_a_variable_that_does_not_parse_is_named(monkeypatch):
         get_settings()
 
 
+@pytest.mark.parametrize(
+    ("toml", "kind", "message"),
+    [
+        (pathlib.Path(__file__).parent, ValueError, "tests/python: expected a TOML file, found a directory"),
+        ("a\0b", ValueError, "toml: expected the path of a file, without NUL"),
+        (None, TypeError, r"toml: expected the path of a file, found None \(NoneType\)"),
+        (b"remuda.toml", TypeError, "toml: expected the path of a file"),
+    ],
+)
+def test_a_path_that_is_no_file_is_named(toml, kind, message):
+    with pytest.raises(kind, match=message):
+        get_settings(toml)
+
+
 class Enumerated(enum.Enum):
     INT8 = "int8"
 
