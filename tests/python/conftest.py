@@ -6,7 +6,9 @@ import re
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+import types
 
 import pytest
 
@@ -42,6 +44,18 @@ def summarizer():
     return remuda.SummarizationModelManager()
 
 
+def settings(**changes):
+    """Somebody's own settings object: the attributes that every one has."""
+    values = dict(
+        model_pool_enabled=True,
+        model_pool_max_instances=2,
+        masx_force_gpu=False,
+        masx_force_cpu=True,
+        gpu_use_fp16=True,
+    )
+    return types.SimpleNamespace(**{**values, **changes})
+
+
 def until(condition):
     """Waits for what another thread is about to do."""
     end = time.monotonic() + 30
@@ -56,6 +70,22 @@ def calls_that_wait(call):
         call("one more", timeout=0)
     said = re.search(r"(\d+) calls wait", str(caught.value))
     return int(said.group(1)) - 1 if said else 0
+
+
+def results_together(manager, call, texts):
+    """What a call without an instance gives for each text, from threads that all wait for the manager's only instance."""
+    found = {}
+    with manager.acquire():
+        threads = [threading.Thread(target=lambda t=t: found.update({t: call(t)})) for t in texts]
+        for thread in threads:
+            thread.start()
+        until(lambda: calls_that_wait(call) == len(texts))
+        stats = manager.get_pool_stats()
+        assert stats["waiting"] == 1  # One of them waits for the instance, for all.
+    for thread in threads:
+        thread.join()
+    assert manager.get_pool_stats()["acquires"] == stats["acquires"] + 1
+    return [found[text] for text in texts]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import ROOT, calls_that_wait, until
+from conftest import ROOT, results_together
 
 import remuda
 
@@ -234,23 +234,27 @@ def test_a_damaged_model(tmp_path):
         remuda.EmbeddingModelManager(settings).warm_up()
 
 
-def test_a_long_list_is_shared_by_instances():
-    """A list beyond a chunk goes to every instance that is free, with the same bytes as on one."""
-    settings = remuda.get_settings()
-    settings.precision = "int8"
-    manager = remuda.EmbeddingModelManager(settings)
-    texts = [f"horse {i} " * 12 for i in range(300)]  # Batches of one instance leave some for another.
-    shared = manager.embed_texts(texts)
-    assert manager.get_pool_stats()["created"] == 2
-    with manager.acquire() as instance:
-        alone = manager.embed_texts(texts, instance)
-        # Where none is free, the call waits for one, and needs no more.
-        assert manager.encode(texts).tobytes() == shared.values.tobytes()
-    assert alone.values.tobytes() == shared.values.tobytes()
-    assert alone.tokens.tolist() == shared.tokens.tolist()
-    with pytest.raises(ValueError, match="prompt_name"):
-        manager.embed_texts(texts, prompt_name="none")
-    assert manager.get_pool_stats()["in_use"] == 0
+def test_a_long_list_is_shared_by_instances(python):
+    """With threads for two, a list beyond a chunk goes to both instances, with the same bytes as on one."""
+    code = """
+        import remuda
+        settings = remuda.get_settings()
+        settings.precision, settings.compute_threads = "int8", 8
+        manager = remuda.EmbeddingModelManager(settings)
+        texts = [f"horse {i} " * 12 for i in range(300)]  # Batches of one instance leave some for another.
+        shared = manager.embed_texts(texts)
+        assert manager.get_pool_stats()["created"] == 2
+        with manager.acquire() as instance:
+            alone = manager.embed_texts(texts, instance)
+            # Where none is free, the call waits for one, and needs no more.
+            assert manager.encode(texts).tobytes() == shared.values.tobytes()
+        assert alone.values.tobytes() == shared.values.tobytes()
+        assert alone.tokens.tolist() == shared.tokens.tolist()
+        assert manager.get_pool_stats()["in_use"] == 0
+        print("shared")
+    """
+    done = python(code)
+    assert done.stdout == "shared\n", done.stderr
 
 
 def one_instance():
@@ -262,20 +266,9 @@ def one_instance():
 def test_calls_of_many_threads_are_computed_together():
     manager = one_instance()
     texts = [f"horse number {i}" for i in range(16)]
-    found = {}
-    with manager.acquire():
-        threads = [threading.Thread(target=lambda t=t: found.update({t: manager.embed_text(t)})) for t in texts]
-        for thread in threads:
-            thread.start()
-        until(lambda: calls_that_wait(manager.embed_text) == len(texts))
-        stats = manager.get_pool_stats()
-        assert stats["waiting"] == 1  # One of them waits for the instance, for all.
-    for thread in threads:
-        thread.join()
-    assert manager.get_pool_stats()["acquires"] == stats["acquires"] + 1
+    together = results_together(manager, manager.embed_text, texts)
     with manager.acquire() as instance:
-        for text in texts:
-            assert found[text].tobytes() == manager.embed_text(text, instance).tobytes()
+        assert [vector.tobytes() for vector in together] == [manager.embed_text(text, instance).tobytes() for text in texts]
 
 
 def test_an_error_of_a_call_is_no_other_calls():

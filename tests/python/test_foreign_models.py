@@ -4,11 +4,10 @@ import gc
 import threading
 import time
 import weakref
-from types import SimpleNamespace
 from unittest import mock
 
 import pytest
-from conftest import until
+from conftest import settings, until
 
 import remuda
 from remuda import AbstractModelManager
@@ -95,17 +94,6 @@ class MockModels(AbstractModelManager):
             with self.acquire(timeout=30) as leased:
                 return self.predict(text, leased)
         return instance.model.predict(text)
-
-
-def settings(**changes):
-    values = dict(
-        model_pool_enabled=True,
-        model_pool_max_instances=2,
-        masx_force_gpu=False,
-        masx_force_cpu=True,
-        gpu_use_fp16=True,
-    )
-    return SimpleNamespace(**{**values, **changes})
 
 
 @pytest.fixture(params=[TorchModels, SklearnModels, MockModels])

@@ -5,25 +5,14 @@ import gc
 import sys
 import threading
 import time
-import types
 import warnings
 import weakref
 
 import pytest
+from conftest import settings
 
 import remuda
 from remuda import AbstractModelManager, ModelPool
-
-
-def settings(**changes):
-    values = dict(
-        model_pool_enabled=True,
-        model_pool_max_instances=2,
-        masx_force_gpu=False,
-        masx_force_cpu=True,
-        gpu_use_fp16=True,
-    )
-    return types.SimpleNamespace(**{**values, **changes})
 
 
 class Model:

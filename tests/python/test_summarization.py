@@ -1,10 +1,9 @@
 """Summaries, long documents, streams."""
 
 import datetime
-import threading
 
 import pytest
-from conftest import calls_that_wait, until
+from conftest import results_together
 
 import remuda
 
@@ -54,19 +53,9 @@ def test_calls_of_many_threads_are_decoded_together():
     settings.model_pool_max_instances = 1
     manager = remuda.SummarizationModelManager(settings)
     texts = [f"{OTHER} Version {i}." for i in range(16)]
-    found = {}
-    with manager.acquire():
-        threads = [threading.Thread(target=lambda t=t: found.update({t: manager.summarize_text(t)})) for t in texts]
-        for thread in threads:
-            thread.start()
-        until(lambda: calls_that_wait(manager.summarize_text) == len(texts))
-        stats = manager.get_pool_stats()
-        assert stats["waiting"] == 1  # One of them waits for the instance, for all.
-    for thread in threads:
-        thread.join()
-    assert manager.get_pool_stats()["acquires"] == stats["acquires"] + 1
+    together = results_together(manager, manager.summarize_text, texts)
     with manager.acquire() as instance:
-        assert [found[text] for text in texts] == [manager.summarize_text(text, instance) for text in texts]
+        assert together == [manager.summarize_text(text, instance) for text in texts]
 
 
 def test_long_documents(summarizer):
