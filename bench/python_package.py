@@ -240,6 +240,7 @@ def measure_interrupt(arguments):
     settings = remuda.get_settings()
     settings.embedding_model, settings.precision, settings.model_pool_max_instances = str(arguments.model), "int8", 1
     manager = remuda.EmbeddingModelManager(settings)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # Also in a background that ignores it.
     sent = [0.0]
 
     def interrupt():
