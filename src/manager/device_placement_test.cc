@@ -111,7 +111,67 @@ TEST_F(DevicePlacement, WithoutGpusADemandedOneIsAnErrorAtOnce) {
   Settings settings = automatic(1);
   settings.masx_force_gpu = true;
   EXPECT_THAT([&] { EmbeddingModelManager manager(settings); },
-              ThrowsMessage<Error>(AllOf(HasSubstr("masx_force_gpu"), HasSubstr("a GPU is demanded"))));
+              ThrowsMessage<Error>(AllOf(HasSubstr("a GPU is demanded (masx_force_gpu)"), HasSubstr("has no GPU"),
+                                         HasSubstr("set device to auto or cpu"))));
+  for (const char* device : {"cuda", "cuda:0"}) {
+    settings = {};
+    settings.device = device;
+    EXPECT_THAT([&] { SummarizationModelManager manager(settings); },
+                ThrowsMessage<Error>(HasSubstr(std::string("a GPU is demanded (device ") + device + ")")));
+  }
+}
+
+TEST_F(DevicePlacement, BothForceFlagsAreAnErrorThatSaysWhatToDo) {
+  Settings settings;
+  settings.masx_force_gpu = true;
+  EXPECT_THAT([&] { EmbeddingModelManager manager(settings); },
+              ThrowsMessage<Error>(AllOf(HasSubstr("are both true"), HasSubstr("set one of them, or neither"))));
+}
+
+TEST_F(DevicePlacement, AGpuByItsNumberIsTakenThoughOthersHaveMore) {
+  machine({4 * kGiB, 8 * kGiB, 2 * kGiB});
+  Settings settings;
+  settings.device = "cuda:2";  // The force flags are as they are by default, the CPU's set.
+  EmbeddingModelManager embedder(settings);
+  EXPECT_EQ(embedder.get_device(), "cuda:2");
+  const auto leases = lease(embedder, 2);
+  EXPECT_EQ(embedder.get_pool_stats().by_device, (ByDevice{{"cuda:2", 2}}));
+  SummarizationModelManager summarizer(settings);
+  EXPECT_EQ(summarizer.acquire()->metadata().device, "cuda:2");
+
+  settings.device = "cuda";
+  EXPECT_EQ(EmbeddingModelManager(settings).get_device(), "cuda:1") << "any: the one with most free";
+  settings.device = "auto";
+  EXPECT_EQ(EmbeddingModelManager(settings).get_device(), "cuda:1");
+  settings.device = "cpu";
+  settings.masx_force_cpu = false;
+  settings.masx_force_gpu = true;
+  EXPECT_EQ(EmbeddingModelManager(settings).get_device(), "cpu") << "whatever the flags say";
+}
+
+TEST_F(DevicePlacement, AGpuByItsNumberThatIsNotThereIsAnErrorThatListsThoseThatAre) {
+  BusyMachine& busy = machine({4 * kGiB, 8 * kGiB});
+  busy.change([](DescribedMachine& described) { described.gpu(1).problem = "too hot"; });
+  Settings settings;
+  settings.device = "cuda:9";
+  EXPECT_THAT([&] { EmbeddingModelManager manager(settings); },
+              ThrowsMessage<Error>(AllOf(HasSubstr("there is no cuda:9 that"), HasSubstr("cuda:0 (GPU)"),
+                                         HasSubstr("cuda:1 can't be used: too hot"), HasSubstr("name one that"))));
+  settings.device = "cuda:1";
+  EXPECT_THROW(EmbeddingModelManager manager(settings), Error);
+}
+
+TEST_F(DevicePlacement, AFullGpuThatWasAskedForIsLeftAsTheSettingsSayAndNotForAnother) {
+  machine({1, 8 * kGiB});
+  Settings settings;
+  settings.device = "cuda:0";
+  EmbeddingModelManager prefers(settings);
+  EXPECT_EQ(prefers.acquire()->metadata().device, "cpu");
+  EXPECT_EQ(prefers.get_pool_stats().fallbacks, 1u);
+  settings.fallback = Fallback::kRequire;
+  EmbeddingModelManager requires_gpu(settings);
+  EXPECT_THAT([&] { requires_gpu.acquire(); },
+              ThrowsMessage<OutOfMemory>(AllOf(HasSubstr("cuda:0 has"), ::testing::Not(HasSubstr("cuda:1")))));
 }
 
 TEST_F(DevicePlacement, OnAGpuWeightsAreCountedInItsBudgetAndResultsAreTheSame) {

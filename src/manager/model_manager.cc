@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "device/devices.h"
+#include "manager/placement.h"
 
 namespace remuda {
 namespace {
@@ -28,7 +29,7 @@ PoolOptions pool_options(const Settings& settings, std::string name) {
   options.max_lifetime = settings.max_lifetime;
   options.min_idle = settings.min_idle;
   options.max_waiting = settings.max_waiting;
-  if (!settings.masx_force_cpu) options.is_healthy = device_works;
+  if (!is_cpu_alone(settings)) options.is_healthy = device_works;
   return options;
 }
 

@@ -16,13 +16,16 @@
 
 namespace remuda {
 
+// Whether settings leave no device but the CPU.
+bool is_cpu_alone(const Settings& settings);
+
 struct PlacementRequest {
   std::string model;                         // For messages.
   MemoryCost gpu_cost = {};                  // At the precision that a GPU computes in.
   std::map<std::string, int64_t> instances;  // Of the model, by device; where there are some, the weights are there.
   bool force_cpu = false;
-  bool force_gpu = false;
-  std::optional<std::string> device = {};  // Only this GPU, by its id.
+  std::string demand = {};                 // What of the settings demands a GPU; empty: nothing does.
+  std::optional<std::string> device = {};  // Only this GPU, by its id; for what demands one.
   Fallback fallback = Fallback::kPrefer;
 };
 
@@ -37,7 +40,8 @@ struct Place {
 //   prefer   the CPU, with a warning, as long as no GPU has an instance; else nothing
 //   spill    the CPU
 // Nothing means that callers wait for the instances that there are. `devices` is as they are now, the CPU among them.
-// Throws Error(kUnsupported) where a GPU is demanded and there is none that works, naming those that don't.
+// Throws Error(kUnsupported) where a GPU is demanded and it, or any, is not there or doesn't work, naming those that
+// there are.
 std::optional<Place> next_place(const PlacementRequest& request, std::span<const Device> devices);
 
 // How many more instances fit on a device: as many workspaces as are free beside the weights.
