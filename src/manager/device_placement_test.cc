@@ -178,7 +178,9 @@ TEST_F(DevicePlacement, OnAGpuWeightsAreCountedInItsBudgetAndResultsAreTheSame) 
   machine({});
   const std::vector<float> expected = EmbeddingModelManager(Settings{}).embed_text("The herd at dawn.");
   machine({8 * kGiB});
-  EmbeddingModelManager manager(automatic(2));
+  Settings settings = automatic(2);
+  settings.gpu_use_fp16 = false;
+  EmbeddingModelManager manager(settings);
   EXPECT_EQ(manager.get_device(), "cuda:0") << "before there is an instance, too";
   EXPECT_EQ(manager.embed_text("The herd at dawn."), expected);
   const auto leases = lease(manager, 2);
@@ -189,6 +191,79 @@ TEST_F(DevicePlacement, OnAGpuWeightsAreCountedInItsBudgetAndResultsAreTheSame) 
   EXPECT_EQ(found.weights[0].device, "cuda:0");
   EXPECT_GE(MemoryBudget::of("cuda:0").stats().used, found.weights[0].bytes);
   EXPECT_EQ(found.devices.size(), 2u);
+}
+
+TEST_F(DevicePlacement, WhatAGpuComputesInIsWhatIsAskedForAndCountedSo) {
+  const EmbeddingModelInfo info = inspect_embedding_model(Settings{}.embedding_model);
+  struct Case {
+    Precision asked;
+    bool use_fp16;
+    Precision found;
+  };
+  for (const Case& each :
+       {Case{Precision::kAuto, true, Precision::kFp16}, Case{Precision::kAuto, false, Precision::kFp32},
+        Case{Precision::kFp16, false, Precision::kFp16}, Case{Precision::kBf16, true, Precision::kBf16},
+        Case{Precision::kFp32, true, Precision::kFp32}}) {
+    machine({8 * kGiB});
+    Settings settings = automatic(1);
+    settings.precision = each.asked;
+    settings.gpu_use_fp16 = each.use_fp16;
+    EmbeddingModelManager manager(settings);
+    EXPECT_EQ(manager.precision(), each.found);
+    const uint64_t before = MemoryBudget::of("cuda:0").stats().weights;
+    const auto lease = manager.acquire();
+    EXPECT_EQ(lease->metadata().precision, each.found);
+    const MemoryCost cost = estimate_memory(info, each.found, EmbedOptions().max_batch_tokens, DeviceKind::kGpu);
+    EXPECT_EQ(lease->metadata().shared_bytes, cost.shared_weights);
+    EXPECT_EQ(MemoryBudget::of("cuda:0").stats().weights - before, cost.shared_weights) << to_string(each.found);
+  }
+}
+
+TEST_F(DevicePlacement, AModelThatFitsInFp16AloneGoesToTheGpuInFp16Alone) {
+  const EmbeddingModelInfo info = inspect_embedding_model(Settings{}.embedding_model);
+  const MemoryCost half = estimate_memory(info, Precision::kFp16, EmbedOptions().max_batch_tokens, DeviceKind::kGpu);
+  const uint64_t room = (half.shared_weights + 2 * half.workspace) * 4 / 3;  // Of so little a quarter is kept free.
+  ASSERT_LT(room, estimate_memory(info, Precision::kFp32, 1, DeviceKind::kGpu).shared_weights);
+  for (const bool use_fp16 : {true, false}) {
+    machine({room});
+    Settings settings = automatic(1);
+    settings.gpu_use_fp16 = use_fp16;
+    EmbeddingModelManager manager(settings);
+    const auto lease = manager.acquire();
+    EXPECT_EQ(lease->metadata().device, use_fp16 ? "cuda:0" : "cpu");
+    EXPECT_EQ(lease->metadata().precision, use_fp16 ? Precision::kFp16 : Precision::kFp32);
+    EXPECT_EQ(manager.get_pool_stats().fallbacks, use_fp16 ? 0u : 1u);
+  }
+}
+
+TEST_F(DevicePlacement, Int8IsForCpus) {
+  machine({8 * kGiB});
+  Settings settings = automatic(1);
+  settings.precision = Precision::kInt8;
+  {
+    EmbeddingModelManager manager(settings);
+    EXPECT_EQ(manager.acquire()->metadata().device, "cpu");
+    EXPECT_EQ(manager.get_pool_stats().fallbacks, 0u) << "it was chosen";
+  }
+  settings.device = "cuda:0";
+  EXPECT_THAT([&] { EmbeddingModelManager manager(settings); },
+              ThrowsMessage<Error>(AllOf(HasSubstr("precision int8 is for CPUs"), HasSubstr("(device cuda:0)"),
+                                         HasSubstr("use fp32, fp16 or bf16, or set device to cpu"))));
+}
+
+TEST_F(DevicePlacement, Fp16IsForGpus) {
+  Settings settings = automatic(1);
+  settings.precision = Precision::kFp16;
+  machine({});
+  EXPECT_THAT([&] { EmbeddingModelManager manager(settings); },
+              ThrowsMessage<Error>(AllOf(HasSubstr("a GPU is demanded (precision fp16)"),
+                                         HasSubstr("this machine has no GPU; set precision to auto"))));
+  machine({1});
+  EmbeddingModelManager full(settings);
+  EXPECT_THROW(full.acquire(), OutOfMemory) << "the CPU can't stand in";
+  settings.device = "cpu";
+  EXPECT_THAT([&] { EmbeddingModelManager manager(settings); },
+              ThrowsMessage<Error>(HasSubstr("precision fp16 is for GPUs; on a CPU use fp32, bf16 or int8")));
 }
 
 TEST_F(DevicePlacement, ASummarizerGoesThereToo) {
@@ -228,7 +303,7 @@ TEST_F(DevicePlacement, WhatAGpuHasNoRoomForWaitsOrSpills) {
   {
     EmbeddingModelManager on_cpu((Settings()));
     on_cpu.warm_up();  // From here on loading takes nothing beside the weights.
-    cost = estimate_memory(on_cpu.info(), on_cpu.precision());
+    cost = estimate_memory(on_cpu.info(), Precision::kAuto, EmbedOptions().max_batch_tokens, DeviceKind::kGpu);
   }
   // Room for few to compute beside the weights; of so little a budget keeps a quarter free.
   machine({(cost.shared_weights + cost.workspace * 3 / 2) * 4 / 3});

@@ -14,6 +14,12 @@ namespace {
 
 constexpr std::string_view kAnyGpu = "cuda";
 
+// What demands a GPU; empty: nothing does.
+std::string demand_of(const Settings& settings) {
+  if (settings.device.starts_with(kAnyGpu)) return "device " + settings.device;
+  return settings.device.empty() && settings.masx_force_gpu ? "masx_force_gpu" : "";
+}
+
 bool is_wanted(const PlacementRequest& request, const Device& device) {
   return device.kind == DeviceKind::kGpu && (!request.device || *request.device == device.id);
 }
@@ -46,10 +52,10 @@ std::string describe(std::span<const Device> devices, const PlacementRequest& re
                                           : fmt::format("{} can't be used: {}", device.id, device.problem));
   }
   fail(ErrorCode::kUnsupported,
-       "{}: a GPU is demanded ({}), and there is {} that this process can compute on; this machine has {}; {}",
+       "{}: a GPU is demanded ({}), and there is {} that this process can compute on; this machine has {}; {}{}",
        request.model, request.demand, request.device ? "no " + *request.device : "none",
        gpus.empty() ? "no GPU" : fmt::format("{}", fmt::join(gpus, ", ")),
-       any_works ? "name one that works, or set device to auto or cpu" : "set device to auto or cpu");
+       request.device && any_works ? "name one that works, or " : "", request.instead);
 }
 
 // The GPU with most memory free of those on which it fits; null where it fits on none.
@@ -68,19 +74,31 @@ PlacementRequest base_request(const Settings& settings, std::string model) {
   PlacementRequest request;
   request.model = std::move(model);
   request.force_cpu = is_cpu_alone(settings);
-  if (settings.device.starts_with(kAnyGpu)) {
-    request.demand = "device " + settings.device;
-    if (settings.device != kAnyGpu) request.device = settings.device;
-  } else if (settings.device.empty() && settings.masx_force_gpu) {
-    request.demand = "masx_force_gpu";
-  }
+  request.demand = demand_of(settings);
+  if (settings.device.starts_with(kAnyGpu) && settings.device != kAnyGpu) request.device = settings.device;
   request.fallback = settings.fallback;
+  if (settings.precision == Precision::kInt8 && !request.demand.empty()) {
+    fail(ErrorCode::kUnsupported,
+         "{}: precision int8 is for CPUs, and a GPU is demanded ({}); use fp32, fp16 or bf16, or set device to cpu",
+         request.model, request.demand);
+  }
+  if (settings.precision == Precision::kFp16) {
+    if (request.force_cpu) precision_on(DeviceKind::kCpu, settings.precision);  // Throws.
+    if (request.demand.empty()) {
+      request.demand = "precision fp16";
+      request.instead = "set precision to auto";
+    }
+    request.fallback = Fallback::kRequire;
+  }
   return request;
 }
 
 }  // namespace
 
+DeviceKind kind_of(const std::string& device) { return device == kCpuDevice ? DeviceKind::kCpu : DeviceKind::kGpu; }
+
 bool is_cpu_alone(const Settings& settings) {
+  if (settings.precision == Precision::kInt8 && demand_of(settings).empty()) return true;
   return settings.device.empty() ? settings.masx_force_cpu : settings.device == kCpuDevice;
 }
 

@@ -16,7 +16,10 @@
 
 namespace remuda {
 
-// Whether settings leave no device but the CPU.
+DeviceKind kind_of(const std::string& device);
+
+// Whether settings leave no device but the CPU: they say so, or a precision does that only CPUs have while no GPU is
+// demanded.
 bool is_cpu_alone(const Settings& settings);
 
 struct PlacementRequest {
@@ -24,8 +27,9 @@ struct PlacementRequest {
   MemoryCost gpu_cost = {};                  // At the precision that a GPU computes in.
   std::map<std::string, int64_t> instances;  // Of the model, by device; where there are some, the weights are there.
   bool force_cpu = false;
-  std::string demand = {};                 // What of the settings demands a GPU; empty: nothing does.
-  std::optional<std::string> device = {};  // Only this GPU, by its id; for what demands one.
+  std::string demand = {};                            // What of the settings demands a GPU; empty: nothing does.
+  std::string instead = "set device to auto or cpu";  // What to do where there is none.
+  std::optional<std::string> device = {};             // Only this GPU, by its id; for what demands one.
   Fallback fallback = Fallback::kPrefer;
 };
 
@@ -70,8 +74,12 @@ class Placement {
   };
 
   // `fallbacks` counts instances that went to the CPU where a GPU was wanted. Throws Error(kUnsupported) where a GPU is
-  // demanded and there is none that works.
+  // demanded and there is none that works, and for a precision that the device that is asked for doesn't have. A
+  // precision that only GPUs have demands one, and is never fallen back from.
   Placement(const Settings& settings, std::string model, std::shared_ptr<std::atomic<uint64_t>> fallbacks);
+
+  // Whether there is no device but the CPU, and no need to know what an instance costs on a GPU.
+  bool is_cpu_alone() const { return request_.force_cpu; }
 
   // For one more instance, of this cost on a GPU; the GPUs in `full` turned out to have no room for it. Falling back is
   // logged. Throws as next_place() does, and OutOfMemory where those that there are have to do.
