@@ -19,8 +19,10 @@ bool device_works(const ModelInstance& instance) {
 
 }  // namespace
 
-PoolOptions pool_options(const Settings& settings, std::string name) {
+PoolOptions pool_options(const Settings& settings, std::string name,
+                         std::shared_ptr<const std::atomic<uint64_t>> fallbacks) {
   PoolOptions options;
+  options.fallbacks = std::move(fallbacks);
   options.name = std::move(name);
   options.max_instances = settings.model_pool_max_instances;
   options.enabled = settings.model_pool_enabled;
