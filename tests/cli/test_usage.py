@@ -176,6 +176,8 @@ class Reports(CliTest):
         self.assertIn("A connection pool keeps", out)
         self.assertIn("Bread rises", out)
         self.assertIn("Bats hunt moths", out)
+        self.assertRegex(out, r"in use \[.*\n  cpu       2 instances, weights +[\d.]+ MiB  workspaces +[\d.]+ MiB  of ")
+        self.assertRegex(out, r"without the second:\n\n  cpu       3 instances, .*\n  cpu       2 instances, ")
         self.assertNotIn("\x1b", out)
         self.assertLessEqual(max(map(len, out.splitlines())), 80)
 
