@@ -95,7 +95,8 @@ class EmbeddingModelManager : public AbstractModelManager<EmbeddingInstance> {
   std::string model_name() const override;
   std::string model_type() const override;  // "embedding"
   std::string get_device() const override;
-  Precision precision() const;  // Never kAuto.
+  // On get_device(); never kAuto. Throws as that does.
+  Precision precision() const;
 
   const EmbeddingModelInfo& info() const;
   int64_t dimension() const { return info().dimension; }
@@ -133,7 +134,8 @@ class EmbeddingModelManager : public AbstractModelManager<EmbeddingInstance> {
 // Reads a model's files without loading its weights. Throws as the manager's constructor does.
 EmbeddingModelInfo inspect_embedding_model(const std::string& name);
 
-// At a precision, for calls with such a max_batch_tokens.
-MemoryCost estimate_memory(const EmbeddingModelInfo& info, Precision precision, int64_t max_batch_tokens = 512);
+// At what the device makes of a precision (precision_on()), for calls with such a max_batch_tokens.
+MemoryCost estimate_memory(const EmbeddingModelInfo& info, Precision precision, int64_t max_batch_tokens = 512,
+                           DeviceKind device = DeviceKind::kCpu);
 
 }  // namespace remuda

@@ -5,7 +5,9 @@
 
 namespace remuda {
 
-// Bytes at a precision, known before anything is loaded, within a tenth of what is then counted and taken.
+// Bytes at a precision, known before anything is loaded: on a CPU within a tenth of what is then counted and taken. On
+// a GPU there lie the weights, tables of embeddings included, and intermediate results, both in elements of the
+// precision, and nothing of the tokenizer; nothing is packed there.
 struct MemoryCost {
   uint64_t shared_weights =
       0;                   // Once for all instances, with the tokenizer and with what is read where files are mapped.

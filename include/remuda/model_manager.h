@@ -16,11 +16,11 @@
 
 namespace remuda {
 
-// The pool options that settings ask for.
-PoolOptions pool_options(const Settings& settings, std::string name);
+// The pool options that settings ask for; `fallbacks` as PoolOptions has it.
+PoolOptions pool_options(const Settings& settings, std::string name,
+                         std::shared_ptr<const std::atomic<uint64_t>> fallbacks = nullptr);
 
-// What the process may do with a manager's pool: look at it for a snapshot, and have back what is idle when memory is
-// full.
+// What those who hold memory may do with a manager's pool: look at it, and have back what is idle when memory is full.
 struct PoolControl {
   std::function<PoolStats()> stats;
   std::function<std::optional<std::chrono::steady_clock::time_point>()> least_recent_use;
@@ -30,7 +30,7 @@ struct PoolControl {
 
 class ManagedPool;
 
-// Makes a pool known to the process, until the object is gone; its destructor waits for those who look at the pool.
+// Lets them do it until the object is gone; its destructor waits for those who look at the pool.
 class PoolRegistration {
  public:
   PoolRegistration(const Settings& settings, PoolControl control);
@@ -73,11 +73,7 @@ class AbstractModelManager {
   }
   void release_instance(Instance* instance) { pool_.release_instance(instance); }
 
-  PoolStats get_pool_stats() const {
-    PoolStats stats = pool_.get_pool_stats();
-    stats.fallbacks = *fallbacks_;
-    return stats;
-  }
+  PoolStats get_pool_stats() const { return pool_.get_pool_stats(); }
   // Leases held longer than the settings' leak_threshold.
   std::vector<LeakReport> leaks() const { return pool_.leaks(); }
 
@@ -98,7 +94,7 @@ class AbstractModelManager {
 
  protected:
   AbstractModelManager(const Settings& settings, std::string name)
-      : pool_(pool_options(settings, std::move(name)), [this] { return make_instance(); }),
+      : pool_(pool_options(settings, std::move(name), fallbacks_), [this] { return make_instance(); }),
         registration_(settings, {.stats = [this] { return get_pool_stats(); },
                                  .least_recent_use = [this] { return pool_.least_recent_use(); },
                                  .evict_idle = [this](auto not_used_since) { return pool_.evict_idle(not_used_since); },

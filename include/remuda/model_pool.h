@@ -14,6 +14,7 @@
 // the instances alone. A pool made in the child is as good as any.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -54,6 +55,8 @@ struct PoolOptions {
   std::optional<int64_t> max_waiting = std::nullopt;
   // Called without a lock, on the thread on which it happened. What it throws is logged and dropped.
   std::function<void(const PoolEvent&)> on_event = nullptr;
+  // Counted by who makes the instances, shown by PoolStats::fallbacks. May be null.
+  std::shared_ptr<const std::atomic<uint64_t>> fallbacks = nullptr;
 };
 
 // Waiters of a higher priority go first; within one, first come, first served. Nobody starves: when kMostOvertakings

@@ -39,6 +39,9 @@ struct Settings {
   bool masx_force_gpu = false;           // MASX_FORCE_GPU
   bool masx_force_cpu = true;            // MASX_FORCE_CPU
   bool gpu_use_fp16 = true;              // GPU_USE_FP16
+  // REMUDA_DEVICE: auto, cpu, cuda (any GPU), or cuda:N, which is that GPU and no other; where it is set, the force
+  // flags say nothing. Empty: as they say.
+  std::string device;
   std::string embedding_model = "sentence-transformers/all-MiniLM-L6-v2";  // REMUDA_EMBEDDING_MODEL
   std::string summarization_model = "remuda/bart-small-synopsis";          // REMUDA_SUMMARIZATION_MODEL
   Precision precision = Precision::kAuto;                                  // REMUDA_PRECISION
@@ -69,6 +72,9 @@ struct Settings {
 // other's default; both true is an error. Throws Error(kInvalidArgument) naming the variable, or the file and key, of a
 // value that does not parse, and Error(kInvalidFile) with file, line and column where the file is not TOML.
 Settings get_settings(const std::filesystem::path& toml = "remuda.toml");
+
+// The text, where it is auto, cpu, cuda or cuda:N. Throws Error(kInvalidArgument) naming `what` (a variable, a flag).
+std::string parse_device(const std::string& text, const std::string& what);
 
 // "require", "prefer", "spill".
 std::string to_string(Fallback fallback);

@@ -35,7 +35,7 @@ struct ProcessSnapshot {
   std::vector<DeviceSnapshot> devices;
   std::vector<MemoryBudgetStats> budgets;  // Of devices that something was asked of.
   std::vector<WeightsSnapshot> weights;    // In the order of loading.
-  std::vector<PoolStats> pools;            // Of managers, in the order of their making.
+  std::vector<PoolStats> pools;            // snapshot_pools(): those of managers, and others.
 };
 
 // Each part is consistent in itself; what changes meanwhile may be in one and not in another. Thread-safe. Takes some

@@ -132,7 +132,8 @@ class SummarizationModelManager : public AbstractModelManager<SummarizationInsta
   std::string model_name() const override;
   std::string model_type() const override;  // "summarization"
   std::string get_device() const override;
-  Precision precision() const;  // Never kAuto.
+  // On get_device(); never kAuto. Throws as that does.
+  Precision precision() const;
   const SummarizationModelInfo& info() const;
 
   // With an instance: on that one. Without: the call leases one and computes on the calling thread, or its documents
@@ -178,7 +179,9 @@ class SummarizationModelManager : public AbstractModelManager<SummarizationInsta
 // Reads a model's files without loading its weights. Throws as the manager's constructor does.
 SummarizationModelInfo inspect_summarization_model(const std::string& name);
 
-// Weights, and the workspace of a call that decodes max_batch_tokens at once.
-MemoryCost estimate_memory(const SummarizationModelInfo& info, Precision precision, int64_t max_batch_tokens = 8192);
+// At what the device makes of a precision (precision_on()): weights, and the workspace of a call that decodes
+// max_batch_tokens at once.
+MemoryCost estimate_memory(const SummarizationModelInfo& info, Precision precision, int64_t max_batch_tokens = 8192,
+                           DeviceKind device = DeviceKind::kCpu);
 
 }  // namespace remuda

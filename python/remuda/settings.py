@@ -31,6 +31,9 @@ class Settings:
     masx_force_cpu: bool = True
     #: GPU_USE_FP16
     gpu_use_fp16: bool = True
+    #: REMUDA_DEVICE: "auto", "cpu", "cuda" (any GPU), or "cuda:N", which is that GPU and no other; where it is set, the
+    #: force flags say nothing. None: as they say.
+    device: str | None = None
     #: REMUDA_EMBEDDING_MODEL: a directory, or a name in the local Hugging Face cache.
     embedding_model: str = "sentence-transformers/all-MiniLM-L6-v2"
     #: REMUDA_SUMMARIZATION_MODEL
@@ -118,6 +121,10 @@ def _as_text(name: str, value: Any) -> str:
     raise _wrong(name, "a str or a path", value)
 
 
+def _as_optional_text(name: str, value: Any) -> str | None:
+    return None if value is None else _as_text(name, value)
+
+
 def _as_limit(name: str, value: object) -> str | None:
     if value is None:
         return None
@@ -148,6 +155,7 @@ _READERS = {
     "masx_force_gpu": _as_bool,
     "masx_force_cpu": _as_bool,
     "gpu_use_fp16": _as_bool,
+    "device": _as_optional_text,
     "embedding_model": _as_text,
     "summarization_model": _as_text,
     "precision": _as_text,

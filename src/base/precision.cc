@@ -20,6 +20,18 @@ std::string_view to_string(Precision precision) {
   return "unknown";
 }
 
+Precision precision_on(DeviceKind device, Precision asked, bool gpu_use_fp16) {
+  const bool gpu = device == DeviceKind::kGpu;
+  if (asked == Precision::kAuto) return gpu && gpu_use_fp16 ? Precision::kFp16 : Precision::kFp32;
+  if (gpu && asked == Precision::kInt8) {
+    fail(ErrorCode::kUnsupported, "precision int8 is for CPUs; on a GPU use fp32, fp16 or bf16");
+  }
+  if (!gpu && asked == Precision::kFp16) {
+    fail(ErrorCode::kUnsupported, "precision fp16 is for GPUs; on a CPU use fp32, bf16 or int8");
+  }
+  return asked;
+}
+
 Precision parse_precision(std::string_view text, std::string_view what) {
   for (const Precision precision :
        {Precision::kAuto, Precision::kFp32, Precision::kBf16, Precision::kInt8, Precision::kFp16}) {

@@ -13,10 +13,12 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "base/fail.h"
 #include "cli/bundled_texts.h"
 #include "cli/commands.h"
+#include "cli/demo_memory.h"
 #include "cli/demo_summaries.h"
 #include "cli/format.h"
 #include "cli/interrupt.h"
@@ -107,7 +109,7 @@ class Display {
  public:
   explicit Display(const Workers& workers) : workers_(workers) {}
 
-  void draw(const PoolStats& pool, double seconds) {
+  void draw(const PoolStats& pool, const std::vector<std::string>& memory, double seconds) {
     const auto rate = static_cast<int64_t>(static_cast<double>(workers_.texts()) / seconds);
     std::string text =
         fmt::format("  {:4.1f} s   in use [{}]   waiting [{}]   {:>7} texts   {:>6} texts/s\n", seconds,
@@ -118,11 +120,16 @@ class Display {
         text += fmt::format("           worker {}   {:<10} {:>6} leases   {:>7} texts\n", i + 1, workers_.state(i),
                             with_commas(workers_.leases(i)), with_commas(workers_.texts(i)));
       }
-      if (drawn_) fmt::print("\x1b[{}A", kWorkers + 1);
+      if (lines_ > 0) fmt::print("\x1b[{}A", lines_);
+    }
+    // The figures above change with every line, these seldom.
+    if (terminal_ || memory != memory_) {
+      for (const std::string& line : memory) text += fmt::format("{}{}\n", line, terminal_ ? "\x1b[K" : "");
     }
     fmt::print("{}", text);
     std::fflush(stdout);
-    drawn_ = true;
+    lines_ = std::ranges::count(text, '\n');
+    memory_ = memory;
   }
 
   // How often to draw.
@@ -131,7 +138,8 @@ class Display {
  private:
   const Workers& workers_;
   const bool terminal_ = is_terminal(STDOUT_FILENO);
-  bool drawn_ = false;
+  std::ptrdiff_t lines_ = 0;  // That stand there.
+  std::vector<std::string> memory_;
 };
 
 // Returns the texts that were embedded and the seconds it took.
@@ -142,7 +150,7 @@ std::pair<int64_t, double> show_pool(EmbeddingModelManager& manager) {
   Display display(workers);
   while (!interrupted() && Clock::now() - start < kDuration) {
     std::this_thread::sleep_for(display.interval());
-    display.draw(manager.get_pool_stats(), seconds());
+    display.draw(manager.get_pool_stats(), memory_lines(snapshot()), seconds());
   }
   workers.stop();
   workers.rethrow_failure();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cli/bundled_texts.h"
+#include "cli/demo_memory.h"
 #include "cli/format.h"
 #include "cli/interrupt.h"
 #include "cli/text_command.h"
@@ -54,7 +55,7 @@ std::unique_ptr<SummarizationModelManager> make_manager(const Settings& settings
 void show_summaries(const Settings& settings) {
   constexpr size_t kWidth = 80;
   const auto loading = std::chrono::steady_clock::now();
-  const auto manager = make_manager(settings);
+  auto manager = make_manager(settings);
   if (manager == nullptr) return;
   manager->warm_up();
   const SummarizationModelInfo& info = manager->info();
@@ -74,6 +75,10 @@ void show_summaries(const Settings& settings) {
   }
   fmt::print("{} documents decoded together in {:.1f} s: {} tokens read, {} written.\n", documents.size(), seconds,
              read, written);
+  fmt::print("\nBoth models in memory, and without the second:\n\n");
+  print_memory();
+  manager.reset();
+  print_memory();
 }
 
 }  // namespace remuda::cli

@@ -18,11 +18,14 @@ struct InspectFlags {
 
 int inspect(const InspectFlags& flags) {
   const std::string name = flags.model.empty() ? get_settings().embedding_model : flags.model;
-  const MachineReport machine = describe_machine();
-  Device device = machine.devices.front();
-  device.memory_available = std::min(device.memory_available, machine.memory_limit);
+  MachineReport machine = describe_machine();
+  std::erase_if(machine.devices, [](const Device& device) { return !device.problem.empty(); });
+  for (Device& device : machine.devices) {
+    const bool cpu = device.kind == DeviceKind::kCpu;
+    device.memory_available = cpu ? std::min(device.memory_available, machine.memory_limit) : memory_limit_on(device);
+  }
   const bool summarizes = find_model_kind(name) == ModelKind::kSummarization;
-  (summarizes ? show_summarization_model : show_embedding_model)(name, device, flags.json);
+  (summarizes ? show_summarization_model : show_embedding_model)(name, machine.devices, flags.json);
   return kSuccess;
 }
 
@@ -35,7 +38,7 @@ void add_inspect(CLI::App& app, Action& action) {
   command.add_flag("--json", flags->json, "Print JSON; memory is in bytes");
   command.footer(
       "Reads the model's files, not its weights. \"Per instance\" is the workspace of one\n"
-      "computing instance; instances share the weights. Of a BART it shows the defaults\n"
+      "computing instance; instances share the weights. A GPU has a table of its own. Of a BART it shows the defaults\n"
       "of generation, and what a document and each of its sequences take while it is\n"
       "decoded, too.");
   command.callback([flags, &action] { action = [flags] { return inspect(*flags); }; });

@@ -36,10 +36,12 @@ Json generation_json(const GenerationOptions& options) {
 }
 
 std::vector<Cost> costs_of(const SummarizationModelInfo& info, const Device& device) {
-  return costs(device, [&info](Precision precision) { return estimate_memory(info, precision); });
+  return costs(device, [&](Precision precision) {
+    return estimate_memory(info, precision, SummarizeOptions().max_batch_tokens, device.kind);
+  });
 }
 
-void print_json(const SummarizationModelInfo& info, const Device& device) {
+Json precisions_json(const SummarizationModelInfo& info, const Device& device) {
   Json precisions = Json::object();
   for (const Cost& cost : costs_of(info, device)) {
     precisions[std::string(to_string(cost.precision))] = {{"shared_weights_bytes", cost.memory.shared_weights},
@@ -48,6 +50,10 @@ void print_json(const SummarizationModelInfo& info, const Device& device) {
                                                           {"sequence_bytes", cost.memory.sequence},
                                                           {"instances_that_fit", cost.instances}};
   }
+  return precisions;
+}
+
+void print_json(const SummarizationModelInfo& info, std::span<const Device> devices) {
   const Json report = {{"name", info.name},
                        {"directory", info.directory},
                        {"architecture", info.architecture},
@@ -65,9 +71,10 @@ void print_json(const SummarizationModelInfo& info, const Device& device) {
                        {"file_bytes", info.file_bytes},
                        {"files", info.files},
                        {"generation", generation_json(info.generation)},
-                       {"device", device.id},
-                       {"memory_limit", device.memory_available},
-                       {"precisions", std::move(precisions)}};
+                       {"device", devices[0].id},
+                       {"memory_limit", devices[0].memory_available},
+                       {"precisions", precisions_json(info, devices[0])},
+                       {"gpus", gpus_json(devices, [&info](const Device& gpu) { return precisions_json(info, gpu); })}};
   fmt::print("{}\n", report.dump(2));
 }
 
@@ -88,7 +95,19 @@ void print_generation(const GenerationOptions& options) {
   fmt::print("{}{}\n", line, json.empty() ? "as transformers has it" : "");
 }
 
-void print_text(const SummarizationModelInfo& info, const Device& device) {
+void print_costs(const SummarizationModelInfo& info, const Device& device) {
+  if (device.kind == DeviceKind::kGpu) fmt::print("\n  {}\n", heading(device));
+  fmt::print("  {:<10} {:>10} {:>13} {:>13} {:>13} {:>8}\n", "precision", "weights", "per instance", "per document",
+             "per sequence", "fit");
+  for (const Cost& cost : costs_of(info, device)) {
+    fmt::print("  {:<10} {:>10} {:>13} {:>13} {:>13} {:>8}\n", to_string(cost.precision),
+               human_bytes(cost.memory.shared_weights), human_bytes(cost.memory.workspace),
+               human_bytes(cost.memory.document), human_bytes(cost.memory.sequence),
+               with_commas(static_cast<int64_t>(cost.instances)));
+  }
+}
+
+void print_text(const SummarizationModelInfo& info, std::span<const Device> devices) {
   fmt::print("{}\n", info.name);
   fmt::print("  architecture  {}: hidden {}\n", info.architecture, info.hidden_size);
   fmt::print("  encoder       {} layers, {} heads, intermediate {}\n", info.encoder_layers, info.encoder_heads,
@@ -102,28 +121,21 @@ void print_text(const SummarizationModelInfo& info, const Device& device) {
   fmt::print("  directory     {}\n", info.directory);
   fmt::print("  weights       {} in {}\n\n", human_bytes(info.file_bytes), fmt::join(info.files, ", "));
 
-  fmt::print("  {:<10} {:>10} {:>13} {:>13} {:>13} {:>8}\n", "precision", "weights", "per instance", "per document",
-             "per sequence", "fit");
-  for (const Cost& cost : costs_of(info, device)) {
-    fmt::print("  {:<10} {:>10} {:>13} {:>13} {:>13} {:>8}\n", to_string(cost.precision),
-               human_bytes(cost.memory.shared_weights), human_bytes(cost.memory.workspace),
-               human_bytes(cost.memory.document), human_bytes(cost.memory.sequence),
-               with_commas(static_cast<int64_t>(cost.instances)));
-  }
+  for (const Device& device : devices) print_costs(info, device);
   fmt::print(
       "\n  Instances share the weights. \"per instance\": the workspace of one that computes,\n"
       "  documents included. \"per document\": one that fills the window, with its sequences\n"
       "  (beams). \"per sequence\": of that, the cache of one. \"fit\": in the {} that\n"
       "  models may take on {}.\n"
       "  remuda bench summarize --precision int8 measures what a precision gains here.\n",
-      human_bytes(device.memory_available), device.id);
+      human_bytes(devices[0].memory_available), devices[0].id);
 }
 
 }  // namespace
 
-void show_summarization_model(const std::string& name, const Device& device, bool json) {
+void show_summarization_model(const std::string& name, std::span<const Device> devices, bool json) {
   const SummarizationModelInfo info = inspect_summarization_model(name);
-  json ? print_json(info, device) : print_text(info, device);
+  json ? print_json(info, devices) : print_text(info, devices);
 }
 
 }  // namespace remuda::cli

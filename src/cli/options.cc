@@ -1,9 +1,9 @@
 #include "cli/options.h"
 
-#include <CLI/CLI.hpp>
-#include <algorithm>
+#include <fmt/format.h>
 
-#include "base/fail.h"
+#include <CLI/CLI.hpp>
+
 #include "base/log.h"
 
 namespace remuda::cli {
@@ -11,24 +11,6 @@ namespace {
 
 constexpr int64_t kMostThreads = 4096;
 constexpr int64_t kMostTokens = int64_t{1} << 20;
-
-void set_device(const std::string& device, Settings& settings) {
-  constexpr std::string_view kCuda = "cuda";
-  if (device == "auto" || device == "cpu") {
-    settings.masx_force_cpu = device == "cpu";
-    settings.masx_force_gpu = false;
-    return;
-  }
-  std::string_view number = device;
-  const bool cuda = number.starts_with(kCuda);
-  number.remove_prefix(std::min(kCuda.size(), number.size()));
-  const bool numbered = number.size() > 1 && number.starts_with(':') &&
-                        number.find_first_not_of("0123456789", 1) == std::string_view::npos;
-  if (!cuda || !(number.empty() || numbered)) {
-    fail(ErrorCode::kInvalidArgument, "--device: expected auto, cpu, cuda or cuda:N, found \"{}\"", device);
-  }
-  fail(ErrorCode::kUnsupported, "--device {}: this build has no CUDA backend; use --device cpu or auto", device);
-}
 
 }  // namespace
 
@@ -53,12 +35,14 @@ void add_thread_and_log_flags(CLI::App& command, CommonOptions& options) {
 void add_compute_flags(CLI::App& command, CommonOptions& options) {
   const char* precisions = options.kind == ModelKind::kEmbedding ? "fp32 (the reference's answers), bf16 or int8\n"
                                                                    "(faster, less memory; cosine to fp32 >= 0.9999\n"
-                                                                   "and >= 0.995), or auto, which is fp32 [auto]"
+                                                                   "and >= 0.995), fp16 (GPUs), or auto: fp32, and\n"
+                                                                   "fp16 on a GPU [auto]"
                                                                  : "fp32 (the tokens that transformers generates),\n"
                                                                    "bf16 or int8 (faster, less memory; a summary\n"
-                                                                   "may differ in words), or auto, which is fp32\n"
-                                                                   "[auto]";
-  command.add_option("--device", options.device, "auto, cpu, cuda or cuda:N [cpu]")->option_text("DEVICE");
+                                                                   "may differ in words), fp16 (GPUs), or auto: fp32,\n"
+                                                                   "and fp16 on a GPU [auto]";
+  command.add_option("--device", options.device, "auto, cpu, cuda (any GPU) or cuda:N\n[$REMUDA_DEVICE, or cpu]")
+      ->option_text("DEVICE");
   command.add_option("--precision", options.precision, precisions)->option_text("NAME");
   command.add_option("--pool", options.pool, "Most model instances; they share the weights [2]")
       ->option_text("N")
@@ -95,7 +79,7 @@ Settings apply(const CommonOptions& options) {
   if (options.model) {
     (options.kind == ModelKind::kEmbedding ? settings.embedding_model : settings.summarization_model) = *options.model;
   }
-  if (options.device) set_device(*options.device, settings);
+  if (options.device) settings.device = parse_device(*options.device, "--device");
   if (options.precision) settings.precision = parse_precision(*options.precision, "--precision");
   if (options.threads) settings.compute_threads = *options.threads;
   if (options.pool) settings.model_pool_max_instances = *options.pool;

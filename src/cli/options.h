@@ -37,7 +37,7 @@ void add_max_length(CLI::App& command, std::optional<int64_t>& max_length, const
 void add_max_batch_tokens(CLI::App& command, int64_t& max_batch_tokens);
 
 // Reads remuda.toml and the environment, overrides them by the flags, and sets the log level. Throws
-// Error(kInvalidArgument) naming the flag, the variable or the key; Error(kUnsupported) for a device that is not there.
+// Error(kInvalidArgument) naming the flag, the variable or the key.
 Settings apply(const CommonOptions& options);
 
 }  // namespace remuda::cli

@@ -9,12 +9,12 @@
 #include <string_view>
 #include <vector>
 
+#include "remuda/precision.h"
+
 namespace remuda {
 
 // The id of main memory and the processors that work in it.
 inline constexpr std::string_view kCpuDevice = "cpu";
-
-enum class DeviceKind { kCpu, kGpu };
 
 struct Device {
   std::string id;    // What --device calls it: "cpu", "cuda:0".

@@ -66,7 +66,9 @@ class BusyMachine : public DeviceProvider {
 
 class DevicePlacement : public ::testing::Test {
  protected:
-  ~DevicePlacement() override { set_device_provider(before_); }
+  ~DevicePlacement() override {
+    if (before_ != nullptr) set_device_provider(before_);
+  }
 
   // GPUs with so much memory available.
   BusyMachine& machine(const std::vector<uint64_t>& available) {
@@ -111,24 +113,167 @@ TEST_F(DevicePlacement, WithoutGpusADemandedOneIsAnErrorAtOnce) {
   Settings settings = automatic(1);
   settings.masx_force_gpu = true;
   EXPECT_THAT([&] { EmbeddingModelManager manager(settings); },
-              ThrowsMessage<Error>(AllOf(HasSubstr("masx_force_gpu"), HasSubstr("a GPU is demanded"))));
+              ThrowsMessage<Error>(AllOf(HasSubstr("a GPU is demanded (masx_force_gpu)"), HasSubstr("has no GPU"),
+                                         HasSubstr("set device to auto or cpu"))));
+  for (const char* device : {"cuda", "cuda:0"}) {
+    settings = {};
+    settings.device = device;
+    EXPECT_THAT([&] { SummarizationModelManager manager(settings); },
+                ThrowsMessage<Error>(HasSubstr(std::string("a GPU is demanded (device ") + device + ")")));
+  }
+}
+
+TEST_F(DevicePlacement, BothForceFlagsAreAnErrorThatSaysWhatToDo) {
+  Settings settings;
+  settings.masx_force_gpu = true;
+  EXPECT_THAT([&] { EmbeddingModelManager manager(settings); },
+              ThrowsMessage<Error>(AllOf(HasSubstr("are both true"), HasSubstr("set one of them, or neither"))));
+}
+
+TEST_F(DevicePlacement, AGpuByItsNumberIsTakenThoughOthersHaveMore) {
+  machine({4 * kGiB, 8 * kGiB, 2 * kGiB});
+  Settings settings;
+  settings.device = "cuda:2";  // The force flags are as they are by default, the CPU's set.
+  EmbeddingModelManager embedder(settings);
+  EXPECT_EQ(embedder.get_device(), "cuda:2");
+  const auto leases = lease(embedder, 2);
+  EXPECT_EQ(embedder.get_pool_stats().by_device, (ByDevice{{"cuda:2", 2}}));
+  SummarizationModelManager summarizer(settings);
+  EXPECT_EQ(summarizer.acquire()->metadata().device, "cuda:2");
+
+  settings.device = "cuda";
+  EXPECT_EQ(EmbeddingModelManager(settings).get_device(), "cuda:1") << "any: the one with most free";
+  settings.device = "auto";
+  EXPECT_EQ(EmbeddingModelManager(settings).get_device(), "cuda:1");
+  settings.device = "cpu";
+  settings.masx_force_cpu = false;
+  settings.masx_force_gpu = true;
+  EXPECT_EQ(EmbeddingModelManager(settings).get_device(), "cpu") << "whatever the flags say";
+}
+
+TEST_F(DevicePlacement, AGpuByItsNumberThatIsNotThereIsAnErrorThatListsThoseThatAre) {
+  BusyMachine& busy = machine({4 * kGiB, 8 * kGiB});
+  busy.change([](DescribedMachine& described) { described.gpu(1).problem = "too hot"; });
+  Settings settings;
+  settings.device = "cuda:9";
+  EXPECT_THAT([&] { EmbeddingModelManager manager(settings); },
+              ThrowsMessage<Error>(AllOf(HasSubstr("there is no cuda:9 that"), HasSubstr("cuda:0 (GPU)"),
+                                         HasSubstr("cuda:1 can't be used: too hot"), HasSubstr("name one that"))));
+  settings.device = "cuda:1";
+  EXPECT_THROW(EmbeddingModelManager manager(settings), Error);
+}
+
+TEST_F(DevicePlacement, AFullGpuThatWasAskedForIsLeftAsTheSettingsSayAndNotForAnother) {
+  machine({1, 8 * kGiB});
+  Settings settings;
+  settings.device = "cuda:0";
+  EmbeddingModelManager prefers(settings);
+  EXPECT_EQ(prefers.acquire()->metadata().device, "cpu");
+  EXPECT_EQ(prefers.get_pool_stats().fallbacks, 1u);
+  settings.fallback = Fallback::kRequire;
+  EmbeddingModelManager requires_gpu(settings);
+  EXPECT_THAT([&] { requires_gpu.acquire(); },
+              ThrowsMessage<OutOfMemory>(AllOf(HasSubstr("cuda:0 has"), ::testing::Not(HasSubstr("cuda:1")))));
 }
 
 TEST_F(DevicePlacement, OnAGpuWeightsAreCountedInItsBudgetAndResultsAreTheSame) {
   machine({});
   const std::vector<float> expected = EmbeddingModelManager(Settings{}).embed_text("The herd at dawn.");
   machine({8 * kGiB});
-  EmbeddingModelManager manager(automatic(2));
+  Settings settings = automatic(2);
+  settings.gpu_use_fp16 = false;
+  EmbeddingModelManager manager(settings);
   EXPECT_EQ(manager.get_device(), "cuda:0") << "before there is an instance, too";
   EXPECT_EQ(manager.embed_text("The herd at dawn."), expected);
   const auto leases = lease(manager, 2);
   EXPECT_EQ(leases[0]->metadata().device, "cuda:0");
   EXPECT_EQ(manager.get_pool_stats().by_device, (ByDevice{{"cuda:0", 2}}));
   const ProcessSnapshot found = snapshot();
-  ASSERT_EQ(found.weights.size(), 1u) << "one copy";
-  EXPECT_EQ(found.weights[0].device, "cuda:0");
-  EXPECT_GE(MemoryBudget::of("cuda:0").stats().used, found.weights[0].bytes);
+  // Other tests of the process may have left models in main memory.
+  uint64_t bytes = 0;
+  int64_t copies = 0;
+  for (const WeightsSnapshot& weights : found.weights) {
+    if (weights.device != "cuda:0") continue;
+    bytes += weights.bytes;
+    ++copies;
+  }
+  EXPECT_EQ(copies, 1) << "one for two instances";
+  EXPECT_EQ(bytes, leases[0]->metadata().shared_bytes);
+  EXPECT_GE(MemoryBudget::of("cuda:0").stats().used, bytes);
   EXPECT_EQ(found.devices.size(), 2u);
+}
+
+TEST_F(DevicePlacement, WhatAGpuComputesInIsWhatIsAskedForAndCountedSo) {
+  const EmbeddingModelInfo info = inspect_embedding_model(Settings{}.embedding_model);
+  struct Case {
+    Precision asked;
+    bool use_fp16;
+    Precision found;
+  };
+  for (const Case& each :
+       {Case{Precision::kAuto, true, Precision::kFp16}, Case{Precision::kAuto, false, Precision::kFp32},
+        Case{Precision::kFp16, false, Precision::kFp16}, Case{Precision::kBf16, true, Precision::kBf16},
+        Case{Precision::kFp32, true, Precision::kFp32}}) {
+    machine({8 * kGiB});
+    Settings settings = automatic(1);
+    settings.precision = each.asked;
+    settings.gpu_use_fp16 = each.use_fp16;
+    EmbeddingModelManager manager(settings);
+    EXPECT_EQ(manager.precision(), each.found);
+    const uint64_t before = MemoryBudget::of("cuda:0").stats().weights;
+    const auto lease = manager.acquire();
+    EXPECT_EQ(lease->metadata().precision, each.found);
+    const MemoryCost cost = estimate_memory(info, each.found, EmbedOptions().max_batch_tokens, DeviceKind::kGpu);
+    EXPECT_EQ(lease->metadata().shared_bytes, cost.shared_weights);
+    EXPECT_EQ(MemoryBudget::of("cuda:0").stats().weights - before, cost.shared_weights) << to_string(each.found);
+  }
+}
+
+TEST_F(DevicePlacement, AModelThatFitsInFp16AloneGoesToTheGpuInFp16Alone) {
+  const EmbeddingModelInfo info = inspect_embedding_model(Settings{}.embedding_model);
+  const MemoryCost half = estimate_memory(info, Precision::kFp16, EmbedOptions().max_batch_tokens, DeviceKind::kGpu);
+  const uint64_t room = (half.shared_weights + 2 * half.workspace) * 4 / 3;  // Of so little a quarter is kept free.
+  ASSERT_LT(room, estimate_memory(info, Precision::kFp32, 1, DeviceKind::kGpu).shared_weights);
+  for (const bool use_fp16 : {true, false}) {
+    machine({room});
+    Settings settings = automatic(1);
+    settings.gpu_use_fp16 = use_fp16;
+    EmbeddingModelManager manager(settings);
+    const auto lease = manager.acquire();
+    EXPECT_EQ(lease->metadata().device, use_fp16 ? "cuda:0" : "cpu");
+    EXPECT_EQ(lease->metadata().precision, use_fp16 ? Precision::kFp16 : Precision::kFp32);
+    EXPECT_EQ(manager.get_pool_stats().fallbacks, use_fp16 ? 0u : 1u);
+  }
+}
+
+TEST_F(DevicePlacement, Int8IsForCpus) {
+  machine({8 * kGiB});
+  Settings settings = automatic(1);
+  settings.precision = Precision::kInt8;
+  {
+    EmbeddingModelManager manager(settings);
+    EXPECT_EQ(manager.acquire()->metadata().device, "cpu");
+    EXPECT_EQ(manager.get_pool_stats().fallbacks, 0u) << "it was chosen";
+  }
+  settings.device = "cuda:0";
+  EXPECT_THAT([&] { EmbeddingModelManager manager(settings); },
+              ThrowsMessage<Error>(AllOf(HasSubstr("precision int8 is for CPUs"), HasSubstr("(device cuda:0)"),
+                                         HasSubstr("use fp32, fp16 or bf16, or set device to cpu"))));
+}
+
+TEST_F(DevicePlacement, Fp16IsForGpus) {
+  Settings settings = automatic(1);
+  settings.precision = Precision::kFp16;
+  machine({});
+  EXPECT_THAT([&] { EmbeddingModelManager manager(settings); },
+              ThrowsMessage<Error>(AllOf(HasSubstr("a GPU is demanded (precision fp16)"),
+                                         HasSubstr("this machine has no GPU; set precision to auto"))));
+  machine({1});
+  EmbeddingModelManager full(settings);
+  EXPECT_THROW(full.acquire(), OutOfMemory) << "the CPU can't stand in";
+  settings.device = "cpu";
+  EXPECT_THAT([&] { EmbeddingModelManager manager(settings); },
+              ThrowsMessage<Error>(HasSubstr("precision fp16 is for GPUs; on a CPU use fp32, bf16 or int8")));
 }
 
 TEST_F(DevicePlacement, ASummarizerGoesThereToo) {
@@ -168,7 +313,7 @@ TEST_F(DevicePlacement, WhatAGpuHasNoRoomForWaitsOrSpills) {
   {
     EmbeddingModelManager on_cpu((Settings()));
     on_cpu.warm_up();  // From here on loading takes nothing beside the weights.
-    cost = estimate_memory(on_cpu.info(), on_cpu.precision());
+    cost = estimate_memory(on_cpu.info(), Precision::kAuto, EmbedOptions().max_batch_tokens, DeviceKind::kGpu);
   }
   // Room for few to compute beside the weights; of so little a budget keeps a quarter free.
   machine({(cost.shared_weights + cost.workspace * 3 / 2) * 4 / 3});

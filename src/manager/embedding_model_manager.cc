@@ -44,13 +44,11 @@ EmbeddingInstance::EmbeddingInstance(ModelMetadata metadata, std::shared_ptr<con
 struct EmbeddingModelManager::Impl {
   Impl(EmbeddingModelManager& manager, const Settings& given)
       : settings(given),
-        precision(cpu_precision(given.precision)),
         model(given, manager.managed_pool(), manager.fallbacks(),
               {.directory = hub::resolve_model(given.embedding_model),
                .name = given.embedding_model,
-               .precision = precision,
-               .cost = [this] { return cost(); },
-               .load = [this] { return load(); }}),
+               .cost = [this](DeviceKind kind, Precision precision) { return cost(kind, precision); },
+               .load = [this](Precision precision) { return load(precision); }}),
         directory(io::read_model_directory(model.directory())),
         info(describe(given.embedding_model, directory)),
         compute(compute_pool(given)),
@@ -82,15 +80,15 @@ struct EmbeddingModelManager::Impl {
     return std::make_shared<EmbeddingRequest>(std::move(tokenizer), std::move(tokenized), options, info.dimension);
   }
 
-  MemoryCost cost() const {
-    MemoryCost cost = estimate_memory(info, precision);
-    if (model.cache(settings, info.file_bytes).has_file()) cost.loading = 0;
+  MemoryCost cost(DeviceKind kind, Precision precision) const {
+    MemoryCost cost = estimate_memory(info, precision, EmbedOptions().max_batch_tokens, kind);
+    if (kind == DeviceKind::kCpu && model.cache(settings, info.file_bytes, precision).has_file()) cost.loading = 0;
     return cost;
   }
 
-  ModelPointer load() const {
+  ModelPointer load(Precision precision) const {
     return std::make_shared<const EmbeddingModel>(directory, precision, compute,
-                                                  model.cache(settings, info.file_bytes));
+                                                  model.cache(settings, info.file_bytes, precision));
   }
 
   std::string prompt(const EmbedOptions& options) const {
@@ -123,7 +121,6 @@ struct EmbeddingModelManager::Impl {
   }
 
   const Settings settings;
-  const Precision precision;
   SharedModel<EmbeddingModel> model;
   const io::ModelDirectory directory;
   const EmbeddingModelInfo info;
@@ -150,15 +147,14 @@ std::string EmbeddingModelManager::model_type() const { return "embedding"; }
 
 std::string EmbeddingModelManager::get_device() const { return impl_->model.device(); }
 
-Precision EmbeddingModelManager::precision() const { return impl_->precision; }
+Precision EmbeddingModelManager::precision() const { return impl_->model.precision(); }
 
 const EmbeddingModelInfo& EmbeddingModelManager::info() const { return impl_->info; }
 
 std::unique_ptr<EmbeddingInstance> EmbeddingModelManager::make_instance() {
   const auto start = std::chrono::steady_clock::now();
-  auto [model, device] = impl_->model.get_for_instance();
-  ModelMetadata metadata =
-      describe_instance(model_name(), model_type(), std::move(device), impl_->precision, model->bytes(), start);
+  auto [model, device, precision, bytes] = impl_->model.get_for_instance();
+  ModelMetadata metadata = describe_instance(model_name(), model_type(), std::move(device), precision, bytes, start);
   return std::make_unique<EmbeddingInstance>(std::move(metadata), std::move(model));
 }
 

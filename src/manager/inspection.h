@@ -22,4 +22,7 @@ struct MachineReport {
 // Throws Error(kInvalidArgument) when REMUDA_ISA names an instruction set that is not there.
 MachineReport describe_machine();
 
+// Bytes that all models may take of a device now; 0 of one that can't be used.
+uint64_t memory_limit_on(const Device& device);
+
 }  // namespace remuda

@@ -2,19 +2,10 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 namespace remuda {
 namespace {
-
-struct Registry {
-  std::mutex mutex;
-  std::vector<std::weak_ptr<ManagedPool>> pools;  // Guarded by mutex; in the order of their making.
-};
-
-Registry& registry() {
-  static auto* const all = new Registry;
-  return *all;
-}
 
 // The pools that this thread looks at, one in the other.
 thread_local std::vector<const ManagedPool*> looking;
@@ -22,25 +13,9 @@ thread_local std::vector<const ManagedPool*> looking;
 }  // namespace
 
 PoolRegistration::PoolRegistration(const Settings& settings, PoolControl control)
-    : pool_(std::make_shared<ManagedPool>(settings.pinned, std::move(control))) {
-  const std::lock_guard lock(registry().mutex);
-  std::erase_if(registry().pools, [](const auto& other) { return other.expired(); });
-  registry().pools.push_back(pool_);
-}
+    : pool_(std::make_shared<ManagedPool>(settings.pinned, std::move(control))) {}
 
 PoolRegistration::~PoolRegistration() { pool_->detach(); }
-
-std::vector<std::shared_ptr<ManagedPool>> ManagedPool::all() {
-  std::vector<std::shared_ptr<ManagedPool>> found;
-  const std::lock_guard lock(registry().mutex);
-  std::erase_if(registry().pools, [&found](const std::weak_ptr<ManagedPool>& weak) {
-    std::shared_ptr<ManagedPool> pool = weak.lock();
-    if (pool == nullptr) return true;
-    found.push_back(std::move(pool));
-    return false;
-  });
-  return found;
-}
 
 // A call of the pool's control, which keeps other threads from taking the pool away.
 class ManagedPool::Look {

@@ -1,5 +1,4 @@
-// The pools of all managers in the process, for those who look at them from outside: to have memory back, and to
-// report.
+// The pool of a manager for those who hold memory that goes with its instances, to have that back.
 #pragma once
 
 #include <chrono>
@@ -8,7 +7,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <vector>
 
 #include "remuda/model_manager.h"
 
@@ -21,9 +19,6 @@ class ManagedPool {
   using Clock = std::chrono::steady_clock;
 
   ManagedPool(bool pinned, PoolControl control) : pinned_(pinned), control_(std::move(control)) {}
-
-  // All that there are.
-  static std::vector<std::shared_ptr<ManagedPool>> all();
 
   // Must not be asked to give anything back.
   bool is_pinned() const { return pinned_; }

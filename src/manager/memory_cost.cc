@@ -19,19 +19,41 @@ constexpr int64_t kPanelOutputs = 64;
 // Of the vocabulary and what finds a text's tokens in it.
 constexpr int64_t kTokenizerBytesByToken = 100;
 
+// How a model's numbers are held on a device.
+struct Held {
+  Precision precision = Precision::kFp32;  // Never kAuto.
+  DeviceKind device = DeviceKind::kCpu;
+
+  bool on_gpu() const { return device == DeviceKind::kGpu; }
+  // Of a matrix's element.
+  int64_t element() const {
+    switch (precision) {
+      case Precision::kInt8:
+        return 1;
+      case Precision::kBf16:
+      case Precision::kFp16:
+        return 2;
+      default:
+        return kFloat;
+    }
+  }
+  // Of an intermediate result's, and of what a product has of it beside that, prepared.
+  int64_t passed() const { return on_gpu() ? element() : kFloat; }
+  int64_t prepared() const { return on_gpu() || precision == Precision::kFp32 ? 0 : element(); }
+};
+
 // A layer's product, [out, in]; what packing it takes for a while is the matrix as the checkpoint has it and a copy.
 struct Product {
   int64_t out = 0;
   int64_t in = 0;
 
   // Bias in fp32; int8 has a scale and the sum of the weights for each output.
-  int64_t bytes(Precision precision) const {
-    const int64_t element = precision == Precision::kFp32 ? 4 : precision == Precision::kBf16 ? 2 : 1;
-    const int64_t by_output = precision == Precision::kInt8 ? 8 : 0;
-    const int64_t packed_out = (out + kPanelOutputs - 1) / kPanelOutputs * kPanelOutputs;
-    return packed_out * (in * element + by_output) + out * kFloat;
+  int64_t bytes(Held held) const {
+    const int64_t by_output = held.precision == Precision::kInt8 ? 8 : 0;
+    const int64_t packed_out = held.on_gpu() ? out : (out + kPanelOutputs - 1) / kPanelOutputs * kPanelOutputs;
+    return packed_out * (in * held.element() + by_output) + out * kFloat;
   }
-  int64_t loading_bytes(Precision precision) const { return out * in * kFloat + bytes(precision); }
+  int64_t loading_bytes(Held held) const { return held.on_gpu() ? 0 : out * in * kFloat + bytes(held); }
 };
 
 // Of a transformer's layer: a product for query, key and value and one for the output of each of `attentions`, and the
@@ -43,23 +65,22 @@ struct Layer {
 
   Product inner_product() const { return {inner, hidden}; }
   Product query_key_value() const { return {3 * hidden, hidden}; }
-  int64_t bytes(Precision precision) const {
-    const int64_t attention = query_key_value().bytes(precision) + Product{hidden, hidden}.bytes(precision);
+  int64_t bytes(Held held) const {
+    const int64_t attention = query_key_value().bytes(held) + Product{hidden, hidden}.bytes(held);
     const int64_t norms = (attentions + 1) * 2 * hidden * kFloat;
-    return attentions * attention + inner_product().bytes(precision) + Product{hidden, inner}.bytes(precision) + norms;
+    return attentions * attention + inner_product().bytes(held) + Product{hidden, inner}.bytes(held) + norms;
   }
-  int64_t loading_bytes(Precision precision) const {
-    return std::max(inner_product().loading_bytes(precision), query_key_value().loading_bytes(precision));
+  int64_t loading_bytes(Held held) const {
+    return std::max(inner_product().loading_bytes(held), query_key_value().loading_bytes(held));
   }
 };
 
 // Of rows on their way through a layer: the hidden state, and scratch for query, key, value and context or for the
-// inner layer; products in reduced precisions have their inputs beside that, prepared.
-uint64_t encoding_bytes(int64_t rows, int64_t hidden, int64_t inner, Precision precision) {
-  const int64_t prepared = precision == Precision::kFp32 ? 0 : precision == Precision::kBf16 ? 2 : 1;
-  const int64_t passed = rows * (hidden + std::max(4 * hidden, inner)) * kFloat;
+// inner layer; a CPU's products in reduced precisions have their inputs beside that, prepared.
+uint64_t encoding_bytes(int64_t rows, int64_t hidden, int64_t inner, Held held) {
+  const int64_t passed = rows * (hidden + std::max(4 * hidden, inner)) * held.passed();
   return models::workspace_block(static_cast<uint64_t>(passed)) +
-         models::workspace_block(static_cast<uint64_t>(rows * std::max(hidden, inner) * prepared));
+         models::workspace_block(static_cast<uint64_t>(rows * std::max(hidden, inner) * held.prepared()));
 }
 
 // A document that fills the window, decoded as the checkpoint says.
@@ -96,39 +117,57 @@ io::BartConfig configuration_of(const SummarizationModelInfo& info) {
 }
 
 // Of an element of the checkpoint.
-double element_bytes(uint64_t file_bytes, int64_t parameters) {
+double file_element_bytes(uint64_t file_bytes, int64_t parameters) {
   return parameters > 0 ? static_cast<double>(file_bytes) / static_cast<double>(parameters) : kFloat;
+}
+
+// Tables of the vocabulary that a BART on a GPU has: one where the output layer and both sides' embeddings are tied. On
+// a CPU that is the output layer, and rows of the others are read where the file is mapped.
+int64_t vocabulary_tables(const SummarizationModelInfo& info, const Layer& encoder, const Layer& decoder) {
+  constexpr int64_t kMost = 3;
+  const Held as_numbers{Precision::kFp32};
+  const int64_t layers =
+      info.encoder_layers * encoder.bytes(as_numbers) + info.decoder_layers * decoder.bytes(as_numbers);
+  const int64_t rest = info.parameters - layers / kFloat - 2 * info.max_positions * info.hidden_size;
+  return std::clamp<int64_t>(rest / std::max<int64_t>(info.vocab_size * info.hidden_size, 1), 1, kMost);
 }
 
 }  // namespace
 
-MemoryCost estimate_memory(const EmbeddingModelInfo& info, Precision precision, int64_t max_batch_tokens) {
+MemoryCost estimate_memory(const EmbeddingModelInfo& info, Precision precision, int64_t max_batch_tokens,
+                           DeviceKind device) {
+  const Held held{precision_on(device, precision), device};
   const Layer layer{info.hidden_size, info.intermediate_size};
-  // Rows of the table are read where the file is mapped.
-  const double table =
-      static_cast<double>(info.vocab_size * info.hidden_size) * element_bytes(info.file_bytes, info.parameters);
+  // A CPU reads rows of the table where the file is mapped.
+  const double number =
+      held.on_gpu() ? static_cast<double>(held.element()) : file_element_bytes(info.file_bytes, info.parameters);
+  const double table = static_cast<double>(info.vocab_size * info.hidden_size) * number;
+  const int64_t tokenizer = held.on_gpu() ? 0 : info.vocab_size * kTokenizerBytesByToken;
   MemoryCost cost;
-  cost.shared_weights =
-      static_cast<uint64_t>(info.num_layers * layer.bytes(precision) + info.max_positions * info.hidden_size * kFloat +
-                            info.vocab_size * kTokenizerBytesByToken) +
-      static_cast<uint64_t>(table);
-  cost.workspace = encoding_bytes(std::max(max_batch_tokens, info.max_seq_length), info.hidden_size,
-                                  info.intermediate_size, precision);
-  cost.loading = static_cast<uint64_t>(layer.loading_bytes(precision));
+  cost.shared_weights = static_cast<uint64_t>(info.num_layers * layer.bytes(held) +
+                                              info.max_positions * info.hidden_size * held.passed() + tokenizer) +
+                        static_cast<uint64_t>(table);
+  cost.workspace =
+      encoding_bytes(std::max(max_batch_tokens, info.max_seq_length), info.hidden_size, info.intermediate_size, held);
+  cost.loading = static_cast<uint64_t>(layer.loading_bytes(held));
   return cost;
 }
 
-MemoryCost estimate_memory(const SummarizationModelInfo& info, Precision precision, int64_t max_batch_tokens) {
+MemoryCost estimate_memory(const SummarizationModelInfo& info, Precision precision, int64_t max_batch_tokens,
+                           DeviceKind device) {
+  const Held held{precision_on(device, precision), device};
   const int64_t hidden = info.hidden_size;
   const Layer encoder{hidden, info.encoder_intermediate_size};
   const Layer decoder{hidden, info.decoder_intermediate_size, 2};
   const Product output{info.vocab_size, hidden};
+  const int64_t tables = held.on_gpu() ? vocabulary_tables(info, encoder, decoder) : 1;
+  const int64_t tokenizer = held.on_gpu() ? 0 : info.vocab_size * kTokenizerBytesByToken;
   MemoryCost cost;
-  cost.shared_weights = static_cast<uint64_t>(
-      info.encoder_layers * encoder.bytes(precision) + info.decoder_layers * decoder.bytes(precision) +
-      output.bytes(precision) + 2 * info.max_positions * hidden * kFloat + info.vocab_size * kTokenizerBytesByToken);
+  cost.shared_weights =
+      static_cast<uint64_t>(info.encoder_layers * encoder.bytes(held) + info.decoder_layers * decoder.bytes(held) +
+                            tables * output.bytes(held) + 2 * info.max_positions * hidden * held.passed() + tokenizer);
   const DefaultDocument document(info);
-  const models::BartMemory memory(configuration_of(info), precision);
+  const models::BartMemory memory(configuration_of(info), held.precision, device);
   cost.sequence = memory.cache({.max_rows = 1, .max_positions = document.limits.max_positions});
   const uint64_t kept = models::workspace_block(memory.cross_attention(document.window)) +
                         models::workspace_block(memory.cache(document.limits));
@@ -143,7 +182,7 @@ MemoryCost estimate_memory(const SummarizationModelInfo& info, Precision precisi
       models::workspaces_in_turn({memory.encode(encoded), memory.prepared_encode(encoded)},
                                  {memory.logits(all_rows), memory.step(all_rows), memory.prepared_step(all_rows)});
   cost.loading = static_cast<uint64_t>(
-      std::max({encoder.loading_bytes(precision), decoder.loading_bytes(precision), output.loading_bytes(precision)}));
+      std::max({encoder.loading_bytes(held), decoder.loading_bytes(held), output.loading_bytes(held)}));
   return cost;
 }
 

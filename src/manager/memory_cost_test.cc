@@ -13,6 +13,7 @@
 #include "manager/random_encoder.h"
 #include "models/bart_memory.h"  // And the arena.
 #include "remuda/embedding_model_manager.h"
+#include "remuda/error.h"
 #include "remuda/summarization_model_manager.h"
 
 namespace remuda {
@@ -154,6 +155,43 @@ TEST(MemoryCost, OfEncoders) {
       expect_within_a_tenth(what + ": workspace", cost.workspace, workspaces());
       expect_resident(what + ": workspace", cost.workspace, resident);
     }
+  }
+}
+
+// There are no kernels for GPUs to hold it to; the parameters are what has to lie there.
+template <typename Info>
+void check_on_a_gpu(const Info& info) {
+  const MemoryCost cpu = estimate_memory(info, Precision::kFp32, 4096);
+  for (const Precision precision : {Precision::kFp32, Precision::kFp16, Precision::kBf16}) {
+    const std::string what = fmt::format("{} in {}", info.name, to_string(precision));
+    const uint64_t element = precision == Precision::kFp32 ? 4 : 2;
+    const MemoryCost gpu = estimate_memory(info, precision, 4096, DeviceKind::kGpu);
+    expect_within_a_tenth(what + ": weights", gpu.shared_weights, static_cast<uint64_t>(info.parameters) * element);
+    EXPECT_EQ(gpu.loading, 0u) << what;
+    if (precision == Precision::kFp32) {
+      EXPECT_EQ(gpu.workspace, cpu.workspace) << what;
+      EXPECT_EQ(gpu.sequence, cpu.sequence) << what;
+      continue;
+    }
+    EXPECT_LT(gpu.workspace, cpu.workspace * 2 / 3) << what;
+    if (cpu.sequence > 0) {
+      expect_within_a_tenth(what + ": sequence", gpu.sequence, cpu.sequence / 2);
+    } else {
+      expect_within_a_tenth(what + ": workspace", gpu.workspace, cpu.workspace / 2);
+    }
+  }
+  const MemoryCost automatic = estimate_memory(info, Precision::kAuto, 4096, DeviceKind::kGpu);
+  EXPECT_EQ(automatic.shared_weights, estimate_memory(info, Precision::kFp16, 4096, DeviceKind::kGpu).shared_weights);
+  EXPECT_THROW(estimate_memory(info, Precision::kInt8, 4096, DeviceKind::kGpu), Error);
+  EXPECT_THROW(estimate_memory(info, Precision::kFp16, 4096), Error);
+}
+
+TEST(MemoryCost, OnAGpuParametersAndWorkspaceAreInElementsOfThePrecision) {
+  check_on_a_gpu(inspect_embedding_model(hub::resolve_model(hub::kDefaultEmbeddingModel).string()));
+  check_on_a_gpu(inspect_summarization_model(Settings{}.summarization_model));
+  for (const bool tied : {true, false}) {
+    const RandomBart model({.hidden = 128, .positions = 256, .tied = tied});
+    check_on_a_gpu(inspect_summarization_model(model.path()));
   }
 }
 

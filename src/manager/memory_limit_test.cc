@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 #include <malloc.h>
 
+#include <algorithm>
 #include <atomic>
 #include <fstream>
 #include <random>
@@ -165,6 +166,7 @@ TEST(MemoryLimit, OneBeyondTheMachineIsTheMachines) {
 TEST_F(TwoModels, ASnapshotShowsWhoHasTheMemoryAndEventsHowItCameAbout) {
   std::vector<std::string> events;
   on_memory_event([&events](const MemoryEvent& event) { events.push_back(std::string(to_string(event.kind))); });
+  const std::shared_ptr<void> listening(nullptr, [](void*) { on_memory_event(nullptr); });  // Where it fails, too.
   a_.embed_text(kText);
   const ProcessSnapshot before = snapshot();
   ASSERT_EQ(before.weights.size(), 1u);
@@ -174,9 +176,11 @@ TEST_F(TwoModels, ASnapshotShowsWhoHasTheMemoryAndEventsHowItCameAbout) {
   ASSERT_EQ(before.pools.size(), 2u);
   EXPECT_EQ(before.pools[0].total, 1);
   EXPECT_EQ(before.pools[1].total, 0);
-  ASSERT_EQ(before.budgets.size(), 1u);
-  EXPECT_EQ(before.budgets[0].used, before.weights[0].bytes + before.budgets[0].workspaces);
-  EXPECT_GT(before.budgets[0].workspaces, 0u);
+  // Other tests of the process may have described GPUs, whose budgets stay.
+  const auto budget = std::ranges::find(before.budgets, "cpu", &MemoryBudgetStats::device);
+  ASSERT_NE(budget, before.budgets.end());
+  EXPECT_EQ(budget->used, before.weights[0].bytes + budget->workspaces);
+  EXPECT_GT(budget->workspaces, 0u);
   ASSERT_FALSE(before.devices.empty());
   b_.embed_text(kText);
   EXPECT_EQ(snapshot().weights.at(0).what, second_.path() + " in fp32");

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "device/devices.h"
+#include "manager/placement.h"
 
 namespace remuda {
 namespace {
@@ -18,8 +19,10 @@ bool device_works(const ModelInstance& instance) {
 
 }  // namespace
 
-PoolOptions pool_options(const Settings& settings, std::string name) {
+PoolOptions pool_options(const Settings& settings, std::string name,
+                         std::shared_ptr<const std::atomic<uint64_t>> fallbacks) {
   PoolOptions options;
+  options.fallbacks = std::move(fallbacks);
   options.name = std::move(name);
   options.max_instances = settings.model_pool_max_instances;
   options.enabled = settings.model_pool_enabled;
@@ -28,7 +31,7 @@ PoolOptions pool_options(const Settings& settings, std::string name) {
   options.max_lifetime = settings.max_lifetime;
   options.min_idle = settings.min_idle;
   options.max_waiting = settings.max_waiting;
-  if (!settings.masx_force_cpu) options.is_healthy = device_works;
+  if (!is_cpu_alone(settings)) options.is_healthy = device_works;
   return options;
 }
 

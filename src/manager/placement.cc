@@ -12,6 +12,14 @@
 namespace remuda {
 namespace {
 
+constexpr std::string_view kAnyGpu = "cuda";
+
+// What demands a GPU; empty: nothing does.
+std::string demand_of(const Settings& settings) {
+  if (settings.device.starts_with(kAnyGpu)) return "device " + settings.device;
+  return settings.device.empty() && settings.masx_force_gpu ? "masx_force_gpu" : "";
+}
+
 bool is_wanted(const PlacementRequest& request, const Device& device) {
   return device.kind == DeviceKind::kGpu && (!request.device || *request.device == device.id);
 }
@@ -33,6 +41,23 @@ std::string describe(std::span<const Device> devices, const PlacementRequest& re
   return fmt::format("{}", fmt::join(parts, "; "));
 }
 
+// "this machine has cuda:0 (NVIDIA H100), cuda:1 can't be used: it fell off the bus", and what to do.
+[[noreturn]] void fail_without_gpu(std::span<const Device> devices, const PlacementRequest& request) {
+  std::vector<std::string> gpus;
+  bool any_works = false;
+  for (const Device& device : devices) {
+    if (device.kind != DeviceKind::kGpu) continue;
+    any_works = any_works || device.problem.empty();
+    gpus.push_back(device.problem.empty() ? fmt::format("{} ({})", device.id, device.name)
+                                          : fmt::format("{} can't be used: {}", device.id, device.problem));
+  }
+  fail(ErrorCode::kUnsupported,
+       "{}: a GPU is demanded ({}), and there is {} that this process can compute on; this machine has {}; {}{}",
+       request.model, request.demand, request.device ? "no " + *request.device : "none",
+       gpus.empty() ? "no GPU" : fmt::format("{}", fmt::join(gpus, ", ")),
+       request.device && any_works ? "name one that works, or " : "", request.instead);
+}
+
 // The GPU with most memory free of those on which it fits; null where it fits on none.
 const Device* roomiest(const PlacementRequest& request, std::span<const Device> devices) {
   const Device* best = nullptr;
@@ -48,13 +73,34 @@ const Device* roomiest(const PlacementRequest& request, std::span<const Device> 
 PlacementRequest base_request(const Settings& settings, std::string model) {
   PlacementRequest request;
   request.model = std::move(model);
-  request.force_cpu = settings.masx_force_cpu;
-  request.force_gpu = settings.masx_force_gpu;
+  request.force_cpu = is_cpu_alone(settings);
+  request.demand = demand_of(settings);
+  if (settings.device.starts_with(kAnyGpu) && settings.device != kAnyGpu) request.device = settings.device;
   request.fallback = settings.fallback;
+  if (settings.precision == Precision::kInt8 && !request.demand.empty()) {
+    fail(ErrorCode::kUnsupported,
+         "{}: precision int8 is for CPUs, and a GPU is demanded ({}); use fp32, fp16 or bf16, or set device to cpu",
+         request.model, request.demand);
+  }
+  if (settings.precision == Precision::kFp16) {
+    if (request.force_cpu) precision_on(DeviceKind::kCpu, settings.precision);  // Throws.
+    if (request.demand.empty()) {
+      request.demand = "precision fp16";
+      request.instead = "set precision to auto";
+    }
+    request.fallback = Fallback::kRequire;
+  }
   return request;
 }
 
 }  // namespace
+
+DeviceKind kind_of(const std::string& device) { return device == kCpuDevice ? DeviceKind::kCpu : DeviceKind::kGpu; }
+
+bool is_cpu_alone(const Settings& settings) {
+  if (settings.precision == Precision::kInt8 && demand_of(settings).empty()) return true;
+  return settings.device.empty() ? settings.masx_force_cpu : settings.device == kCpuDevice;
+}
 
 int64_t instances_that_fit(const MemoryCost& cost, uint64_t available, bool has_weights) {
   const uint64_t weights = has_weights ? 0 : cost.shared_weights + cost.loading;
@@ -68,14 +114,8 @@ std::optional<Place> next_place(const PlacementRequest& request, std::span<const
   if (request.force_cpu) return cpu;
   const auto works = [&](const Device& device) { return is_wanted(request, device) && device.problem.empty(); };
   if (std::ranges::none_of(devices, works)) {
-    const std::string found = describe(devices, request);
-    if (!request.force_gpu && !request.device) {
-      if (found.empty()) return cpu;  // A machine without GPUs: nothing was fallen back from.
-    } else {
-      fail(ErrorCode::kUnsupported,
-           "{}: a GPU is demanded ({}), and there is none that this process can compute on{}{}", request.model,
-           request.device.value_or("masx_force_gpu"), found.empty() ? "" : ": ", found);
-    }
+    if (!request.demand.empty()) fail_without_gpu(devices, request);
+    if (describe(devices, request).empty()) return cpu;  // A machine without GPUs: nothing was fallen back from.
   }
   if (const Device* gpu = roomiest(request, devices)) return Place{.device = gpu->id};
 
@@ -123,7 +163,8 @@ Placement::Placement(const Settings& settings, std::string model, std::shared_pt
     : request_(base_request(settings, std::move(model))),
       counts_(std::make_shared<Counts>()),
       fallbacks_(std::move(fallbacks)) {
-  if (request_.force_gpu) next_place(request_, current_devices());  // Of no cost: there is room wherever one works.
+  if (!request_.demand.empty())
+    next_place(request_, current_devices());  // Of no cost: there is room wherever one works.
 }
 
 PlacementRequest Placement::request(const MemoryCost& gpu_cost) const {

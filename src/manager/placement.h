@@ -16,13 +16,20 @@
 
 namespace remuda {
 
+DeviceKind kind_of(const std::string& device);
+
+// Whether settings leave no device but the CPU: they say so, or a precision does that only CPUs have while no GPU is
+// demanded.
+bool is_cpu_alone(const Settings& settings);
+
 struct PlacementRequest {
   std::string model;                         // For messages.
   MemoryCost gpu_cost = {};                  // At the precision that a GPU computes in.
   std::map<std::string, int64_t> instances;  // Of the model, by device; where there are some, the weights are there.
   bool force_cpu = false;
-  bool force_gpu = false;
-  std::optional<std::string> device = {};  // Only this GPU, by its id.
+  std::string demand = {};                            // What of the settings demands a GPU; empty: nothing does.
+  std::string instead = "set device to auto or cpu";  // What to do where there is none.
+  std::optional<std::string> device = {};             // Only this GPU, by its id; for what demands one.
   Fallback fallback = Fallback::kPrefer;
 };
 
@@ -37,7 +44,8 @@ struct Place {
 //   prefer   the CPU, with a warning, as long as no GPU has an instance; else nothing
 //   spill    the CPU
 // Nothing means that callers wait for the instances that there are. `devices` is as they are now, the CPU among them.
-// Throws Error(kUnsupported) where a GPU is demanded and there is none that works, naming those that don't.
+// Throws Error(kUnsupported) where a GPU is demanded and it, or any, is not there or doesn't work, naming those that
+// there are.
 std::optional<Place> next_place(const PlacementRequest& request, std::span<const Device> devices);
 
 // How many more instances fit on a device: as many workspaces as are free beside the weights.
@@ -66,8 +74,12 @@ class Placement {
   };
 
   // `fallbacks` counts instances that went to the CPU where a GPU was wanted. Throws Error(kUnsupported) where a GPU is
-  // demanded and there is none that works.
+  // demanded and there is none that works, and for a precision that the device that is asked for doesn't have. A
+  // precision that only GPUs have demands one, and is never fallen back from.
   Placement(const Settings& settings, std::string model, std::shared_ptr<std::atomic<uint64_t>> fallbacks);
+
+  // Whether there is no device but the CPU, and no need to know what an instance costs on a GPU.
+  bool is_cpu_alone() const { return request_.force_cpu; }
 
   // For one more instance, of this cost on a GPU; the GPUs in `full` turned out to have no room for it. Falling back is
   // logged. Throws as next_place() does, and OutOfMemory where those that there are have to do.

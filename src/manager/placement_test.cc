@@ -47,10 +47,13 @@ TEST(Placement, WithoutGpusItIsTheCpuAndNothingWasFallenBackFrom) {
 TEST(Placement, AGpuThatIsDemandedAndNotThereIsAnError) {
   DescribedMachine machine({20 * kGiB});
   PlacementRequest wanted = request();
+  wanted.demand = "device cuda:3";
   wanted.device = "cuda:3";
-  EXPECT_THAT([&] { next_place(wanted, machine.devices()); }, ThrowsMessage<Error>(HasSubstr("cuda:3")));
+  EXPECT_THAT([&] { next_place(wanted, machine.devices()); },
+              ThrowsMessage<Error>(AllOf(HasSubstr("there is no cuda:3 that"), HasSubstr("has cuda:0 (GPU);"),
+                                         HasSubstr("name one that works, or set device to auto or cpu"))));
+  wanted.demand = "masx_force_gpu";
   wanted.device.reset();
-  wanted.force_gpu = true;
   EXPECT_EQ(next_place(wanted, machine.devices())->device, "cuda:0");
   machine.gpu(0).problem = "it fell off the bus";
   EXPECT_THAT([&] { next_place(wanted, machine.devices()); },

@@ -85,6 +85,8 @@ constexpr Field kFields[] = {
     {"masx_force_cpu", "MASX_FORCE_CPU",
      [](Settings& s, const Source& source) { s.masx_force_cpu = parse_bool(source); }},
     {"gpu_use_fp16", "GPU_USE_FP16", [](Settings& s, const Source& source) { s.gpu_use_fp16 = parse_bool(source); }},
+    {"device", "REMUDA_DEVICE",
+     [](Settings& s, const Source& source) { s.device = parse_device(source.text, source.where); }},
     {"embedding_model", "REMUDA_EMBEDDING_MODEL",
      [](Settings& s, const Source& source) { s.embedding_model = source.text; }},
     {"summarization_model", "REMUDA_SUMMARIZATION_MODEL",
@@ -246,6 +248,7 @@ void Settings::validate() const {
     fail(ErrorCode::kInvalidArgument,
          "masx_force_gpu and masx_force_cpu are both true; set one of them, or neither for an automatic choice");
   }
+  if (!device.empty()) parse_device(device, "device");
 }
 
 Settings get_settings(const std::filesystem::path& toml) {
@@ -254,6 +257,14 @@ Settings get_settings(const std::filesystem::path& toml) {
   if (std::filesystem::exists(toml, ignored)) read_toml(toml, reader);
   read_environment(reader);
   return reader.finish();
+}
+
+std::string parse_device(const std::string& text, const std::string& what) {
+  constexpr std::string_view kNumbered = "cuda:";
+  const bool numbered = text.starts_with(kNumbered) && text.size() > kNumbered.size() &&
+                        text.find_first_not_of("0123456789", kNumbered.size()) == std::string::npos;
+  if (numbered || text == "auto" || text == "cpu" || text == "cuda") return text;
+  fail_expected({what, text}, "auto, cpu, cuda or cuda:N");
 }
 
 Fallback parse_fallback(const std::string& text, const std::string& what) {

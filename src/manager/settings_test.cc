@@ -27,7 +27,7 @@ class SettingsTest : public testing::Test {
       "GPU_USE_FP16",        "REMUDA_EMBEDDING_MODEL",   "REMUDA_PRECISION", "REMUDA_SUMMARIZATION_MODEL",
       "REMUDA_MEMORY_LIMIT", "REMUDA_COMPUTE_THREADS",   "REMUDA_IDLE_TTL",  "REMUDA_LEAK_THRESHOLD",
       "REMUDA_FALLBACK",     "REMUDA_CACHE_DIR",         "REMUDA_PINNED",    "REMUDA_MAX_LIFETIME",
-      "REMUDA_MIN_IDLE",     "REMUDA_MAX_WAITING"};
+      "REMUDA_MIN_IDLE",     "REMUDA_MAX_WAITING",       "REMUDA_DEVICE"};
 
   SettingsTest() {
     for (const char* name : kVariables) {
@@ -68,6 +68,7 @@ TEST_F(SettingsTest, DefaultsWithoutFileAndEnvironment) {
   EXPECT_FALSE(settings.masx_force_gpu);
   EXPECT_TRUE(settings.masx_force_cpu);
   EXPECT_TRUE(settings.gpu_use_fp16);
+  EXPECT_EQ(settings.device, "");
   EXPECT_EQ(settings.embedding_model, "sentence-transformers/all-MiniLM-L6-v2");
   EXPECT_EQ(settings.precision, Precision::kAuto);
   EXPECT_FALSE(settings.memory_limit);
@@ -85,6 +86,7 @@ TEST_F(SettingsTest, EveryFieldFromTheEnvironment) {
   set("MODEL_POOL_MAX_INSTANCES", "7");
   set("MASX_FORCE_CPU", "no");
   set("GPU_USE_FP16", "0");
+  set("REMUDA_DEVICE", "cuda:12");
   set("REMUDA_EMBEDDING_MODEL", "org/embedder");
   set("REMUDA_SUMMARIZATION_MODEL", "org/summarizer");
   set("REMUDA_PRECISION", "int8");
@@ -103,6 +105,7 @@ TEST_F(SettingsTest, EveryFieldFromTheEnvironment) {
   EXPECT_EQ(settings.model_pool_max_instances, 7);
   EXPECT_FALSE(settings.masx_force_cpu);
   EXPECT_FALSE(settings.gpu_use_fp16);
+  EXPECT_EQ(settings.device, "cuda:12");
   EXPECT_EQ(settings.embedding_model, "org/embedder");
   EXPECT_EQ(settings.summarization_model, "org/summarizer");
   EXPECT_EQ(settings.precision, Precision::kInt8);
@@ -143,7 +146,8 @@ TEST_F(SettingsTest, ErrorsNameTheVariableWithExpectedAndFound) {
       {"REMUDA_IDLE_TTL", "0.0001"},      {"REMUDA_MAX_LIFETIME", "0"},
       {"REMUDA_MIN_IDLE", "-1"},          {"REMUDA_MAX_WAITING", "few"},
       {"REMUDA_LEAK_THRESHOLD", "0"},     {"REMUDA_LEAK_THRESHOLD", "nan"},
-      {"REMUDA_FALLBACK", "Prefer"},      {"REMUDA_COMPUTE_THREADS", "99999999999999999999"}};
+      {"REMUDA_FALLBACK", "Prefer"},      {"REMUDA_COMPUTE_THREADS", "99999999999999999999"},
+      {"REMUDA_DEVICE", "cuda:"},         {"REMUDA_DEVICE", "cuda:1x"}};
   for (const auto& [name, value] : cases) {
     set(name, value);
     expect_error(ErrorCode::kInvalidArgument,

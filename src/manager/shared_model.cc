@@ -8,13 +8,7 @@
 
 namespace remuda {
 
-Precision cpu_precision(Precision asked) {
-  if (asked == Precision::kAuto) return Precision::kFp32;
-  if (asked == Precision::kFp16) {
-    fail(ErrorCode::kUnsupported, "precision fp16 is for GPUs; on a CPU use fp32, bf16 or int8");
-  }
-  return asked;
-}
+Precision computed_in(Precision precision) { return precision == Precision::kFp16 ? Precision::kBf16 : precision; }
 
 ComputePool& compute_pool(const Settings& settings) {
   if (settings.compute_threads > 0) ComputePool::configure_global(static_cast<int>(settings.compute_threads));

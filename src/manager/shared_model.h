@@ -32,8 +32,9 @@
 
 namespace remuda {
 
-// The precision that a CPU computes in when this one is asked for; never kAuto. Throws Error(kUnsupported).
-Precision cpu_precision(Precision asked);
+// What the CPU computes in for a device of this precision. There are no kernels for GPUs yet: what lies on one is
+// computed here, fp16 as bf16, which is as large.
+Precision computed_in(Precision precision);
 
 // The process's pool, of as many threads as the settings say. Throws Error(kInvalidArgument) where it has others.
 ComputePool& compute_pool(const Settings& settings);
@@ -54,10 +55,10 @@ template <typename Model>
 struct ModelSource {
   std::filesystem::path directory;
   std::string name;  // As it was asked for.
-  Precision precision = Precision::kFp32;
-  // Both are called without a lock, when nobody in the process has the model.
-  std::function<MemoryCost()> cost;
-  std::function<std::shared_ptr<const Model>()> load;
+  // On a device of that kind, at a precision that it has.
+  std::function<MemoryCost(DeviceKind, Precision)> cost;
+  // Into main memory, in what the CPU computes in. Called without a lock, when nobody in the process has the model.
+  std::function<std::shared_ptr<const Model>(Precision)> load;
 };
 
 // A model for an instance, and where it is.
@@ -65,6 +66,8 @@ template <typename Model>
 struct PlacedModel {
   std::shared_ptr<const Model> model;  // Keeps the place, too.
   std::string device;
+  Precision precision = Precision::kFp32;
+  uint64_t bytes = 0;  // Of the weights there.
 };
 
 // A model by its files, its precision and its device. `Model` has a `tokenizer`, a shared pointer, and what WeightStore
@@ -81,6 +84,8 @@ class SharedModel {
   SharedModel(const Settings& settings, std::shared_ptr<ManagedPool> pool,
               std::shared_ptr<std::atomic<uint64_t>> fallbacks, ModelSource<Model> source)
       : source_(std::move(source)),
+        asked_(settings.precision),
+        gpu_use_fp16_(settings.gpu_use_fp16),
         placement_(settings, source_.name, std::move(fallbacks)),
         pool_(std::move(pool)),
         identity_(file_identity(source_.directory)),
@@ -91,18 +96,22 @@ class SharedModel {
   // Loads it if nobody has it. Throws what loading throws; Error(kInvalidFile) where files were changed since the
   // constructor: make one before reading their configuration; OutOfMemory and TimeoutError where there is no room.
   Pointer get() {
-    const MemoryCost cost = source_.cost();
-    return get(placement_.device(cost), cost);
+    const std::string where = device();
+    return get(where, cost_on(where));
   }
 
   // The same for an instance that its pool is making, on the device that is its place. Throws OutOfMemory, too, where
   // no budget has room for so many that compute at once.
   PlacedModel<Model> get_for_instance() {
-    const MemoryCost cost = source_.cost();
+    const MemoryCost on_gpu = gpu_cost();
     for (std::set<std::string> full;;) {
-      const std::shared_ptr<const Placement::Stay> stay = placement_.next(cost, full);
+      const std::shared_ptr<const Placement::Stay> stay = placement_.next(on_gpu, full);
+      const bool gpu = kind_of(stay->device()) == DeviceKind::kGpu;
+      const MemoryCost cost = gpu ? on_gpu : cost_on(stay->device());
       try {
-        return {hold(get(stay->device(), cost), stay, cost), stay->device()};
+        Pointer model = hold(get(stay->device(), cost), stay, cost);
+        const uint64_t bytes = gpu ? cost.shared_weights : model->bytes();
+        return {std::move(model), stay->device(), precision_at(stay->device()), bytes};
       } catch (const OutOfMemory& error) {
         // Others took the memory meanwhile.
         if (stay->device() == kCpuDevice) throw;
@@ -113,7 +122,9 @@ class SharedModel {
   }
 
   // Where instances compute; see Placement::device().
-  std::string device() const { return placement_.device(source_.cost()); }
+  std::string device() const { return placement_.device(gpu_cost()); }
+  // What they compute in.
+  Precision precision() const { return precision_at(device()); }
 
   // Loads the model only where it was never loaded, and then keeps it with what it returns: hold that until there is an
   // instance, or the model is loaded twice.
@@ -127,23 +138,35 @@ class SharedModel {
   }
 
   // Where its weights are kept packed; file_bytes is the size of the model's files.
-  WeightCache cache(const Settings& settings, uint64_t file_bytes) const {
+  WeightCache cache(const Settings& settings, uint64_t file_bytes, Precision precision) const {
     return {settings,
             {.directory = source_.directory,
              .bytes = file_bytes,
              .identity = identity_,
              .identify = [this] { return file_identity(source_.directory); },
-             .precision = source_.precision}};
+             .precision = precision}};
   }
 
  private:
+  Precision precision_at(const std::string& device) const {
+    return precision_on(kind_of(device), asked_, gpu_use_fp16_);
+  }
+  MemoryCost cost_on(const std::string& device) const { return source_.cost(kind_of(device), precision_at(device)); }
+  // For a choice of device; nothing where there is none.
+  MemoryCost gpu_cost() const {
+    if (placement_.is_cpu_alone()) return {};
+    return source_.cost(DeviceKind::kGpu, precision_on(DeviceKind::kGpu, asked_, gpu_use_fp16_));
+  }
+
   Pointer get(const std::string& device, const MemoryCost& cost) {
-    const std::string what = fmt::format("{} in {}", source_.name, to_string(source_.precision));
-    const WeightRequest request{.key = fmt::format("{}|{}|{}", identity_, to_string(source_.precision), device),
-                                .what = what,
+    const Precision precision = precision_at(device);
+    const WeightRequest request{.key = fmt::format("{}|{}|{}", identity_, to_string(precision), device),
+                                .what = fmt::format("{} in {}", source_.name, to_string(precision)),
                                 .cost = cost,
+                                .counted_as_estimated = kind_of(device) == DeviceKind::kGpu,
                                 .budget = &MemoryBudget::of(device)};
-    Pointer model = WeightStore<Model>::global().get(request, pool_, [this] { return load(); });
+    Pointer model =
+        WeightStore<Model>::global().get(request, pool_, [this, precision] { return load(computed_in(precision)); });
     const std::lock_guard lock(mutex_);
     tokenizer_ = model->tokenizer;
     return model;
@@ -164,20 +187,22 @@ class SharedModel {
         bare};
   }
 
-  Pointer load() const {
+  Pointer load(Precision precision) const {
     if (file_identity(source_.directory) != identity_) {
       fail(ErrorCode::kInvalidFile, "{}: files were changed since this manager read the configuration; make a new one",
            source_.directory.string());
     }
     const auto start = std::chrono::steady_clock::now();
-    Pointer model = source_.load();
+    Pointer model = source_.load(precision);
     const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
-    log::info("loaded {} in {} ({:.1f} MB) in {:.0f} ms", source_.directory.string(), to_string(source_.precision),
+    log::info("loaded {} in {} ({:.1f} MB) in {:.0f} ms", source_.directory.string(), to_string(precision),
               static_cast<double>(model->bytes()) / 1e6, took.count());
     return model;
   }
 
   const ModelSource<Model> source_;
+  const Precision asked_;
+  const bool gpu_use_fp16_;
   Placement placement_;
   const std::shared_ptr<ManagedPool> pool_;
   const std::string identity_;

@@ -1,8 +1,8 @@
 #include "remuda/snapshot.h"
 
 #include "device/devices.h"
-#include "manager/managed_pool.h"
 #include "manager/residency.h"
+#include "remuda/pool_snapshot.h"
 
 namespace remuda {
 
@@ -20,9 +20,7 @@ ProcessSnapshot snapshot() {
     WeightsSnapshot weights = residency->snapshot();
     if (weights.bytes > 0) snapshot.weights.push_back(std::move(weights));
   }
-  for (const auto& pool : ManagedPool::all()) {
-    if (auto stats = pool->stats()) snapshot.pools.push_back(std::move(*stats));
-  }
+  snapshot.pools = snapshot_pools();
   return snapshot;
 }
 

@@ -116,13 +116,11 @@ struct SummarizationModelManager::Impl {
 
   Impl(SummarizationModelManager& manager, const Settings& given)
       : settings(given),
-        precision(cpu_precision(given.precision)),
         model(given, manager.managed_pool(), manager.fallbacks(),
               {.directory = hub::resolve_model(given.summarization_model),
                .name = given.summarization_model,
-               .precision = precision,
-               .cost = [this] { return cost(); },
-               .load = [this] { return load(); }}),
+               .cost = [this](DeviceKind kind, Precision precision) { return cost(kind, precision); },
+               .load = [this](Precision precision) { return load(precision); }}),
         directory(models::read_bart_directory(model.directory())),
         info(describe(given.summarization_model, directory)),
         compute(compute_pool(given)),
@@ -160,16 +158,16 @@ struct SummarizationModelManager::Impl {
                                                   call.deadline);
   }
 
-  MemoryCost cost() const {
+  MemoryCost cost(DeviceKind kind, Precision precision) const {
     constexpr int64_t kNoDocument = 0;  // What documents take depends on them; see room_for_documents().
-    MemoryCost cost = estimate_memory(info, precision, kNoDocument);
-    if (model.cache(settings, info.file_bytes).has_file()) cost.loading = 0;
+    MemoryCost cost = estimate_memory(info, precision, kNoDocument, kind);
+    if (kind == DeviceKind::kCpu && model.cache(settings, info.file_bytes, precision).has_file()) cost.loading = 0;
     return cost;
   }
 
-  ModelPointer load() const {
+  ModelPointer load(Precision precision) const {
     return std::make_shared<const SummarizationModel>(directory, precision, compute,
-                                                      model.cache(settings, info.file_bytes));
+                                                      model.cache(settings, info.file_bytes, precision));
   }
 
   Call check(const SummarizeOptions& options) const {
@@ -214,7 +212,6 @@ struct SummarizationModelManager::Impl {
                              const SummarizeOptions& given) const;
 
   const Settings settings;
-  const Precision precision;
   SharedModel<SummarizationModel> model;
   const models::BartDirectory directory;
   const SummarizationModelInfo info;
@@ -284,14 +281,13 @@ void SummarizationModelManager::close() {
 std::string SummarizationModelManager::model_name() const { return impl_->settings.summarization_model; }
 std::string SummarizationModelManager::model_type() const { return "summarization"; }
 std::string SummarizationModelManager::get_device() const { return impl_->model.device(); }
-Precision SummarizationModelManager::precision() const { return impl_->precision; }
+Precision SummarizationModelManager::precision() const { return impl_->model.precision(); }
 const SummarizationModelInfo& SummarizationModelManager::info() const { return impl_->info; }
 
 std::unique_ptr<SummarizationInstance> SummarizationModelManager::make_instance() {
   const auto start = std::chrono::steady_clock::now();
-  auto [model, device] = impl_->model.get_for_instance();
-  ModelMetadata metadata =
-      describe_instance(model_name(), model_type(), std::move(device), impl_->precision, model->bytes(), start);
+  auto [model, device, precision, bytes] = impl_->model.get_for_instance();
+  ModelMetadata metadata = describe_instance(model_name(), model_type(), std::move(device), precision, bytes, start);
   return std::make_unique<SummarizationInstance>(std::move(metadata), std::move(model));
 }
 

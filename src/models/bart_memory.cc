@@ -46,17 +46,23 @@ int64_t BartMemory::tokens_at_once(int64_t tokens) const {
 
 size_t BartMemory::encode(int64_t tokens) const {
   const int64_t rows = tokens_at_once(tokens);
-  return Workspace::matrix_bytes(rows, config_.d_model) + Workspace::matrix_bytes(rows, encode_scratch_size());
+  return passed(rows, config_.d_model) + passed(rows, encode_scratch_size());
 }
 
 size_t BartMemory::step(int64_t rows) const {
-  return Workspace::matrix_bytes(rows, config_.d_model) + Workspace::matrix_bytes(rows, step_scratch_size());
+  return passed(rows, config_.d_model) + passed(rows, step_scratch_size());
 }
 
 size_t BartMemory::logits(int64_t rows) const { return Workspace::matrix_bytes(rows, config_.vocab_size); }
 
+// A GPU's products take and give their precision's elements, a CPU's fp32, beside which it prepares reduced ones.
+size_t BartMemory::passed(int64_t rows, int64_t columns) const {
+  const bool halves = device_ == DeviceKind::kGpu && precision_ != Precision::kFp32;
+  return Workspace::matrix_bytes(rows, halves ? (columns + 1) / 2 : columns);
+}
+
 size_t BartMemory::prepared(int64_t rows, int64_t inner) const {
-  if (precision_ == Precision::kFp32) return 0;
+  if (precision_ == Precision::kFp32 || device_ == DeviceKind::kGpu) return 0;
   const int64_t element = precision_ == Precision::kBf16 ? 2 : 1;
   return Workspace::matrix_bytes(rows, std::max(config_.d_model, inner) * element / int64_t{sizeof(float)});
 }

@@ -22,7 +22,9 @@ struct DecodeLimits {
 // sizes count.
 class BartMemory {
  public:
-  BartMemory(const io::BartConfig& config, Precision precision) : config_(config), precision_(precision) {}
+  // Never kAuto.
+  BartMemory(const io::BartConfig& config, Precision precision, DeviceKind device = DeviceKind::kCpu)
+      : config_(config), precision_(precision), device_(device) {}
 
   // Of a document: cross-attention keys and values of its tokens in all layers, and its cache.
   size_t cross_attention(int64_t tokens) const;
@@ -52,10 +54,12 @@ class BartMemory {
   static constexpr int64_t kEncodeTokens = 1024;
 
  private:
+  size_t passed(int64_t rows, int64_t columns) const;
   size_t prepared(int64_t rows, int64_t inner) const;
 
   io::BartConfig config_;
   Precision precision_;
+  DeviceKind device_;
 };
 
 }  // namespace remuda::models

@@ -45,6 +45,7 @@ PoolStats PoolCore::get_pool_stats() {
   }
   lock.unlock();
   stats.name = options_.name;
+  if (options_.fallbacks != nullptr) stats.fallbacks = *options_.fallbacks;
   report_leaks(leaks);
   return stats;
 }

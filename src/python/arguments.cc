@@ -220,6 +220,7 @@ Settings to_settings(const nb::dict& values) {
   settings.masx_force_gpu = nb::cast<bool>(values["masx_force_gpu"]);
   settings.masx_force_cpu = nb::cast<bool>(values["masx_force_cpu"]);
   settings.gpu_use_fp16 = nb::cast<bool>(values["gpu_use_fp16"]);
+  if (!nb::object(values["device"]).is_none()) settings.device = parse_device(text("device"), "device");
   settings.embedding_model = text("embedding_model");
   settings.summarization_model = text("summarization_model");
   settings.precision = parse_precision(text("precision"), "precision");
@@ -248,6 +249,8 @@ nb::dict from_settings(const Settings& settings) {
   values["masx_force_gpu"] = settings.masx_force_gpu;
   values["masx_force_cpu"] = settings.masx_force_cpu;
   values["gpu_use_fp16"] = settings.gpu_use_fp16;
+  values["device"] = nb::none();
+  if (!settings.device.empty()) values["device"] = settings.device;
   values["embedding_model"] = settings.embedding_model;
   values["summarization_model"] = settings.summarization_model;
   values["precision"] = std::string(to_string(settings.precision));

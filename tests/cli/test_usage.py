@@ -60,9 +60,16 @@ class Usage(CliTest):
                 err = log(*arguments)
                 self.assertEqual(("texts were cut" in err, "loaded" in err, "event=create instance=1" in err), shown, err)
 
-    def test_a_gpu_that_this_build_cannot_use(self):
-        _, err = self.remuda("embed", "--device", "cuda:0", stdin="one", code=1)
-        self.assertIn("no CUDA backend", err)
+    def test_a_gpu_that_is_not_there(self):
+        gpus = [device["id"] for device in json.loads(self.remuda("devices", "--json")[0])["devices"][1:]]
+        for command in ("embed", "summarize"):
+            _, err = self.remuda(command, "--device", "cuda:99", stdin="one", code=1)
+            self.assertIn("a GPU is demanded (device cuda:99), and there is no cuda:99 that", err)
+            for gpu in gpus or ["this machine has no GPU"]:
+                self.assertIn(gpu, err)
+            self.assertIn("set device to auto or cpu", err)
+        self.assertIn("cuda:98", self.remuda("embed", env={"REMUDA_DEVICE": "cuda:98"}, stdin="one", code=1)[1])
+        self.remuda("embed", "--device", "cpu", env={"REMUDA_DEVICE": "cuda:98"}, stdin="one")
         self.remuda("embed", "--device", "auto", stdin="one")
 
     def test_settings_from_environment_file_and_flag_in_rising_order(self):
@@ -169,6 +176,8 @@ class Reports(CliTest):
         self.assertIn("A connection pool keeps", out)
         self.assertIn("Bread rises", out)
         self.assertIn("Bats hunt moths", out)
+        self.assertRegex(out, r"in use \[.*\n  cpu       2 instances, weights +[\d.]+ MiB  workspaces +[\d.]+ MiB  of ")
+        self.assertRegex(out, r"without the second:\n\n  cpu       3 instances, .*\n  cpu       2 instances, ")
         self.assertNotIn("\x1b", out)
         self.assertLessEqual(max(map(len, out.splitlines())), 80)
 

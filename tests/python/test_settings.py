@@ -167,6 +167,9 @@ def test_a_missing_attribute_is_named(missing):
         ("max_waiting", -1, ValueError),
         ("max_waiting", 1.5, TypeError),
         ("fallback", "maybe", ValueError),
+        ("device", "gpu", ValueError),
+        ("device", 0, TypeError),
+        ("device", "cuda:99", remuda.Unsupported),
         ("cache_dir", 3, TypeError),
     ],
 )

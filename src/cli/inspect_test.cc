@@ -1,0 +1,59 @@
+// What `remuda inspect` prints on machines with GPUs, which are described.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/inspect_model.h"
+#include "manager/placement_test_support.h"
+#include "remuda/embedding_model_manager.h"
+#include "remuda/settings.h"
+
+namespace remuda::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+template <typename Show>
+std::string shown(Show show, const std::string& model, const std::vector<uint64_t>& gpus, bool json) {
+  testing::internal::CaptureStdout();
+  show(model, DescribedMachine(gpus).devices(), json);
+  return testing::internal::GetCapturedStdout();
+}
+
+TEST(Inspect, EveryGpuHasATableOfThePrecisionsThatItHas) {
+  for (const auto& [show, model] : {std::pair{&show_embedding_model, Settings{}.embedding_model},
+                                    std::pair{&show_summarization_model, Settings{}.summarization_model}}) {
+    const std::string text = shown(show, model, {8 * kGiB, 2 * kGiB}, false);
+    EXPECT_THAT(text, HasSubstr("\n  cuda:0 (GPU): 8.0 GiB for models\n  precision "));
+    EXPECT_THAT(text, HasSubstr("\n  cuda:1 (GPU): 2.0 GiB for models\n  precision "));
+    EXPECT_THAT(shown(show, model, {}, false), Not(HasSubstr("fp16")));
+
+    const auto report = nlohmann::json::parse(shown(show, model, {8 * kGiB, 2 * kGiB}, true));
+    EXPECT_EQ(report["device"], "cpu");
+    EXPECT_TRUE(report["precisions"].contains("int8"));
+    ASSERT_EQ(report["gpus"].size(), 2u);
+    for (const auto& gpu : report["gpus"]) {
+      EXPECT_FALSE(gpu["precisions"].contains("int8"));
+      for (const char* precision : {"fp32", "fp16", "bf16"}) {
+        const auto& cost = gpu["precisions"][precision];
+        const uint64_t left = gpu["memory_limit"].get<uint64_t>() - cost["shared_weights_bytes"].get<uint64_t>();
+        EXPECT_EQ(cost["instances_that_fit"], left / cost["workspace_bytes"].get<uint64_t>());
+      }
+    }
+    EXPECT_EQ(report["gpus"][1]["device"], "cuda:1");
+    EXPECT_EQ(report["gpus"][1]["memory_limit"], 2 * kGiB);
+  }
+}
+
+TEST(Inspect, OnAGpuIsWhatTheManagersReckonWith) {
+  const auto report = nlohmann::json::parse(shown(show_embedding_model, Settings{}.embedding_model, {kGiB}, true));
+  const MemoryCost cost = estimate_memory(inspect_embedding_model(Settings{}.embedding_model), Precision::kFp16,
+                                          EmbedOptions().max_batch_tokens, DeviceKind::kGpu);
+  EXPECT_EQ(report["gpus"][0]["precisions"]["fp16"]["shared_weights_bytes"], cost.shared_weights);
+  EXPECT_EQ(report["gpus"][0]["precisions"]["fp16"]["workspace_bytes"], cost.workspace);
+}
+
+}  // namespace
+}  // namespace remuda::cli
