@@ -32,7 +32,7 @@ struct DeviceSnapshot {
 };
 
 struct ProcessSnapshot {
-  std::vector<DeviceSnapshot> devices;
+  std::vector<DeviceSnapshot> devices;     // GPUs once anybody looked for them: that takes a driver's start.
   std::vector<MemoryBudgetStats> budgets;  // Of devices that something was asked of.
   std::vector<WeightsSnapshot> weights;    // In the order of loading.
   std::vector<PoolStats> pools;            // Of managers, in the order of their making.

@@ -8,7 +8,7 @@ namespace remuda {
 
 ProcessSnapshot snapshot() {
   ProcessSnapshot snapshot;
-  for (const Device& device : current_devices()) {
+  for (const Device& device : known_devices()) {
     snapshot.devices.push_back({.id = device.id,
                                 .name = device.name,
                                 .memory_total = device.memory_total,
