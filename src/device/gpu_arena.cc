@@ -3,24 +3,12 @@
 #include <algorithm>
 #include <mutex>
 #include <utility>
+#include <vector>
 
 #include "base/fail.h"
 #include "device/gpu_devices.h"
 
 namespace remuda {
-namespace {
-
-struct Arenas {
-  std::mutex mutex;
-  std::map<std::string, std::unique_ptr<GpuArena>> by_device;  // Guarded by mutex.
-};
-
-Arenas& arenas() {
-  static auto* const all = new Arenas;
-  return *all;
-}
-
-}  // namespace
 
 struct GpuArena::State {
   State(const GpuBackend& backend, int number, MemoryBudget& used_budget)
@@ -56,6 +44,18 @@ struct GpuArena::State {
   GpuArenaStats stats;
 };
 
+struct GpuArena::Arenas {
+  static Arenas& all() {
+    static auto* const all = new Arenas;
+    return *all;
+  }
+
+  std::mutex mutex;
+  // All below are guarded by mutex.
+  std::map<std::string, std::unique_ptr<GpuArena>> by_device;  // Of of().
+  std::vector<std::weak_ptr<State>> states;                    // Of any that there are.
+};
+
 GpuArena::Block& GpuArena::Block::operator=(Block&& other) noexcept {
   if (this == &other) return *this;
   release();
@@ -83,23 +83,41 @@ void GpuArena::Block::release() {
 }
 
 GpuArena& GpuArena::of(const std::string& device) {
-  const std::lock_guard lock(arenas().mutex);
-  auto& arena = arenas().by_device[device];
-  if (arena != nullptr) return *arena;
+  const auto find = [&device]() -> GpuArena* {
+    const auto found = Arenas::all().by_device.find(device);
+    return found == Arenas::all().by_device.end() ? nullptr : found->second.get();
+  };
+  {
+    const std::lock_guard lock(Arenas::all().mutex);
+    if (GpuArena* arena = find()) return *arena;
+  }
   const std::optional<int> number = gpu_number(device);
   if (!number || gpu_backend().table == nullptr || !current_device(device)) {
     const std::string why = gpu_problem();
-    arenas().by_device.erase(device);
     fail(ErrorCode::kUnsupported, "there is no GPU {}{}{}", device, why.empty() ? "" : ": ", why);
   }
-  arena = std::make_unique<GpuArena>(gpu_backend(), *number, MemoryBudget::of(device));
-  return *arena;
+  auto made = std::make_unique<GpuArena>(gpu_backend(), *number, MemoryBudget::of(device));
+  const std::lock_guard lock(Arenas::all().mutex);
+  if (GpuArena* arena = find()) return *arena;  // Somebody else was quicker.
+  return *Arenas::all().by_device.emplace(device, std::move(made)).first->second;
 }
 
 std::map<std::string, GpuArenaStats> GpuArena::all_stats() {
-  const std::lock_guard lock(arenas().mutex);
+  std::vector<std::shared_ptr<State>> states;
+  {
+    const std::lock_guard lock(Arenas::all().mutex);
+    for (const auto& weak : Arenas::all().states) {
+      if (auto state = weak.lock()) states.push_back(std::move(state));
+    }
+  }
   std::map<std::string, GpuArenaStats> all;
-  for (const auto& [device, arena] : arenas().by_device) all.emplace(device, arena->stats());
+  for (const auto& state : states) {
+    const std::lock_guard lock(state->mutex);
+    state->count();
+    GpuArenaStats& sum = all[state->budget.device()];
+    sum.allocated += state->stats.allocated;
+    sum.reserved += state->stats.reserved;
+  }
   return all;
 }
 
@@ -108,6 +126,9 @@ GpuArena::GpuArena(const GpuBackend& backend, int number, MemoryBudget& budget)
   budget.add_cache([weak = std::weak_ptr(state_)] {
     if (const std::shared_ptr<State> state = weak.lock()) state->trim();
   });
+  const std::lock_guard lock(Arenas::all().mutex);
+  std::erase_if(Arenas::all().states, [](const auto& other) { return other.expired(); });
+  Arenas::all().states.push_back(state_);
 }
 
 GpuArena::Block GpuArena::allocate(uint64_t bytes, GpuStream& stream, std::string_view what) {

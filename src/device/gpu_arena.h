@@ -24,6 +24,7 @@ struct GpuArenaStats {
 
 class GpuArena {
   struct State;
+  struct Arenas;
 
  public:
   // Memory on loan. Move-only; belongs to one thread at a time; its stream must outlive it, the arena need not.
@@ -52,7 +53,7 @@ class GpuArena {
 
   // The process's, of a GPU by its id. Never destroyed. Throws Error(kUnsupported) where there is no such GPU.
   static GpuArena& of(const std::string& device);
-  // Of the arenas that of() has made.
+  // Of all arenas, by their budgets' devices.
   static std::map<std::string, GpuArenaStats> all_stats();
 
   // Of GPU `number`, in a budget that must outlive arena and blocks.
