@@ -51,10 +51,11 @@ std::string describe(std::span<const Device> devices, const PlacementRequest& re
     gpus.push_back(device.problem.empty() ? fmt::format("{} ({})", device.id, device.name)
                                           : fmt::format("{} can't be used: {}", device.id, device.problem));
   }
+  const std::string none = request.gpu_problem.empty() ? "no GPU" : fmt::format("no GPU ({})", request.gpu_problem);
   fail(ErrorCode::kUnsupported,
        "{}: a GPU is demanded ({}), and there is {} that this process can compute on; this machine has {}; {}{}",
        request.model, request.demand, request.device ? "no " + *request.device : "none",
-       gpus.empty() ? "no GPU" : fmt::format("{}", fmt::join(gpus, ", ")),
+       gpus.empty() ? none : fmt::format("{}", fmt::join(gpus, ", ")),
        request.device && any_works ? "name one that works, or " : "", request.instead);
 }
 
@@ -90,6 +91,7 @@ PlacementRequest base_request(const Settings& settings, std::string model) {
     }
     request.fallback = Fallback::kRequire;
   }
+  if (!request.demand.empty()) request.gpu_problem = gpu_problem();
   return request;
 }
 

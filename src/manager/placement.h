@@ -31,6 +31,7 @@ struct PlacementRequest {
   std::string instead = "set device to auto or cpu";  // What to do where there is none.
   std::optional<std::string> device = {};             // Only this GPU, by its id; for what demands one.
   Fallback fallback = Fallback::kPrefer;
+  std::string gpu_problem = {};  // Why the machine has no GPUs, for messages.
 };
 
 struct Place {
