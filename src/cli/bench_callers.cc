@@ -12,12 +12,12 @@
 #include <thread>
 #include <vector>
 
+#include "base/seconds_since.h"
+
 namespace remuda::cli {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 struct Count {
   int64_t texts = 0;

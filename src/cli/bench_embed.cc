@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "base/fail.h"
+#include "base/seconds_since.h"
 #include "cli/bench.h"
 #include "cli/bench_callers.h"
 #include "cli/bundled_texts.h"
@@ -54,8 +55,6 @@ struct Latency {
   double p99_ms = 0;
   double mean_ms = 0;
 };
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 std::vector<std::string> read_all(const TextReaderOptions& input) {
   if (input.files.empty()) return bundled_texts();

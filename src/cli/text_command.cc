@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "base/seconds_since.h"
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/interrupt.h"
@@ -33,9 +34,7 @@ nlohmann::ordered_json pool_json(const PoolStats& pool) {
 
 }  // namespace
 
-double milliseconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-}
+double milliseconds_since(std::chrono::steady_clock::time_point start) { return 1e3 * seconds_since(start); }
 
 void invite_typing(const TextReaderOptions& input, const char* what) {
   if (!input.files.empty() || !is_terminal(STDIN_FILENO)) return;

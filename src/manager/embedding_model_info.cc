@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "hub/resolve.h"
-#include "io/safetensors.h"
+#include "manager/model_files.h"
 
 namespace remuda {
 namespace {
@@ -44,7 +44,6 @@ std::vector<std::string> describe_modules(const io::EmbeddingPipeline& pipeline)
 
 EmbeddingModelInfo describe(const std::string& name, const io::ModelDirectory& directory) {
   const io::EncoderConfig& encoder = directory.encoder;
-  const io::Checkpoint checkpoint = io::Checkpoint::open(directory.transformer);
   EmbeddingModelInfo info;
   info.name = name;
   info.directory = directory.path.string();
@@ -59,11 +58,7 @@ EmbeddingModelInfo describe(const std::string& name, const io::ModelDirectory& d
   const auto poolings = static_cast<int64_t>(directory.pipeline.pooling.modes.size());
   info.dimension =
       directory.pipeline.dense.empty() ? poolings * encoder.hidden_size : directory.pipeline.dense.back().out_features;
-  info.parameters = checkpoint.parameter_count();
-  for (const io::MappedFile& file : checkpoint.files()) {
-    info.files.push_back(file.path().string());
-    info.file_bytes += file.bytes().size();
-  }
+  describe_files(io::Checkpoint::open(directory.transformer), info);
   info.modules = describe_modules(directory.pipeline);
   for (const auto& [prompt_name, prompt] : directory.pipeline.prompts) info.prompts.push_back(prompt_name);
   return info;

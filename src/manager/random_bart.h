@@ -7,7 +7,7 @@
 #include <string>
 
 #include "base/scratch_directory.h"
-#include "manager/random_weights.h"
+#include "models/random_bart_weights.h"
 #include "remuda/settings.h"
 
 namespace remuda {
@@ -50,36 +50,17 @@ class RandomBart {
   std::string path() const { return scratch_.path().string(); }
 
  private:
-  static void add_layers(RandomTensors& tensors, const RandomBartShape& shape, bool decoder) {
-    const int64_t size = shape.hidden;
-    const int64_t inner = decoder ? shape.decoder_inner : shape.encoder_inner;
-    const std::string side = decoder ? "model.decoder" : "model.encoder";
-    tensors.push_back({side + ".embed_positions.weight", {shape.positions + 2, size}});
-    add_norm(tensors, side + ".layernorm_embedding", size);
-    if (!shape.tied) tensors.push_back({side + ".embed_tokens.weight", {shape.vocabulary, size}});
-    for (int64_t i = 0; i < (decoder ? shape.decoder_layers : shape.encoder_layers); ++i) {
-      const std::string layer = fmt::format("{}.layers.{}", side, i);
-      for (const char* attention : {".self_attn", ".encoder_attn"}) {
-        if (!decoder && attention == std::string(".encoder_attn")) continue;
-        for (const char* part : {".q_proj", ".k_proj", ".v_proj", ".out_proj"}) {
-          add_linear(tensors, layer + attention + part, size, size);
-        }
-        add_norm(tensors, layer + attention + "_layer_norm", size);
-      }
-      add_linear(tensors, layer + ".fc1", inner, size);
-      add_linear(tensors, layer + ".fc2", size, inner);
-      add_norm(tensors, layer + ".final_layer_norm", size);
-    }
-  }
-
   static RandomTensors tensors_of(const RandomBartShape& shape) {
-    RandomTensors tensors;
-    if (shape.tied) tensors.push_back({"model.shared.weight", {shape.vocabulary, shape.hidden}});
-    if (!shape.tied) tensors.push_back({"lm_head.weight", {shape.vocabulary, shape.hidden}});
-    tensors.push_back({"final_logits_bias", {1, shape.vocabulary}});
-    add_layers(tensors, shape, false);
-    add_layers(tensors, shape, true);
-    return tensors;
+    io::BartConfig config;
+    config.vocab_size = shape.vocabulary;
+    config.d_model = shape.hidden;
+    config.encoder_layers = shape.encoder_layers;
+    config.decoder_layers = shape.decoder_layers;
+    config.encoder_ffn_dim = shape.encoder_inner;
+    config.decoder_ffn_dim = shape.decoder_inner;
+    config.max_position_embeddings = shape.positions;
+    config.tie_word_embeddings = shape.tied;
+    return models::random_bart_tensors(config);
   }
 
   const ScratchDirectory scratch_;

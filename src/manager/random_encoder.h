@@ -5,7 +5,7 @@
 #include <string>
 
 #include "base/scratch_directory.h"
-#include "manager/random_weights.h"
+#include "models/random_weights.h"
 #include "remuda/settings.h"
 
 namespace remuda {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/fail.h"
+#include "base/seconds_since.h"
 #include "device/compute_pool.h"
 #include "manager/summarization_model.h"
 #include "models/bart.h"
@@ -16,8 +17,6 @@ namespace remuda {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 // Summaries of exactly this length, by plain beam search.
 GenerationOptions generation_of(const SummarizationBenchmarkOptions& options) {

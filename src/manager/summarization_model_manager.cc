@@ -7,9 +7,9 @@
 
 #include "base/fail.h"
 #include "hub/resolve.h"
-#include "io/safetensors.h"
 #include "manager/batcher.h"
 #include "manager/long_document.h"
+#include "manager/model_files.h"
 #include "manager/shared_model.h"
 #include "manager/summarization_batch.h"
 #include "manager/summarization_model.h"
@@ -44,7 +44,6 @@ constexpr int64_t kOverlapShare = 16;
 
 SummarizationModelInfo describe(const std::string& name, const models::BartDirectory& directory) {
   const io::BartConfig& config = directory.config;
-  const io::Checkpoint checkpoint = io::Checkpoint::open(directory.path);
   SummarizationModelInfo info;
   info.name = name;
   info.directory = directory.path.string();
@@ -59,11 +58,7 @@ SummarizationModelInfo describe(const std::string& name, const models::BartDirec
   info.encoder_intermediate_size = config.encoder_ffn_dim;
   info.decoder_intermediate_size = config.decoder_ffn_dim;
   info.vocab_size = config.vocab_size;
-  info.parameters = checkpoint.parameter_count();
-  for (const io::MappedFile& file : checkpoint.files()) {
-    info.files.push_back(file.path().string());
-    info.file_bytes += file.bytes().size();
-  }
+  describe_files(io::Checkpoint::open(directory.path), info);
   info.generation = directory.generation;
   return info;
 }

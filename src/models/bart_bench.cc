@@ -3,17 +3,14 @@
 // document.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
-#include <stdlib.h>
 
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <vector>
 
 #include "base/scratch_directory.h"
 #include "models/bart.h"
-#include "tensor/float16.h"
+#include "models/random_bart_weights.h"
 
 namespace remuda::models {
 namespace {
@@ -35,84 +32,17 @@ io::BartConfig large_cnn() {
   return config;
 }
 
-struct Tensor {
-  std::string name;
-  Shape shape;
-};
-
-void add_linear(std::vector<Tensor>& tensors, const std::string& name, int64_t out, int64_t in) {
-  tensors.push_back({name + ".weight", {out, in}});
-  tensors.push_back({name + ".bias", {out}});
-}
-
-void add_norm(std::vector<Tensor>& tensors, const std::string& name, int64_t size) {
-  tensors.push_back({name + ".weight", {size}});
-  tensors.push_back({name + ".bias", {size}});
-}
-
-std::vector<Tensor> tensors_of(const io::BartConfig& config) {
-  const int64_t size = config.d_model;
-  std::vector<Tensor> tensors = {{"model.shared.weight", {config.vocab_size, size}},
-                                 {"final_logits_bias", {1, config.vocab_size}}};
-  for (const bool decoder : {false, true}) {
-    const std::string side = decoder ? "model.decoder." : "model.encoder.";
-    tensors.push_back({side + "embed_positions.weight", {config.max_position_embeddings + 2, size}});
-    add_norm(tensors, side + "layernorm_embedding", size);
-    for (int64_t i = 0; i < (decoder ? config.decoder_layers : config.encoder_layers); ++i) {
-      const std::string layer = fmt::format("{}layers.{}.", side, i);
-      const int64_t inner = decoder ? config.decoder_ffn_dim : config.encoder_ffn_dim;
-      for (const char* attention : {"self_attn", "encoder_attn"}) {
-        if (!decoder && attention[0] == 'e') continue;
-        for (const char* part : {".q_proj", ".k_proj", ".v_proj", ".out_proj"}) {
-          add_linear(tensors, layer + attention + part, size, size);
-        }
-        add_norm(tensors, layer + attention + "_layer_norm", size);
-      }
-      add_linear(tensors, layer + "fc1", inner, size);
-      add_linear(tensors, layer + "fc2", size, inner);
-      add_norm(tensors, layer + "final_layer_norm", size);
-    }
-  }
-  return tensors;
-}
-
 // A model.safetensors in bf16, removed at exit.
 class RandomCheckpoint {
  public:
   explicit RandomCheckpoint(const io::BartConfig& config) {
-    const std::vector<Tensor> tensors = tensors_of(config);
-    std::string header = "{";
-    int64_t offset = 0;
-    for (const Tensor& tensor : tensors) {
-      const int64_t end = offset + 2 * element_count(tensor.shape);
-      header += fmt::format(R"({}"{}":{{"dtype":"BF16","shape":{},"data_offsets":[{},{}]}})", offset == 0 ? "" : ",",
-                            tensor.name, to_string(tensor.shape), offset, end);
-      offset = end;
-    }
-    header += "}";
-    std::ofstream out(scratch_.path() / "model.safetensors", std::ios::binary);
-    const uint64_t size = header.size();
-    out.write(reinterpret_cast<const char*>(&size), sizeof(size)).write(header.data(), std::streamsize(size));
-    for (const Tensor& tensor : tensors) write(out, tensor);
+    write_random_weights(scratch_.path(), random_bart_tensors(config), 1, RandomType::kBf16);
   }
 
   const fs::path& path() const { return scratch_.path(); }
 
  private:
-  // Layer norms of 1 and everything else about 0.02, as a model is initialised.
-  void write(std::ofstream& out, const Tensor& tensor) {
-    const bool is_gamma = tensor.name.find("norm") != std::string::npos && tensor.name.ends_with(".weight");
-    std::vector<uint16_t> values(static_cast<size_t>(element_count(tensor.shape)));
-    for (uint16_t& value : values) {
-      random_ = random_ * 6364136223846793005u + 1442695040888963407u;
-      const float uniform = static_cast<float>(static_cast<int32_t>(random_ >> 32)) * 0x1p-31f;
-      value = float_to_bf16(is_gamma ? 1.0f : 0.035f * uniform);
-    }
-    out.write(reinterpret_cast<const char*>(values.data()), std::streamsize(2 * values.size()));
-  }
-
   const ScratchDirectory scratch_;
-  uint64_t random_ = 1;
 };
 
 const RandomCheckpoint& checkpoint() {

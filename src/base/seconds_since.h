@@ -1,0 +1,12 @@
+// How long something took, for figures that people read.
+#pragma once
+
+#include <chrono>
+
+namespace remuda {
+
+inline double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+}  // namespace remuda
