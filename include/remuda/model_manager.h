@@ -107,6 +107,9 @@ class AbstractModelManager {
   // How many instances went to the CPU where a GPU was wanted; for the one who places them to count.
   const std::shared_ptr<std::atomic<uint64_t>>& fallbacks() const { return fallbacks_; }
 
+  // Of a queue that the manager keeps before the pool's.
+  void count_overload(const std::string& label) { pool_.count_overload(label); }
+
   // For those who hold memory that goes with the pool's instances.
   const std::shared_ptr<ManagedPool>& managed_pool() const { return registration_.pool(); }
 

@@ -139,6 +139,7 @@ class PoolHandle {
   std::optional<std::chrono::steady_clock::time_point> least_recent_use() const;
   std::vector<LeakReport> leaks() const;
   PoolStats get_pool_stats() const;
+  void count_overload(const std::string& label);
 
  private:
   std::shared_ptr<PoolCore> core_;
@@ -195,6 +196,9 @@ class ModelPool {
   std::vector<LeakReport> leaks() const { return handle_.leaks(); }
 
   PoolStats get_pool_stats() const { return handle_.get_pool_stats(); }
+  // For who keeps a queue of his own before the pool: somebody was refused there. Counts as `overloaded` and is an
+  // event like the pool's own refusals.
+  void count_overload(const std::string& label) { handle_.count_overload(label); }
 
  private:
   PoolHandle handle_;

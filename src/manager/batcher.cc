@@ -79,7 +79,7 @@ Batcher::~Batcher() {
 void Batcher::run(const Pointer& request) {
   BatchCaller caller;
   Lock lock(mutex_);
-  if (const std::exception_ptr refused = refusal()) std::rethrow_exception(refused);
+  if (const std::exception_ptr refused = refuse()) std::rethrow_exception(refused);
   callers_.push_back(&caller);
   try {
     enter(caller, request);
@@ -442,10 +442,11 @@ std::exception_ptr Batcher::closed_error() const {
   return std::make_exception_ptr(PoolClosed(fmt::format("pool {} is closed", options_.name)));
 }
 
-std::exception_ptr Batcher::refusal() const {
+std::exception_ptr Batcher::refuse() const {
   if (closed_) return closed_error();
   const int64_t free_sessions = options_.max_sessions - std::ssize(sessions_);
   if (!options_.max_waiting || queue_.size() < *options_.max_waiting + free_sessions) return nullptr;
+  options_.on_overload();
   return std::make_exception_ptr(Overloaded(fmt::format(
       "pool {}: {} calls wait already, and no more than {} may (max_waiting); {} batches are in work; try again later",
       options_.name, queue_.size(), *options_.max_waiting, sessions_.size())));

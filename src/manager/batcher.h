@@ -74,6 +74,8 @@ struct BatcherOptions {
   std::function<std::unique_ptr<BatchSession>()> try_open;
   // Callers in the pool's own queue, to whom a session gives way.
   std::function<int64_t()> pool_waiting;
+  // A call was refused. Called under the batcher's lock.
+  std::function<void()> on_overload;
 };
 
 // How many sessions are worth opening on so many compute threads. One keeps a few threads busy, and two that share them
@@ -165,8 +167,8 @@ class Batcher {
   std::exception_ptr cancelled_error(const BatchRequest& request) const;
   std::exception_ptr timeout_error(const BatchRequest& request) const;
   std::exception_ptr closed_error() const;
-  // Why a call can't be taken in now; null: it can.
-  std::exception_ptr refusal() const;
+  // Why a call can't be taken in now, which counts as a refusal; null: it can.
+  std::exception_ptr refuse() const;
 
   void start_thread();
   void join_thread();

@@ -95,7 +95,7 @@ bool Batcher::make_submitted(Lock& lock) {
   Submission submission = std::move(inbox_.front());
   inbox_.pop_front();
   Pointer request;
-  std::exception_ptr error = refusal();
+  std::exception_ptr error = refuse();
   if (error == nullptr) {
     lock.unlock();
     try {
@@ -104,7 +104,7 @@ bool Batcher::make_submitted(Lock& lock) {
       error = std::current_exception();
     }
     lock.lock();
-    if (error == nullptr) error = refusal();
+    if (error == nullptr) error = refuse();
   }
   if (error == nullptr) {
     enter(submitter_, request);

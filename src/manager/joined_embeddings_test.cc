@@ -300,10 +300,32 @@ TEST(JoinedEmbeddingsQueue, MoreThanMayWaitAreRefusedAtOnce) {
     });
   }
   wait_until([&] { return overloaded == kCallers; });
+  EXPECT_EQ(manager.get_pool_stats().overloaded, static_cast<uint64_t>(kCallers));
   EXPECT_THROW(manager.submit({"one more"}).get(), Overloaded);
+  EXPECT_EQ(manager.get_pool_stats().overloaded, static_cast<uint64_t>(kCallers + 1));
   lease.reset();
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(served, taken_in);
+  EXPECT_EQ(manager.get_pool_stats().overloaded, static_cast<uint64_t>(kCallers + 1));
+}
+
+TEST(JoinedEmbeddingsQueue, ARefusalOfThePoolsOwnCountsOnce) {
+  Settings settings;
+  settings.model_pool_max_instances = 1;
+  settings.max_waiting = 1;
+  EmbeddingModelManager manager(settings);
+  std::optional<Lease<EmbeddingInstance>> lease = manager.acquire();
+  std::thread waiter([&] { manager.acquire(); });
+  wait_until([&] { return manager.get_pool_stats().waiting == 1; });
+  EXPECT_THROW(manager.embed_text("a"), Overloaded);
+  EXPECT_THROW(manager.submit({"a"}).get(), Overloaded);
+  EXPECT_EQ(manager.get_pool_stats().overloaded, 2u);
+  lease.reset();
+  waiter.join();
+  manager.close();
+  EXPECT_THROW(manager.embed_text("a"), PoolClosed);
+  EXPECT_THROW(manager.submit({"a"}).get(), PoolClosed);
+  EXPECT_EQ(manager.get_pool_stats().overloaded, 2u) << "a closed pool is not an overloaded one";
 }
 
 }  // namespace

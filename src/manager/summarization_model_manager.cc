@@ -131,7 +131,8 @@ struct SummarizationModelManager::Impl {
                  .max_waiting = given.max_waiting,
                  .open = [this, &manager](const SessionTerms& terms) { return open(manager, terms); },
                  .try_open = [this, &manager] { return try_open(manager); },
-                 .pool_waiting = [&manager] { return manager.get_pool_stats().waiting; }}) {}
+                 .pool_waiting = [&manager] { return manager.get_pool_stats().waiting; },
+                 .on_overload = [&manager] { manager.count_overload(kJoinedCalls); }}) {}
 
   std::unique_ptr<BatchSession> make_session(Lease<SummarizationInstance> lease) const {
     return std::make_unique<SummarizationSession>(std::move(lease), room_for_documents(), compute);
