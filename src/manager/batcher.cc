@@ -122,6 +122,7 @@ void Batcher::leave(Lock& lock, BatchCaller& caller) noexcept {
   if (caller.leads != nullptr) hand_over(lock, caller);
   hand_over_leaderless(lock);
   std::erase(callers_, &caller);
+  wake_opener();  // This caller may have been the one that was woken for it.
   left_.notify_all();
 }
 

@@ -129,6 +129,7 @@ bool Batcher::resolve_submitted(Lock& lock) {
   queue_.remove(*resolved.request);
   resolved.request->caller_ = nullptr;
   hand_over_leaderless(lock);
+  wake_opener();  // As where a caller leaves.
   lock.unlock();
   resolved.submission.resolve(resolved.request.get(), resolved.request->error());
   lock.lock();

@@ -125,6 +125,34 @@ TEST_F(JoinedEmbeddings, OneWhoseTimeIsUpWaitsNoLongerAndCostsNothing) {
   EXPECT_EQ(manager_.get_pool_stats().waiting, 0);
 }
 
+// Who waits for the instance, for all, and who is woken to do so instead, give up at the same moment.
+TEST_F(JoinedEmbeddings, OneIsServedWhenAllBeforeItGiveUpAtOnce) {
+  for (int round = 0; round < 30; ++round) {
+    std::optional<Lease<EmbeddingInstance>> lease = manager_.acquire();
+    std::atomic<bool> give_up = false;
+    std::vector<std::thread> hasty;
+    for (int i = 0; i < 8; ++i) {
+      hasty.emplace_back([&] {
+        const EmbedOptions options{.cancelled = [&give_up] { return give_up.load(); }};
+        EXPECT_EQ(code_of([&] { manager_.embed_text("a", options); }), ErrorCode::kCancelled);
+      });
+    }
+    wait_until([&] { return manager_.get_pool_stats().waiting == 1; });
+    std::this_thread::sleep_for(10ms);
+    std::future<std::vector<float>> patient = std::async(std::launch::async, [&] { return manager_.embed_text("a"); });
+    std::this_thread::sleep_for(10ms);
+    give_up = true;
+    for (std::thread& thread : hasty) thread.join();
+    lease.reset();
+    const bool is_served = patient.wait_for(10s) == std::future_status::ready;
+    EXPECT_TRUE(is_served) << "round " << round;
+    if (is_served) continue;
+    manager_.close();
+    EXPECT_THROW(patient.get(), PoolClosed);
+    return;
+  }
+}
+
 TEST_F(JoinedEmbeddings, OneThatIsCancelledLeavesTheOthersAlone) {
   const std::vector<float> wanted = manager_.embed_text("a");
   std::optional<Lease<EmbeddingInstance>> lease = manager_.acquire();
