@@ -78,6 +78,8 @@ class AbstractModelManager {
     stats.fallbacks = *fallbacks_;
     return stats;
   }
+  // Callers in the pool's queue; cheaper than all statistics.
+  int64_t waiting() const { return pool_.waiting(); }
   // Leases held longer than the settings' leak_threshold.
   std::vector<LeakReport> leaks() const { return pool_.leaks(); }
 

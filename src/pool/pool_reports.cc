@@ -64,6 +64,12 @@ std::vector<LeakReport> PoolCore::leaks() {
   return leaks;
 }
 
+int64_t PoolCore::waiting() {
+  check_process();
+  const Lock lock(mutex_);
+  return queue_.size();
+}
+
 void PoolCore::count_overload(const std::string& label) {
   check_process();
   {
