@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -43,6 +44,8 @@ struct SummarizeOptions {
   // Looked at before every step, and every few milliseconds while the call waits, on the calling thread; true ends the
   // call.
   std::function<bool()> cancelled = nullptr;
+  // The same from any thread: request_stop() wakes a call that waits, which costs nothing meanwhile.
+  std::stop_token stop = {};
   // What a call returns that runs out of time or is cancelled. False: TimeoutError or Error(kCancelled); true: the
   // summaries as far as they are, empty where nothing was begun, with `complete` false where one is not.
   bool partial = false;

@@ -78,6 +78,8 @@ Batcher::~Batcher() {
 
 void Batcher::run(const Pointer& request) {
   BatchCaller caller;
+  const std::stop_callback on_stop(request->options().stop,
+                                   [&] { stop(*request); });  // Before the lock, which it takes.
   Lock lock(mutex_);
   if (const std::exception_ptr refused = refuse()) std::rethrow_exception(refused);
   callers_.push_back(&caller);
@@ -107,7 +109,7 @@ void Batcher::close() {
 void Batcher::enter(BatchCaller& caller, const Pointer& request) {
   caller.requests.push_back(request);
   request->caller_ = &caller;
-  if (!request->has_waiting()) return;
+  if (!request->has_waiting() || request->is_over()) return;
   queue_.push(request);
   // Who waits for the pool less urgently gives up its place there.
   if (opener_ != nullptr && request->options().priority < opener_priority_) opener_stop_.request_stop();
@@ -256,10 +258,13 @@ void Batcher::open(Lock& lock, BatchCaller& caller) {
   opener_stop_ = {};
   opener_priority_ = request->options().priority;
   Interruption interruption;
-  const SessionTerms terms{.timeout = request->options().deadline.left(),
-                           .priority = opener_priority_,
-                           .stop = opener_stop_.get_token(),
-                           .cancelled = [&] { return is_interrupted(caller, interruption); }};
+  SessionTerms terms{
+      .timeout = request->options().deadline.left(), .priority = opener_priority_, .stop = opener_stop_.get_token()};
+  // Everything else than these stops the wait or is its timeout.
+  const auto has_to_ask = [](const Pointer& each) { return each->options().cancelled != nullptr; };
+  if (caller.requests.size() > 1 || std::ranges::any_of(caller.requests, has_to_ask)) {
+    terms.cancelled = [&] { return is_interrupted(caller, interruption); };
+  }
   std::unique_ptr<BatchSession> session;
   std::exception_ptr error;
   lock.unlock();
@@ -375,6 +380,16 @@ bool Batcher::takes(const OpenSession& session) const { return !session.is_retir
 void Batcher::retire_if_due(OpenSession& session) const {
   if (session.is_retired || queue_.empty()) return;
   session.is_retired = Clock::now() - session.since >= kMaxSessionAge || options_.pool_waiting() > 0;
+}
+
+// Called by the thread that asks for the stop, without the lock.
+void Batcher::stop(BatchRequest& request) noexcept {
+  const Lock lock(mutex_);
+  try {
+    end(request, cancelled_error(request), /*may_keep_results=*/true);
+  } catch (...) {  // No memory.
+    end(request, std::current_exception());
+  }
 }
 
 void Batcher::end(BatchRequest& request, std::exception_ptr error, bool may_keep_results) {

@@ -134,9 +134,12 @@ class Batcher {
     bool happened = false;
   };
 
+  using OnStop = std::stop_callback<std::function<void()>>;
+
   struct Submitted {
     Pointer request;
     Submission submission;
+    std::unique_ptr<OnStop> on_stop;  // Goes without the lock, which a callback that runs meanwhile takes.
   };
 
   void enter(BatchCaller& caller, const Pointer& request);
@@ -159,6 +162,7 @@ class Batcher {
   void retire_if_due(OpenSession& session) const;
   bool takes(const OpenSession& session) const;
 
+  void stop(BatchRequest& request) noexcept;
   void end(BatchRequest& request, std::exception_ptr error, bool may_keep_results = false);
   void end_late();
   void wake(BatchCaller* caller);

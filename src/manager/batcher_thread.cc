@@ -95,11 +95,15 @@ bool Batcher::make_submitted(Lock& lock) {
   Submission submission = std::move(inbox_.front());
   inbox_.pop_front();
   Pointer request;
+  std::unique_ptr<OnStop> on_stop;
   std::exception_ptr error = refuse();
   if (error == nullptr) {
     lock.unlock();
     try {
       request = submission.make();
+      if (request->options().stop.stop_possible()) {
+        on_stop = std::make_unique<OnStop>(request->options().stop, [this, request] { stop(*request); });
+      }
     } catch (...) {
       error = std::current_exception();
     }
@@ -108,10 +112,11 @@ bool Batcher::make_submitted(Lock& lock) {
   }
   if (error == nullptr) {
     enter(submitter_, request);
-    submitted_.push_back({std::move(request), std::move(submission)});
+    submitted_.push_back({std::move(request), std::move(submission), std::move(on_stop)});
     return true;
   }
   lock.unlock();
+  on_stop.reset();
   submission.resolve(nullptr, error);
   lock.lock();
   return true;
@@ -123,7 +128,7 @@ bool Batcher::resolve_submitted(Lock& lock) {
     return each.request->is_done() && (each.request->error() != nullptr || !each.request->has_news());
   });
   if (done == submitted_.end()) return false;
-  const Submitted resolved = std::move(*done);
+  Submitted resolved = std::move(*done);
   submitted_.erase(done);
   std::erase(submitter_.requests, resolved.request);
   queue_.remove(*resolved.request);
@@ -131,6 +136,7 @@ bool Batcher::resolve_submitted(Lock& lock) {
   hand_over_leaderless(lock);
   wake_opener();  // As where a caller leaves.
   lock.unlock();
+  resolved.on_stop.reset();
   resolved.submission.resolve(resolved.request.get(), resolved.request->error());
   lock.lock();
   return true;

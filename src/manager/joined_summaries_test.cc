@@ -8,6 +8,7 @@
 #include <map>
 #include <mutex>
 #include <random>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -170,6 +171,40 @@ TEST_F(JoinedSummaries, OneThatIsCancelledEndsAlone) {
   });
 }
 
+TEST_F(JoinedSummaries, OneThatIsStoppedEndsAlone) {
+  run([&](int i) {
+    if (i % 2 == 0) return expect_as_alone(i);
+    SummarizeOptions options = chatty_options();
+    options.partial = i % 4 == 1;
+    std::stop_source stop;
+    options.stop = stop.get_token();
+    std::jthread stopper;
+    std::atomic<int> steps = 0;
+    options.on_text = [&](int64_t, std::string_view) {
+      if (++steps != 3) return;
+      if (i % 3 == 0) {
+        stop.request_stop();  // On the call's own thread.
+      } else {
+        stopper = std::jthread([&stop] { stop.request_stop(); });
+      }
+    };
+    try {
+      const std::vector<Summary> found = manager_.summarize(kMany, options);
+      EXPECT_TRUE(options.partial);
+      EXPECT_FALSE(found.back().best.complete);
+    } catch (const Error& error) {
+      EXPECT_FALSE(options.partial);
+      EXPECT_EQ(error.code(), ErrorCode::kCancelled);
+    }
+  });
+  std::stop_source stop;
+  stop.request_stop();
+  const SummarizeOptions partial{.stop = stop.get_token(), .partial = true};
+  EXPECT_FALSE(manager_.summarize(kMany, partial).back().best.complete);
+  EXPECT_FALSE(manager_.summarize(kMany, *manager_.acquire(), partial).back().best.complete);
+  EXPECT_FALSE(manager_.submit(kMany, partial).get().back().best.complete);
+}
+
 TEST_F(JoinedSummaries, ADocumentThatIsTooLargeIsItsOwnersError) {
   Settings settings = with_instances(bart_, 1);
   const uint64_t weights = manager_.acquire()->metadata().shared_bytes;
@@ -235,6 +270,15 @@ TEST_F(JoinedSummaries, Stress) {
           const int most = static_cast<int>(random() % 20);
           if (kind == 1) options.timeout = std::chrono::microseconds(random() % 20'000);
           if (kind == 2) options.cancelled = [&] { return ++asked > most; };
+          std::stop_source stop;
+          std::jthread stopper;
+          if (kind == 5) {
+            options.stop = stop.get_token();
+            stopper = std::jthread([&stop, most] {
+              std::this_thread::sleep_for(std::chrono::microseconds(1000 * most));
+              stop.request_stop();
+            });
+          }
           if (kind == 3) {
             options.on_text = [&](int64_t, std::string_view) {
               if (++asked > most) throw std::runtime_error("enough");
@@ -253,7 +297,7 @@ TEST_F(JoinedSummaries, Stress) {
             EXPECT_EQ(round % 2, 1);
           } catch (const Error& error) {
             EXPECT_EQ(error.code(), ErrorCode::kCancelled);
-            EXPECT_EQ(kind, 2u);
+            EXPECT_TRUE(kind == 2 || kind == 5);
           } catch (const std::runtime_error& error) {
             EXPECT_STREQ(error.what(), "enough");
           }
