@@ -162,7 +162,8 @@ class SummarizationModelManager : public AbstractModelManager<SummarizationInsta
 
   // A document of any length: split at the ends of paragraphs and sentences into parts that the model reads whole, the
   // parts summarised together, and their summaries summarised, as often as it takes. on_text gets the last summary's
-  // text; partial does not apply: a call that ends early throws.
+  // text; partial does not apply: a call that ends early throws. Without an instance the parts join other calls'
+  // documents as those of summarize(); Overloaded only before the first ones do.
   LongSummary summarize_long(std::string_view text, SummarizationInstance& instance,
                              const SummarizeOptions& options = {}, const LongOptions& how = {}) const;
   LongSummary summarize_long(std::string_view text, const SummarizeOptions& options = {}, const LongOptions& how = {});

@@ -76,12 +76,12 @@ Batcher::~Batcher() {
   left_.wait(lock, [this] { return callers_.empty(); });
 }
 
-void Batcher::run(const Pointer& request) {
+void Batcher::run(const Pointer& request, bool taken_in) {
   BatchCaller caller;
   const std::stop_callback on_stop(request->options().stop,
                                    [&] { stop(*request); });  // Before the lock, which it takes.
   Lock lock(mutex_);
-  if (const std::exception_ptr refused = refuse()) std::rethrow_exception(refused);
+  if (const std::exception_ptr refused = refuse(taken_in)) std::rethrow_exception(refused);
   callers_.push_back(&caller);
   try {
     enter(caller, request);
@@ -458,8 +458,9 @@ std::exception_ptr Batcher::closed_error() const {
   return std::make_exception_ptr(PoolClosed(fmt::format("pool {} is closed", options_.name)));
 }
 
-std::exception_ptr Batcher::refuse() const {
+std::exception_ptr Batcher::refuse(bool taken_in) const {
   if (closed_) return closed_error();
+  if (taken_in) return nullptr;
   const int64_t free_sessions = options_.max_sessions - std::ssize(sessions_);
   if (!options_.max_waiting || queue_.size() < *options_.max_waiting + free_sessions) return nullptr;
   options_.on_overload();

@@ -114,7 +114,8 @@ class Batcher {
 
   // Returns when the request is done. Throws its error: what its callbacks or its computing threw, TimeoutError,
   // Error(kCancelled), Overloaded, PoolClosed, what opening a session throws.
-  void run(const std::shared_ptr<BatchRequest>& request);
+  // `taken_in`: it goes on with a call that was taken in, and is not refused for want of room any more.
+  void run(const std::shared_ptr<BatchRequest>& request, bool taken_in = false);
 
   // Returns at once. The first one starts the batcher's thread, which leads sessions where no caller does.
   void submit(Submission submission);
@@ -172,7 +173,7 @@ class Batcher {
   std::exception_ptr timeout_error(const BatchRequest& request) const;
   std::exception_ptr closed_error() const;
   // Why a call can't be taken in now, which counts as a refusal; null: it can.
-  std::exception_ptr refuse() const;
+  std::exception_ptr refuse(bool taken_in = false) const;
 
   void start_thread();
   void join_thread();

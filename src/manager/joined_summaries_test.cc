@@ -13,6 +13,8 @@
 #include <thread>
 #include <vector>
 
+#include "device/compute_pool.h"
+#include "manager/batcher.h"
 #include "manager/summarization_test_support.h"
 #include "remuda/error.h"
 #include "remuda/summarization_model_manager.h"
@@ -86,6 +88,7 @@ class JoinedSummaries : public ::testing::Test {
     for (int i = 0; i < kCalls; ++i) threads.emplace_back([&call, i] { call(i); });
     while (manager_.get_pool_stats().waiting == 0) std::this_thread::sleep_for(1ms);
     std::this_thread::sleep_for(50ms);
+    EXPECT_EQ(manager_.waiting(), 1) << "one waits for all";
     lease.reset();
     for (std::thread& thread : threads) thread.join();
     EXPECT_EQ(manager_.get_pool_stats().in_use, 0);
@@ -104,6 +107,93 @@ TEST_F(JoinedSummaries, CallsThatWaitAreDecodedTogether) {
   const uint64_t before = manager_.get_pool_stats().acquires;
   run([&](int i) { expect_as_alone(i); });
   EXPECT_LE(manager_.get_pool_stats().acquires - before, kCalls / 2) << "leases, the test's included";
+}
+
+// Several parts, and a level of summaries.
+std::string long_text() {
+  std::string text;
+  for (size_t i = 0; i < 40; ++i) text += kTexts[i % 5] + (i % 7 == 6 ? "\n\n" : " ");
+  return text;
+}
+
+void expect_same(const LongSummary& found, const LongSummary& wanted) {
+  EXPECT_EQ(found.summary.best.ids, wanted.summary.best.ids);
+  EXPECT_EQ(found.summary.best.text, wanted.summary.best.text);
+  EXPECT_EQ(found.summary.best.score, wanted.summary.best.score);
+  EXPECT_EQ(found.merges, wanted.merges);
+  EXPECT_EQ(found.merged, wanted.merged);
+  ASSERT_EQ(found.parts.size(), wanted.parts.size());
+  for (size_t i = 0; i < wanted.parts.size(); ++i) EXPECT_EQ(found.parts[i].summary, wanted.parts[i].summary);
+}
+
+TEST_F(JoinedSummaries, PartsOfLongDocumentsJoinOtherCalls) {
+  std::vector<LongSummary> alone;
+  uint64_t requests = 0;
+  for (int i = 0; i < kCalls; ++i) {
+    alone.push_back(manager_.summarize_long(long_text(), *manager_.acquire(), options_of(i)));
+    ASSERT_GT(alone.back().parts.size(), 3u);
+    requests += i % 3 == 0 ? 1 : static_cast<uint64_t>(alone.back().merges) + 1;
+  }
+  const uint64_t before = manager_.get_pool_stats().acquires;
+  run([&](int i) {
+    if (i % 3 == 0) return expect_as_alone(i);
+    std::string streamed;
+    SummarizeOptions options = options_of(i);
+    options.on_text = [&](int64_t document, std::string_view text) {
+      EXPECT_EQ(document, 0);
+      streamed += text;
+    };
+    const LongSummary found = manager_.summarize_long(long_text(), options);
+    expect_same(found, alone[static_cast<size_t>(i)]);
+    EXPECT_EQ(streamed, found.summary.best.text);
+  });
+  EXPECT_LT(manager_.get_pool_stats().acquires - before, requests) << "leases, the test's included";
+}
+
+// Its parts' summaries are work that was done for it.
+TEST_F(JoinedSummaries, ALongDocumentThatWasTakenInIsNotRefusedHalfway) {
+  Settings settings = with_instances(bart_, 1);
+  settings.max_waiting = 1;
+  SummarizationModelManager manager(settings);
+  const LongSummary alone = manager.summarize_long(long_text(), *manager.acquire());
+  ASSERT_GE(alone.merges, 1);
+  const uint64_t before = manager.get_pool_stats().acquires;
+  std::vector<std::jthread> others;
+  std::optional<Lease<SummarizationInstance>> lease;
+  SummarizeOptions options;
+  // Between two levels: as many calls as may wait.
+  options.cancelled = [&] {
+    const PoolStats stats = manager.get_pool_stats();
+    if (!others.empty() || stats.acquires == before || stats.in_use > 0) return false;
+    lease = manager.acquire();
+    for (int64_t i = 0; i <= sessions_for(ComputePool::global().threads()); ++i) {
+      others.emplace_back([&] {
+        for (bool is_served = false; !is_served;) {
+          try {
+            manager.summarize_text(kTexts[1]);
+            is_served = true;
+          } catch (const Overloaded&) {  // The one below had the place.
+          }
+        }
+      });
+    }
+    const auto until = Clock::now() + 20s;
+    for (bool is_full = false; !is_full && Clock::now() < until;) {
+      try {
+        manager.summarize_text("one more", {.timeout = 1ms});
+      } catch (const Overloaded&) {
+        is_full = true;
+      } catch (const TimeoutError&) {
+      }
+    }
+    others.emplace_back([&] {
+      std::this_thread::sleep_for(200ms);
+      lease.reset();
+    });
+    return false;
+  };
+  expect_same(manager.summarize_long(long_text(), options), alone);
+  EXPECT_FALSE(others.empty());
 }
 
 TEST_F(JoinedSummaries, EveryCallerGetsItsTextOnItsOwnThread) {
