@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,6 +45,8 @@ struct EmbedOptions {
   // Looked at between batches, and every few milliseconds while the call waits, on the calling thread; true ends the
   // call with Error(kCancelled).
   std::function<bool()> cancelled = nullptr;
+  // The same from any thread: request_stop() wakes a call that waits, which costs nothing meanwhile.
+  std::stop_token stop = {};
   // Among calls that wait; not for a call with an instance.
   Priority priority = Priority::kNormal;
 };

@@ -74,6 +74,8 @@ class AbstractModelManager {
   void release_instance(Instance* instance) { pool_.release_instance(instance); }
 
   PoolStats get_pool_stats() const { return pool_.get_pool_stats(); }
+  // Callers in the pool's queue; cheaper than all statistics.
+  int64_t waiting() const { return pool_.waiting(); }
   // Leases held longer than the settings' leak_threshold.
   std::vector<LeakReport> leaks() const { return pool_.leaks(); }
 
@@ -102,6 +104,9 @@ class AbstractModelManager {
 
   // How many instances went to the CPU where a GPU was wanted; for the one who places them to count.
   const std::shared_ptr<std::atomic<uint64_t>>& fallbacks() const { return fallbacks_; }
+
+  // Of a queue that the manager keeps before the pool's.
+  void count_overload(const std::string& label) { pool_.count_overload(label); }
 
   // For those who hold memory that goes with the pool's instances.
   const std::shared_ptr<ManagedPool>& managed_pool() const { return registration_.pool(); }

@@ -142,6 +142,8 @@ class PoolHandle {
   std::optional<std::chrono::steady_clock::time_point> least_recent_use() const;
   std::vector<LeakReport> leaks() const;
   PoolStats get_pool_stats() const;
+  int64_t waiting() const;
+  void count_overload(const std::string& label);
 
  private:
   std::shared_ptr<PoolCore> core_;
@@ -198,6 +200,11 @@ class ModelPool {
   std::vector<LeakReport> leaks() const { return handle_.leaks(); }
 
   PoolStats get_pool_stats() const { return handle_.get_pool_stats(); }
+  // Callers in the queue: one of those figures, without the price of all.
+  int64_t waiting() const { return handle_.waiting(); }
+  // For who keeps a queue of his own before the pool: somebody was refused there. Counts as `overloaded` and is an
+  // event like the pool's own refusals.
+  void count_overload(const std::string& label) { handle_.count_overload(label); }
 
  private:
   PoolHandle handle_;

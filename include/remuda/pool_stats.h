@@ -48,7 +48,7 @@ struct PoolStats {
   uint64_t out_of_memory = 0;  // Of those failures: for want of memory while there were others, whose caller waits.
   uint64_t timeouts = 0;
   uint64_t cancelled = 0;       // Callers that gave up waiting.
-  uint64_t overloaded = 0;      // Callers that the queue had no room for.
+  uint64_t overloaded = 0;      // Callers that the queue had no room for; a manager's calls without an instance, too.
   uint64_t leaks = 0;           // Leases that were held longer than the threshold, each counted once.
   uint64_t memory_shared = 0;   // Bytes of weights that the instances share, counted once.
   uint64_t memory_private = 0;  // Bytes of all instances' own.

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -43,6 +44,8 @@ struct SummarizeOptions {
   // Looked at before every step, and every few milliseconds while the call waits, on the calling thread; true ends the
   // call.
   std::function<bool()> cancelled = nullptr;
+  // The same from any thread: request_stop() wakes a call that waits, which costs nothing meanwhile.
+  std::stop_token stop = {};
   // What a call returns that runs out of time or is cancelled. False: TimeoutError or Error(kCancelled); true: the
   // summaries as far as they are, empty where nothing was begun, with `complete` false where one is not.
   bool partial = false;
@@ -160,7 +163,8 @@ class SummarizationModelManager : public AbstractModelManager<SummarizationInsta
 
   // A document of any length: split at the ends of paragraphs and sentences into parts that the model reads whole, the
   // parts summarised together, and their summaries summarised, as often as it takes. on_text gets the last summary's
-  // text; partial does not apply: a call that ends early throws.
+  // text; partial does not apply: a call that ends early throws. Without an instance the parts join other calls'
+  // documents as those of summarize(); Overloaded only before the first ones do.
   LongSummary summarize_long(std::string_view text, SummarizationInstance& instance,
                              const SummarizeOptions& options = {}, const LongOptions& how = {}) const;
   LongSummary summarize_long(std::string_view text, const SummarizeOptions& options = {}, const LongOptions& how = {});

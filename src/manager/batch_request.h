@@ -5,6 +5,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <utility>
 
@@ -23,7 +24,8 @@ struct BatchRequestOptions {
   bool deadline_ends_work = false;
   // Whether a request that is cancelled or late ends with what there is. False: with an error.
   bool keeps_results = false;
-  std::function<bool()> cancelled = nullptr;  // Asked on the caller's thread alone.
+  std::function<bool()> cancelled = nullptr;  // Asked on the caller's thread alone, which polls where there is one.
+  std::stop_token stop = {};                  // Cancels it at once, whatever the caller does.
 };
 
 // A request is shared by its caller and by the batches that work on it, so that a caller may leave at any time. Its

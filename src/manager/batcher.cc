@@ -76,10 +76,12 @@ Batcher::~Batcher() {
   left_.wait(lock, [this] { return callers_.empty(); });
 }
 
-void Batcher::run(const Pointer& request) {
+void Batcher::run(const Pointer& request, bool taken_in) {
   BatchCaller caller;
+  const std::stop_callback on_stop(request->options().stop,
+                                   [&] { stop(*request); });  // Before the lock, which it takes.
   Lock lock(mutex_);
-  if (const std::exception_ptr refused = refusal()) std::rethrow_exception(refused);
+  if (const std::exception_ptr refused = refuse(taken_in)) std::rethrow_exception(refused);
   callers_.push_back(&caller);
   try {
     enter(caller, request);
@@ -107,7 +109,7 @@ void Batcher::close() {
 void Batcher::enter(BatchCaller& caller, const Pointer& request) {
   caller.requests.push_back(request);
   request->caller_ = &caller;
-  if (!request->has_waiting()) return;
+  if (!request->has_waiting() || request->is_over()) return;
   queue_.push(request);
   // Who waits for the pool less urgently gives up its place there.
   if (opener_ != nullptr && request->options().priority < opener_priority_) opener_stop_.request_stop();
@@ -122,6 +124,7 @@ void Batcher::leave(Lock& lock, BatchCaller& caller) noexcept {
   if (caller.leads != nullptr) hand_over(lock, caller);
   hand_over_leaderless(lock);
   std::erase(callers_, &caller);
+  wake_opener();  // This caller may have been the one that was woken for it.
   left_.notify_all();
 }
 
@@ -255,10 +258,13 @@ void Batcher::open(Lock& lock, BatchCaller& caller) {
   opener_stop_ = {};
   opener_priority_ = request->options().priority;
   Interruption interruption;
-  const SessionTerms terms{.timeout = request->options().deadline.left(),
-                           .priority = opener_priority_,
-                           .stop = opener_stop_.get_token(),
-                           .cancelled = [&] { return is_interrupted(caller, interruption); }};
+  SessionTerms terms{
+      .timeout = request->options().deadline.left(), .priority = opener_priority_, .stop = opener_stop_.get_token()};
+  // Everything else than these stops the wait or is its timeout.
+  const auto has_to_ask = [](const Pointer& each) { return each->options().cancelled != nullptr; };
+  if (caller.requests.size() > 1 || std::ranges::any_of(caller.requests, has_to_ask)) {
+    terms.cancelled = [&] { return is_interrupted(caller, interruption); };
+  }
   std::unique_ptr<BatchSession> session;
   std::exception_ptr error;
   lock.unlock();
@@ -376,6 +382,16 @@ void Batcher::retire_if_due(OpenSession& session) const {
   session.is_retired = Clock::now() - session.since >= kMaxSessionAge || options_.pool_waiting() > 0;
 }
 
+// Called by the thread that asks for the stop, without the lock.
+void Batcher::stop(BatchRequest& request) noexcept {
+  const Lock lock(mutex_);
+  try {
+    end(request, cancelled_error(request), /*may_keep_results=*/true);
+  } catch (...) {  // No memory.
+    end(request, std::current_exception());
+  }
+}
+
 void Batcher::end(BatchRequest& request, std::exception_ptr error, bool may_keep_results) {
   if (request.is_done()) return;
   queue_.remove(request);
@@ -442,10 +458,12 @@ std::exception_ptr Batcher::closed_error() const {
   return std::make_exception_ptr(PoolClosed(fmt::format("pool {} is closed", options_.name)));
 }
 
-std::exception_ptr Batcher::refusal() const {
+std::exception_ptr Batcher::refuse(bool taken_in) const {
   if (closed_) return closed_error();
+  if (taken_in) return nullptr;
   const int64_t free_sessions = options_.max_sessions - std::ssize(sessions_);
   if (!options_.max_waiting || queue_.size() < *options_.max_waiting + free_sessions) return nullptr;
+  options_.on_overload();
   return std::make_exception_ptr(Overloaded(fmt::format(
       "pool {}: {} calls wait already, and no more than {} may (max_waiting); {} batches are in work; try again later",
       options_.name, queue_.size(), *options_.max_waiting, sessions_.size())));

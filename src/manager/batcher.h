@@ -74,6 +74,8 @@ struct BatcherOptions {
   std::function<std::unique_ptr<BatchSession>()> try_open;
   // Callers in the pool's own queue, to whom a session gives way.
   std::function<int64_t()> pool_waiting;
+  // A call was refused. Called under the batcher's lock.
+  std::function<void()> on_overload;
 };
 
 // How many sessions are worth opening on so many compute threads. One keeps a few threads busy, and two that share them
@@ -112,7 +114,8 @@ class Batcher {
 
   // Returns when the request is done. Throws its error: what its callbacks or its computing threw, TimeoutError,
   // Error(kCancelled), Overloaded, PoolClosed, what opening a session throws.
-  void run(const std::shared_ptr<BatchRequest>& request);
+  // `taken_in`: it goes on with a call that was taken in, and is not refused for want of room any more.
+  void run(const std::shared_ptr<BatchRequest>& request, bool taken_in = false);
 
   // Returns at once. The first one starts the batcher's thread, which leads sessions where no caller does.
   void submit(Submission submission);
@@ -132,9 +135,12 @@ class Batcher {
     bool happened = false;
   };
 
+  using OnStop = std::stop_callback<std::function<void()>>;
+
   struct Submitted {
     Pointer request;
     Submission submission;
+    std::unique_ptr<OnStop> on_stop;  // Goes without the lock, which a callback that runs meanwhile takes.
   };
 
   void enter(BatchCaller& caller, const Pointer& request);
@@ -157,6 +163,7 @@ class Batcher {
   void retire_if_due(OpenSession& session) const;
   bool takes(const OpenSession& session) const;
 
+  void stop(BatchRequest& request) noexcept;
   void end(BatchRequest& request, std::exception_ptr error, bool may_keep_results = false);
   void end_late();
   void wake(BatchCaller* caller);
@@ -165,8 +172,8 @@ class Batcher {
   std::exception_ptr cancelled_error(const BatchRequest& request) const;
   std::exception_ptr timeout_error(const BatchRequest& request) const;
   std::exception_ptr closed_error() const;
-  // Why a call can't be taken in now; null: it can.
-  std::exception_ptr refusal() const;
+  // Why a call can't be taken in now, which counts as a refusal; null: it can.
+  std::exception_ptr refuse(bool taken_in = false) const;
 
   void start_thread();
   void join_thread();

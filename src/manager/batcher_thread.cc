@@ -95,23 +95,28 @@ bool Batcher::make_submitted(Lock& lock) {
   Submission submission = std::move(inbox_.front());
   inbox_.pop_front();
   Pointer request;
-  std::exception_ptr error = refusal();
+  std::unique_ptr<OnStop> on_stop;
+  std::exception_ptr error = refuse();
   if (error == nullptr) {
     lock.unlock();
     try {
       request = submission.make();
+      if (request->options().stop.stop_possible()) {
+        on_stop = std::make_unique<OnStop>(request->options().stop, [this, request] { stop(*request); });
+      }
     } catch (...) {
       error = std::current_exception();
     }
     lock.lock();
-    if (error == nullptr) error = refusal();
+    if (error == nullptr) error = refuse();
   }
   if (error == nullptr) {
     enter(submitter_, request);
-    submitted_.push_back({std::move(request), std::move(submission)});
+    submitted_.push_back({std::move(request), std::move(submission), std::move(on_stop)});
     return true;
   }
   lock.unlock();
+  on_stop.reset();
   submission.resolve(nullptr, error);
   lock.lock();
   return true;
@@ -123,13 +128,15 @@ bool Batcher::resolve_submitted(Lock& lock) {
     return each.request->is_done() && (each.request->error() != nullptr || !each.request->has_news());
   });
   if (done == submitted_.end()) return false;
-  const Submitted resolved = std::move(*done);
+  Submitted resolved = std::move(*done);
   submitted_.erase(done);
   std::erase(submitter_.requests, resolved.request);
   queue_.remove(*resolved.request);
   resolved.request->caller_ = nullptr;
   hand_over_leaderless(lock);
+  wake_opener();  // As where a caller leaves.
   lock.unlock();
+  resolved.on_stop.reset();
   resolved.submission.resolve(resolved.request.get(), resolved.request->error());
   lock.lock();
   return true;

@@ -13,7 +13,12 @@ BatchRequestOptions request_options(const EmbedOptions& options) {
   return {.what = "the embedding",
           .priority = options.priority,
           .deadline = Deadline::after(options.timeout),
-          .cancelled = options.cancelled};
+          .cancelled = options.cancelled,
+          .stop = options.stop};
+}
+
+bool is_cancelled(const EmbedOptions& options) {
+  return options.stop.stop_requested() || (options.cancelled && options.cancelled());
 }
 
 }  // namespace
@@ -128,7 +133,7 @@ Embeddings embed_tokenized(const EmbeddingModel& model, TokenizedTexts texts, co
   EmbeddingBatch batch(model, pool);
   BatchSession::Requests changed;
   while (!request->is_done()) {
-    if (options.cancelled && options.cancelled()) fail(ErrorCode::kCancelled, "the embedding was cancelled");
+    if (is_cancelled(options)) fail(ErrorCode::kCancelled, "the embedding was cancelled");
     batch.take(queue);
     batch.step();
     batch.settle(changed);

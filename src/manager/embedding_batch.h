@@ -73,7 +73,7 @@ class EmbeddingBatch {
   std::vector<float> vectors_;
 };
 
-// All of a call's texts, joined with nobody's. Throws Error(kCancelled) between batches once options.cancelled says so.
+// All of a call's texts, joined with nobody's. Throws Error(kCancelled) between batches once the options say so.
 Embeddings embed_tokenized(const EmbeddingModel& model, TokenizedTexts texts, const EmbedOptions& options,
                            ComputePool& pool);
 

@@ -57,7 +57,8 @@ struct EmbeddingModelManager::Impl {
                  .max_waiting = given.max_waiting,
                  .open = [this, &manager](const SessionTerms& terms) { return open(manager, terms); },
                  .try_open = [this, &manager] { return try_open(manager); },
-                 .pool_waiting = [&manager] { return manager.get_pool_stats().waiting; }}) {}
+                 .pool_waiting = [&manager] { return manager.waiting(); },
+                 .on_overload = [&manager] { manager.count_overload(kJoinedCalls); }}) {}
 
   std::unique_ptr<BatchSession> open(EmbeddingModelManager& manager, const SessionTerms& terms) const {
     return std::make_unique<EmbeddingSession>(manager.acquire({.timeout = terms.timeout,

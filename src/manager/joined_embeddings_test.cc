@@ -1,13 +1,16 @@
 // Calls of different threads computed together: the same bytes as alone, and each call's end its own.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <functional>
 #include <future>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -125,6 +128,34 @@ TEST_F(JoinedEmbeddings, OneWhoseTimeIsUpWaitsNoLongerAndCostsNothing) {
   EXPECT_EQ(manager_.get_pool_stats().waiting, 0);
 }
 
+// Who waits for the instance, for all, and who is woken to do so instead, give up at the same moment.
+TEST_F(JoinedEmbeddings, OneIsServedWhenAllBeforeItGiveUpAtOnce) {
+  for (int round = 0; round < 30; ++round) {
+    std::optional<Lease<EmbeddingInstance>> lease = manager_.acquire();
+    std::atomic<bool> give_up = false;
+    std::vector<std::thread> hasty;
+    for (int i = 0; i < 8; ++i) {
+      hasty.emplace_back([&] {
+        const EmbedOptions options{.cancelled = [&give_up] { return give_up.load(); }};
+        EXPECT_EQ(code_of([&] { manager_.embed_text("a", options); }), ErrorCode::kCancelled);
+      });
+    }
+    wait_until([&] { return manager_.get_pool_stats().waiting == 1; });
+    std::this_thread::sleep_for(10ms);
+    std::future<std::vector<float>> patient = std::async(std::launch::async, [&] { return manager_.embed_text("a"); });
+    std::this_thread::sleep_for(10ms);
+    give_up = true;
+    for (std::thread& thread : hasty) thread.join();
+    lease.reset();
+    const bool is_served = patient.wait_for(10s) == std::future_status::ready;
+    EXPECT_TRUE(is_served) << "round " << round;
+    if (is_served) continue;
+    manager_.close();
+    EXPECT_THROW(patient.get(), PoolClosed);
+    return;
+  }
+}
+
 TEST_F(JoinedEmbeddings, OneThatIsCancelledLeavesTheOthersAlone) {
   const std::vector<float> wanted = manager_.embed_text("a");
   std::optional<Lease<EmbeddingInstance>> lease = manager_.acquire();
@@ -156,6 +187,60 @@ TEST_F(JoinedEmbeddings, OneThatIsCancelledLeavesTheOthersAlone) {
   wait_until([&] { return ended == 3; });
   lease.reset();
   for (std::thread& thread : threads) thread.join();
+}
+
+// Nobody polls: not who waits for the instance for all, nor who waits for him.
+TEST_F(JoinedEmbeddings, AStopEndsAWaitAtOnceAndCostsNothingBefore) {
+  constexpr size_t kCalls = 20;
+  const std::vector<float> wanted = manager_.embed_text("a");
+  std::optional<Lease<EmbeddingInstance>> lease = manager_.acquire();
+  std::vector<std::stop_source> stops(kCalls);
+  std::vector<Clock::time_point> ended(kCalls);
+  std::vector<int64_t> switches(kCalls);
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < kCalls; ++i) {
+    threads.emplace_back([&, i] {
+      EXPECT_EQ(code_of([&] { manager_.embed_text("a", {.stop = stops[i].get_token()}); }), ErrorCode::kCancelled);
+      ended[i] = Clock::now();
+      rusage usage{};
+      getrusage(RUSAGE_THREAD, &usage);
+      switches[i] = usage.ru_nvcsw;
+    });
+  }
+  std::thread patient([&] { EXPECT_EQ(manager_.embed_text("a", {.stop = std::stop_source().get_token()}), wanted); });
+  wait_until([&] { return manager_.get_pool_stats().waiting == 1; });
+  std::this_thread::sleep_for(500ms);
+  std::vector<Clock::duration> took;
+  for (size_t i = 0; i < kCalls; ++i) {
+    const auto start = Clock::now();
+    stops[i].request_stop();
+    threads[i].join();
+    took.push_back(ended[i] - start);
+    EXPECT_LT(switches[i], 40) << "a look every 5 ms would make 100";
+  }
+  std::ranges::sort(took);
+  EXPECT_LT(took[kCalls / 2], 5ms);
+  lease.reset();
+  patient.join();
+}
+
+TEST_F(JoinedEmbeddings, AStopEndsAnyKindOfCall) {
+  std::stop_source stop;
+  std::future<Embeddings> waiting;
+  {
+    const Lease<EmbeddingInstance> lease = manager_.acquire();
+    waiting = manager_.submit({"a"}, {.stop = stop.get_token()});
+    std::future<Embeddings> patient = manager_.submit({"a"});
+    wait_until([&] { return manager_.get_pool_stats().waiting == 1; });
+    stop.request_stop();
+    EXPECT_EQ(code_of([&] { waiting.get(); }), ErrorCode::kCancelled);
+    EXPECT_EQ(patient.wait_for(0s), std::future_status::timeout);
+  }
+  const EmbedOptions stopped{.stop = stop.get_token()};
+  EXPECT_EQ(code_of([&] { manager_.embed_text("a", stopped); }), ErrorCode::kCancelled);
+  EXPECT_EQ(code_of([&] { manager_.submit({"a"}, stopped).get(); }), ErrorCode::kCancelled);
+  const Lease<EmbeddingInstance> lease = manager_.acquire();
+  EXPECT_EQ(code_of([&] { manager_.embed_text("a", *lease, stopped); }), ErrorCode::kCancelled);
 }
 
 TEST_F(JoinedEmbeddings, WhatIsWrongWithTheModelIsForAllWhoWait) {
@@ -300,10 +385,32 @@ TEST(JoinedEmbeddingsQueue, MoreThanMayWaitAreRefusedAtOnce) {
     });
   }
   wait_until([&] { return overloaded == kCallers; });
+  EXPECT_EQ(manager.get_pool_stats().overloaded, static_cast<uint64_t>(kCallers));
   EXPECT_THROW(manager.submit({"one more"}).get(), Overloaded);
+  EXPECT_EQ(manager.get_pool_stats().overloaded, static_cast<uint64_t>(kCallers + 1));
   lease.reset();
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(served, taken_in);
+  EXPECT_EQ(manager.get_pool_stats().overloaded, static_cast<uint64_t>(kCallers + 1));
+}
+
+TEST(JoinedEmbeddingsQueue, ARefusalOfThePoolsOwnCountsOnce) {
+  Settings settings;
+  settings.model_pool_max_instances = 1;
+  settings.max_waiting = 1;
+  EmbeddingModelManager manager(settings);
+  std::optional<Lease<EmbeddingInstance>> lease = manager.acquire();
+  std::thread waiter([&] { manager.acquire(); });
+  wait_until([&] { return manager.get_pool_stats().waiting == 1; });
+  EXPECT_THROW(manager.embed_text("a"), Overloaded);
+  EXPECT_THROW(manager.submit({"a"}).get(), Overloaded);
+  EXPECT_EQ(manager.get_pool_stats().overloaded, 2u);
+  lease.reset();
+  waiter.join();
+  manager.close();
+  EXPECT_THROW(manager.embed_text("a"), PoolClosed);
+  EXPECT_THROW(manager.submit({"a"}).get(), PoolClosed);
+  EXPECT_EQ(manager.get_pool_stats().overloaded, 2u) << "a closed pool is not an overloaded one";
 }
 
 }  // namespace

@@ -8,10 +8,13 @@
 #include <map>
 #include <mutex>
 #include <random>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "device/compute_pool.h"
+#include "manager/batcher.h"
 #include "manager/summarization_test_support.h"
 #include "remuda/error.h"
 #include "remuda/summarization_model_manager.h"
@@ -85,6 +88,7 @@ class JoinedSummaries : public ::testing::Test {
     for (int i = 0; i < kCalls; ++i) threads.emplace_back([&call, i] { call(i); });
     while (manager_.get_pool_stats().waiting == 0) std::this_thread::sleep_for(1ms);
     std::this_thread::sleep_for(50ms);
+    EXPECT_EQ(manager_.waiting(), 1) << "one waits for all";
     lease.reset();
     for (std::thread& thread : threads) thread.join();
     EXPECT_EQ(manager_.get_pool_stats().in_use, 0);
@@ -103,6 +107,93 @@ TEST_F(JoinedSummaries, CallsThatWaitAreDecodedTogether) {
   const uint64_t before = manager_.get_pool_stats().acquires;
   run([&](int i) { expect_as_alone(i); });
   EXPECT_LE(manager_.get_pool_stats().acquires - before, kCalls / 2) << "leases, the test's included";
+}
+
+// Several parts, and a level of summaries.
+std::string long_text() {
+  std::string text;
+  for (size_t i = 0; i < 40; ++i) text += kTexts[i % 5] + (i % 7 == 6 ? "\n\n" : " ");
+  return text;
+}
+
+void expect_same(const LongSummary& found, const LongSummary& wanted) {
+  EXPECT_EQ(found.summary.best.ids, wanted.summary.best.ids);
+  EXPECT_EQ(found.summary.best.text, wanted.summary.best.text);
+  EXPECT_EQ(found.summary.best.score, wanted.summary.best.score);
+  EXPECT_EQ(found.merges, wanted.merges);
+  EXPECT_EQ(found.merged, wanted.merged);
+  ASSERT_EQ(found.parts.size(), wanted.parts.size());
+  for (size_t i = 0; i < wanted.parts.size(); ++i) EXPECT_EQ(found.parts[i].summary, wanted.parts[i].summary);
+}
+
+TEST_F(JoinedSummaries, PartsOfLongDocumentsJoinOtherCalls) {
+  std::vector<LongSummary> alone;
+  uint64_t requests = 0;
+  for (int i = 0; i < kCalls; ++i) {
+    alone.push_back(manager_.summarize_long(long_text(), *manager_.acquire(), options_of(i)));
+    ASSERT_GT(alone.back().parts.size(), 3u);
+    requests += i % 3 == 0 ? 1 : static_cast<uint64_t>(alone.back().merges) + 1;
+  }
+  const uint64_t before = manager_.get_pool_stats().acquires;
+  run([&](int i) {
+    if (i % 3 == 0) return expect_as_alone(i);
+    std::string streamed;
+    SummarizeOptions options = options_of(i);
+    options.on_text = [&](int64_t document, std::string_view text) {
+      EXPECT_EQ(document, 0);
+      streamed += text;
+    };
+    const LongSummary found = manager_.summarize_long(long_text(), options);
+    expect_same(found, alone[static_cast<size_t>(i)]);
+    EXPECT_EQ(streamed, found.summary.best.text);
+  });
+  EXPECT_LT(manager_.get_pool_stats().acquires - before, requests) << "leases, the test's included";
+}
+
+// Its parts' summaries are work that was done for it.
+TEST_F(JoinedSummaries, ALongDocumentThatWasTakenInIsNotRefusedHalfway) {
+  Settings settings = with_instances(bart_, 1);
+  settings.max_waiting = 1;
+  SummarizationModelManager manager(settings);
+  const LongSummary alone = manager.summarize_long(long_text(), *manager.acquire());
+  ASSERT_GE(alone.merges, 1);
+  const uint64_t before = manager.get_pool_stats().acquires;
+  std::vector<std::jthread> others;
+  std::optional<Lease<SummarizationInstance>> lease;
+  SummarizeOptions options;
+  // Between two levels: as many calls as may wait.
+  options.cancelled = [&] {
+    const PoolStats stats = manager.get_pool_stats();
+    if (!others.empty() || stats.acquires == before || stats.in_use > 0) return false;
+    lease = manager.acquire();
+    for (int64_t i = 0; i <= sessions_for(ComputePool::global().threads()); ++i) {
+      others.emplace_back([&] {
+        for (bool is_served = false; !is_served;) {
+          try {
+            manager.summarize_text(kTexts[1]);
+            is_served = true;
+          } catch (const Overloaded&) {  // The one below had the place.
+          }
+        }
+      });
+    }
+    const auto until = Clock::now() + 20s;
+    for (bool is_full = false; !is_full && Clock::now() < until;) {
+      try {
+        manager.summarize_text("one more", {.timeout = 1ms});
+      } catch (const Overloaded&) {
+        is_full = true;
+      } catch (const TimeoutError&) {
+      }
+    }
+    others.emplace_back([&] {
+      std::this_thread::sleep_for(200ms);
+      lease.reset();
+    });
+    return false;
+  };
+  expect_same(manager.summarize_long(long_text(), options), alone);
+  EXPECT_FALSE(others.empty());
 }
 
 TEST_F(JoinedSummaries, EveryCallerGetsItsTextOnItsOwnThread) {
@@ -170,6 +261,40 @@ TEST_F(JoinedSummaries, OneThatIsCancelledEndsAlone) {
   });
 }
 
+TEST_F(JoinedSummaries, OneThatIsStoppedEndsAlone) {
+  run([&](int i) {
+    if (i % 2 == 0) return expect_as_alone(i);
+    SummarizeOptions options = chatty_options();
+    options.partial = i % 4 == 1;
+    std::stop_source stop;
+    options.stop = stop.get_token();
+    std::jthread stopper;
+    std::atomic<int> steps = 0;
+    options.on_text = [&](int64_t, std::string_view) {
+      if (++steps != 3) return;
+      if (i % 3 == 0) {
+        stop.request_stop();  // On the call's own thread.
+      } else {
+        stopper = std::jthread([&stop] { stop.request_stop(); });
+      }
+    };
+    try {
+      const std::vector<Summary> found = manager_.summarize(kMany, options);
+      EXPECT_TRUE(options.partial);
+      EXPECT_FALSE(found.back().best.complete);
+    } catch (const Error& error) {
+      EXPECT_FALSE(options.partial);
+      EXPECT_EQ(error.code(), ErrorCode::kCancelled);
+    }
+  });
+  std::stop_source stop;
+  stop.request_stop();
+  const SummarizeOptions partial{.stop = stop.get_token(), .partial = true};
+  EXPECT_FALSE(manager_.summarize(kMany, partial).back().best.complete);
+  EXPECT_FALSE(manager_.summarize(kMany, *manager_.acquire(), partial).back().best.complete);
+  EXPECT_FALSE(manager_.submit(kMany, partial).get().back().best.complete);
+}
+
 TEST_F(JoinedSummaries, ADocumentThatIsTooLargeIsItsOwnersError) {
   Settings settings = with_instances(bart_, 1);
   const uint64_t weights = manager_.acquire()->metadata().shared_bytes;
@@ -235,6 +360,15 @@ TEST_F(JoinedSummaries, Stress) {
           const int most = static_cast<int>(random() % 20);
           if (kind == 1) options.timeout = std::chrono::microseconds(random() % 20'000);
           if (kind == 2) options.cancelled = [&] { return ++asked > most; };
+          std::stop_source stop;
+          std::jthread stopper;
+          if (kind == 5) {
+            options.stop = stop.get_token();
+            stopper = std::jthread([&stop, most] {
+              std::this_thread::sleep_for(std::chrono::microseconds(1000 * most));
+              stop.request_stop();
+            });
+          }
           if (kind == 3) {
             options.on_text = [&](int64_t, std::string_view) {
               if (++asked > most) throw std::runtime_error("enough");
@@ -253,7 +387,7 @@ TEST_F(JoinedSummaries, Stress) {
             EXPECT_EQ(round % 2, 1);
           } catch (const Error& error) {
             EXPECT_EQ(error.code(), ErrorCode::kCancelled);
-            EXPECT_EQ(kind, 2u);
+            EXPECT_TRUE(kind == 2 || kind == 5);
           } catch (const std::runtime_error& error) {
             EXPECT_STREQ(error.what(), "enough");
           }

@@ -13,7 +13,8 @@ BatchRequestOptions request_options(const SummarizeOptions& options, Deadline de
           .deadline = deadline,
           .deadline_ends_work = true,
           .keeps_results = options.partial,
-          .cancelled = options.cancelled};
+          .cancelled = options.cancelled,
+          .stop = options.stop};
 }
 
 // Whether a call should end now, with what there is.
@@ -22,7 +23,7 @@ bool ends_early(const SummarizationRun& run) {
     throw_if_over(run.options, run.deadline);
     return false;
   }
-  return (run.options.cancelled && run.options.cancelled()) || run.deadline.expired();
+  return is_cancelled(run.options) || run.deadline.expired();
 }
 
 }  // namespace

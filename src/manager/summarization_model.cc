@@ -9,8 +9,6 @@ namespace {
 
 bool is_blank(const std::string& text) { return text.find_first_not_of(" \t\n\v\f\r") == std::string::npos; }
 
-bool is_cancelled(const SummarizeOptions& options) { return options.cancelled && options.cancelled(); }
-
 std::shared_ptr<const text::Tokenizer> load_tokenizer(const models::BartDirectory& directory) {
   return std::make_shared<const text::Tokenizer>(text::Tokenizer::load(directory.path));
 }
@@ -47,6 +45,10 @@ SummarizationModel::SummarizationModel(const models::BartDirectory& directory, P
       })) {
   tokenizer = loading.get();
   check_fit(*this, directory);
+}
+
+bool is_cancelled(const SummarizeOptions& options) {
+  return options.stop.stop_requested() || (options.cancelled && options.cancelled());
 }
 
 void throw_if_over(const SummarizeOptions& options, const Deadline& deadline) {

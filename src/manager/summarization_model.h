@@ -44,6 +44,9 @@ struct TokenizedDocument {
 std::vector<TokenizedDocument> tokenize_documents(const text::Tokenizer& tokenizer, std::span<const std::string> texts,
                                                   int64_t max_tokens, ComputePool& pool);
 
+// Whether the caller wants it to end.
+bool is_cancelled(const SummarizeOptions& options);
+
 // Throws Error(kCancelled) or TimeoutError when a call should end.
 void throw_if_over(const SummarizeOptions& options, const Deadline& deadline);
 

@@ -124,7 +124,8 @@ struct SummarizationModelManager::Impl {
                  .max_waiting = given.max_waiting,
                  .open = [this, &manager](const SessionTerms& terms) { return open(manager, terms); },
                  .try_open = [this, &manager] { return try_open(manager); },
-                 .pool_waiting = [&manager] { return manager.get_pool_stats().waiting; }}) {}
+                 .pool_waiting = [&manager] { return manager.waiting(); },
+                 .on_overload = [&manager] { manager.count_overload(kJoinedCalls); }}) {}
 
   std::unique_ptr<BatchSession> make_session(Lease<SummarizationInstance> lease) const {
     return std::make_unique<SummarizationSession>(std::move(lease), room_for_documents(), compute);
@@ -147,7 +148,12 @@ struct SummarizationModelManager::Impl {
   std::shared_ptr<SummarizationRequest> make_request(std::span<const std::string> texts,
                                                      const SummarizeOptions& options) {
     const Call call = check(options);
-    std::shared_ptr<const text::Tokenizer> tokenizer = model.tokenizer();
+    return make_request(model.tokenizer(), texts, call, options);
+  }
+
+  std::shared_ptr<SummarizationRequest> make_request(std::shared_ptr<const text::Tokenizer> tokenizer,
+                                                     std::span<const std::string> texts, const Call& call,
+                                                     const SummarizeOptions& options) const {
     std::vector<TokenizedDocument> documents = tokenize_documents(*tokenizer, texts, call.max_tokens, compute);
     return std::make_shared<SummarizationRequest>(std::move(tokenizer), std::move(documents), call.plan, options,
                                                   call.deadline);
@@ -203,8 +209,12 @@ struct SummarizationModelManager::Impl {
     return summarize(loaded, tokenize_documents(*loaded.tokenizer, texts, call.max_tokens, compute), call, options);
   }
 
-  LongSummary summarize_long(const SummarizationModel& loaded, std::string_view text, const LongCall& call,
-                             const SummarizeOptions& given) const;
+  // The summaries of a level's parts, in one request.
+  using SummarizeParts =
+      std::function<std::vector<Summary>(const std::vector<std::string>& parts, const SummarizeOptions& options)>;
+
+  static LongSummary summarize_long(std::string_view text, const text::Tokenizer& tokenizer, const LongCall& call,
+                                    const SummarizeOptions& given, const SummarizeParts& summarize_parts);
 
   const Settings settings;
   SharedModel<SummarizationModel> model;
@@ -216,11 +226,12 @@ struct SummarizationModelManager::Impl {
 
 // Level by level: a text's parts, their summaries, which are the next level's text, until one part holds it all. A
 // level that is not a quarter shorter than the one before is the last.
-LongSummary SummarizationModelManager::Impl::summarize_long(const SummarizationModel& loaded, std::string_view text,
-                                                            const LongCall& call, const SummarizeOptions& given) const {
+LongSummary SummarizationModelManager::Impl::summarize_long(std::string_view text, const text::Tokenizer& tokenizer,
+                                                            const LongCall& call, const SummarizeOptions& given,
+                                                            const SummarizeParts& summarize_parts) {
   const std::function count = [&](std::string_view part) {
     throw_if_over(given, call.call.deadline);
-    return loaded.tokenizer->encode(part).total_tokens;
+    return tokenizer.encode(part).total_tokens;
   };
   SummarizeOptions last = given;
   last.partial = false;
@@ -238,7 +249,7 @@ LongSummary SummarizationModelManager::Impl::summarize_long(const SummarizationM
       tokens += span.tokens;
     }
     const bool is_last = spans.size() == 1;
-    std::vector<Summary> summaries = summarize(loaded, parts, call.call, is_last ? last : inner);
+    std::vector<Summary> summaries = summarize_parts(parts, is_last ? last : inner);
     if (result.merges == 0) {
       for (size_t i = 0; i < spans.size(); ++i) {
         result.parts.push_back({spans[i].begin, spans[i].end, spans[i].tokens, summaries[i].best.text});
@@ -331,17 +342,24 @@ std::vector<std::string> SummarizationModelManager::summarize_texts(std::span<co
 
 LongSummary SummarizationModelManager::summarize_long(std::string_view text, SummarizationInstance& instance,
                                                       const SummarizeOptions& options, const LongOptions& how) const {
-  return impl_->summarize_long(instance.model(), text, impl_->check(options, how), options);
+  const SummarizationModel& model = instance.model();
+  const Impl::LongCall call = impl_->check(options, how);
+  return Impl::summarize_long(text, *model.tokenizer, call, options, [&](const auto& parts, const auto& part_options) {
+    return impl_->summarize(model, parts, call.call, part_options);
+  });
 }
 
 LongSummary SummarizationModelManager::summarize_long(std::string_view text, const SummarizeOptions& options,
                                                       const LongOptions& how) {
   const Impl::LongCall call = impl_->check(options, how);
-  const Lease<SummarizationInstance> lease = acquire({.timeout = call.call.deadline.left(),
-                                                      .priority = options.priority,
-                                                      .label = "a long document",
-                                                      .cancelled = options.cancelled});
-  return impl_->summarize_long(lease->model(), text, call, options);
+  const std::shared_ptr<const text::Tokenizer> tokenizer = impl_->model.tokenizer();
+  bool taken_in = false;
+  return Impl::summarize_long(text, *tokenizer, call, options, [&](const auto& parts, const auto& part_options) {
+    const std::shared_ptr<SummarizationRequest> request =
+        impl_->make_request(tokenizer, parts, call.call, part_options);
+    impl_->batcher.run(request, std::exchange(taken_in, true));
+    return request->take_summaries();
+  });
 }
 
 SummarizationModelInfo inspect_summarization_model(const std::string& name) {

@@ -80,4 +80,8 @@ std::vector<LeakReport> PoolHandle::leaks() const { return core_->leaks(); }
 
 PoolStats PoolHandle::get_pool_stats() const { return core_->get_pool_stats(); }
 
+int64_t PoolHandle::waiting() const { return core_->waiting(); }
+
+void PoolHandle::count_overload(const std::string& label) { core_->count_overload(label); }
+
 }  // namespace remuda

@@ -79,6 +79,8 @@ class PoolCore : public Housekept, public std::enable_shared_from_this<PoolCore>
 
   PoolStats get_pool_stats();
   std::vector<LeakReport> leaks();
+  int64_t waiting();
+  void count_overload(const std::string& label);
 
  private:
   using Lock = std::unique_lock<std::mutex>;

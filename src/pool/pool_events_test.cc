@@ -67,6 +67,15 @@ TEST(PoolEvents, TellTheLifeOfAnInstance) {
                                            "release", "destroy discarded"));
 }
 
+TEST(PoolEvents, ARefusalBeforeThePoolIsOneOfThePools) {
+  std::atomic<int> live{0};
+  Recorder recorder;
+  Pool pool({.on_event = recorder.hook()}, counting_factory(live));
+  pool.count_overload("c");
+  EXPECT_THAT(recorder.take(), ElementsAre("overload c"));
+  EXPECT_EQ(pool.get_pool_stats().overloaded, 1u);
+}
+
 TEST(PoolEvents, NameTheReasonOfEveryEnd) {
   std::atomic<int> live{0};
   Recorder recorder;

@@ -65,6 +65,21 @@ std::vector<LeakReport> PoolCore::leaks() {
   return leaks;
 }
 
+int64_t PoolCore::waiting() {
+  check_process();
+  const Lock lock(mutex_);
+  return queue_.size();
+}
+
+void PoolCore::count_overload(const std::string& label) {
+  check_process();
+  {
+    const Lock lock(mutex_);
+    ++stats_.overloaded;
+  }
+  report({.kind = PoolEvent::Kind::kOverload, .thread = this_thread(), .label = label});
+}
+
 bool PoolCore::is_observed() const { return options_.on_event != nullptr || log::enabled(log::Level::kDebug); }
 
 // Without the lock.

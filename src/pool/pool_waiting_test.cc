@@ -149,8 +149,10 @@ TEST(PoolOverload, OneMoreThanMayWaitIsRefusedAtOnceWithTheFigures) {
   }
   EXPECT_FALSE(pool.try_acquire());
   EXPECT_EQ(pool.get_pool_stats().overloaded, 2);
+  EXPECT_EQ(pool.waiting(), 1);
   held.release();
   waiter.join();
+  EXPECT_EQ(pool.waiting(), 0);
   EXPECT_NO_THROW(pool.acquire());
 }
 

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <system_error>
 #include <thread>
 
@@ -93,9 +94,13 @@ class EmbeddingCall {
   static int64_t cores() { return std::max(1U, std::thread::hardware_concurrency()); }
 
   void work_with_helpers(size_t most) {
+    const std::exception_ptr cancelled =
+        std::make_exception_ptr(Error(ErrorCode::kCancelled, "the call was cancelled"));
+    const std::stop_callback on_stop(options_.stop, [this, &cancelled] { stop(cancelled); });
     EmbedOptions others = options_;
     others.timeout = std::nullopt;
-    others.cancelled = [this] { return stopped_.load(); };  // Python is for the calling thread.
+    others.cancelled = nullptr;  // Python is for the calling thread.
+    others.stop = stopped_.get_token();
     std::vector<std::jthread> threads;
     try {
       for (size_t i = 1; i < most && i * piece() < texts_.size(); ++i) {
@@ -108,11 +113,12 @@ class EmbeddingCall {
     work(options_);
     // The time was for the wait until the call's first texts are computed.
     options_.timeout = std::nullopt;
+    const auto helped = [this] { return helpers_ == 0; };
     std::unique_lock lock(mutex_);
-    while (!done_.wait_for(lock, kLookEvery, [this] { return helpers_ == 0; })) {
-      if (stopped_ || !options_.cancelled) continue;
+    if (!options_.cancelled) return done_.wait(lock, helped);
+    while (!done_.wait_for(lock, kLookEvery, helped)) {
       lock.unlock();
-      if (options_.cancelled()) stop(std::make_exception_ptr(Error(ErrorCode::kCancelled, "the call was cancelled")));
+      if (!stopped_.stop_requested() && options_.cancelled()) stop(cancelled);
       lock.lock();
     }
   }
@@ -127,7 +133,7 @@ class EmbeddingCall {
   void work(const EmbedOptions& given) {
     try {
       EmbedOptions options = given;
-      for (size_t begin; !stopped_ && (begin = next_.fetch_add(piece())) < texts_.size();) {
+      for (size_t begin; !stopped_.stop_requested() && (begin = next_.fetch_add(piece())) < texts_.size();) {
         store(begin, embed(texts_.subspan(begin, std::min(piece(), texts_.size() - begin)), options));
         options.timeout = std::nullopt;
       }
@@ -137,8 +143,11 @@ class EmbeddingCall {
   }
 
   void stop(std::exception_ptr error) {
-    const std::lock_guard lock(mutex_);
-    if (!stopped_.exchange(true)) error_ = std::move(error);  // Others end because this one did.
+    {
+      const std::lock_guard lock(mutex_);
+      if (error_ == nullptr) error_ = std::move(error);  // Others end because this one did.
+    }
+    stopped_.request_stop();
   }
 
   void store(size_t begin, const Embeddings& piece) {
@@ -158,7 +167,7 @@ class EmbeddingCall {
   std::span<const std::string> texts_;
   size_t begin_ = 0;
   std::atomic<size_t> next_{0};
-  std::atomic<bool> stopped_{false};
+  std::stop_source stopped_;
   std::mutex mutex_;
   std::condition_variable done_;
   size_t helpers_ = 0;        // Guarded by mutex_.
@@ -190,7 +199,8 @@ nb::tuple embed_texts(nb::handle_t<EmbeddingPool> self, nb::list texts, nb::hand
                        .max_length = max_length,
                        .max_batch_tokens = max_batch_tokens,
                        .timeout = to_timeout(timeout)};
-  if (interruption.is_possible()) options.cancelled = [&interruption] { return interruption(); };
+  options.stop = interruption.stop();
+  if (interruption.is_to_be_asked()) options.cancelled = [&interruption] { return interruption(); };
   const GivenInstance given(self, instance);
   EmbeddingCall call(pool.manager(), static_cast<EmbeddingInstance*>(given.get()), std::move(options));
   Embeddings result = embed(call, texts, interruption);

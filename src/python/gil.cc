@@ -73,10 +73,12 @@ ReleasedGil::~ReleasedGil() {
 }
 
 Interruption::Interruption(const CancelToken* token)
-    : token_(token), on_main_thread_(PyThread_get_thread_ident() == main_thread.load()), looked_(Clock::now()) {}
+    : stop_(token != nullptr ? token->stop() : std::stop_source(std::nostopstate)),
+      on_main_thread_(PyThread_get_thread_ident() == main_thread.load()),
+      looked_(Clock::now()) {}
 
 bool Interruption::operator()() {
-  if (error_ != nullptr || (token_ != nullptr && token_->is_cancelled())) return true;
+  if (error_ != nullptr || stop_.stop_requested()) return true;
   if (!on_main_thread_) return false;
   const Clock::time_point now = Clock::now();
   if (now - looked_ < kLookEvery) return false;

@@ -4,10 +4,10 @@
 
 #include <nanobind/nanobind.h>
 
-#include <atomic>
 #include <chrono>
 #include <exception>
 #include <memory>
+#include <stop_token>
 #include <type_traits>
 #include <utility>
 
@@ -55,11 +55,13 @@ auto without_gil(Work&& work) {
 // What an asyncio task that is cancelled leaves for the thread that works for it.
 class CancelToken {
  public:
-  void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
-  bool is_cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
+  void cancel() { stop_.request_stop(); }
+  bool is_cancelled() const { return stop_.stop_requested(); }
+
+  const std::stop_source& stop() const { return stop_; }
 
  private:
-  std::atomic<bool> cancelled_{false};
+  std::stop_source stop_;
 };
 
 // What may come between the steps of a call that runs without the GIL; belongs to that call's thread. Python's errors
@@ -73,19 +75,28 @@ class Interruption {
   // signal handlers their turn, every 20 ms at most; what they raise, KeyboardInterrupt, is the call's error.
   bool operator()();
 
-  // Whether anything could come between; if not there is no need to look.
-  bool is_possible() const { return token_ != nullptr || on_main_thread_; }
+  // Whether it has to be asked: a signal wakes nobody. Everything else is a stop.
+  bool is_to_be_asked() const { return on_main_thread_; }
+  // Stopped when the call was cancelled or there is an error.
+  std::stop_token stop() const { return stop_.get_token(); }
+  // Needed before stop() of a call that runs Python.
+  void stop_on_error() {
+    if (!stop_.stop_possible()) stop_ = std::stop_source();
+  }
 
   // Runs Python, with the GIL; what it raises is the call's error. After the first one it isn't run any more.
   template <typename Callback>
   void call_python(Callback&& callback) {
     if (error_ != nullptr) return;
-    const nb::gil_scoped_acquire gil;
-    try {
-      std::forward<Callback>(callback)();
-    } catch (...) {
-      error_ = std::current_exception();
+    {
+      const nb::gil_scoped_acquire gil;
+      try {
+        std::forward<Callback>(callback)();
+      } catch (...) {
+        error_ = std::current_exception();
+      }
     }
+    if (error_ != nullptr) stop_.request_stop();
   }
 
   // What `work` returns, without the GIL, or the error where there is one. `work` must not touch Python.
@@ -111,7 +122,7 @@ class Interruption {
     if (error_ != nullptr) std::rethrow_exception(std::exchange(error_, nullptr));
   }
 
-  const CancelToken* token_;
+  std::stop_source stop_;  // The token's, where there is one.
   bool on_main_thread_;
   std::chrono::steady_clock::time_point looked_;
   std::exception_ptr error_;

@@ -58,7 +58,7 @@ bool cleanup(PoolArgument self, nb::handle timeout) {
   const Timeout limit = timeout.is_none() ? Timeout(std::chrono::nanoseconds(0)) : to_timeout(timeout);
   Interruption interruption(nullptr);
   return interruption.run([&] {
-    if (!interruption.is_possible()) return pool.cleanup(limit ? *limit : std::chrono::nanoseconds::max());
+    if (!interruption.is_to_be_asked()) return pool.cleanup(limit ? *limit : std::chrono::nanoseconds::max());
     const Deadline deadline = Deadline::after(limit);
     for (;;) {
       const Timeout left = deadline.left();
@@ -154,7 +154,8 @@ void close(PoolArgument self) {
 nb::object acquire(nb::handle pool, AcquireOptions options, const CancelToken* token) {
   PoolObject& object = pool_of(pool);
   Interruption interruption(token);
-  if (interruption.is_possible()) options.cancelled = [&interruption] { return interruption(); };
+  options.stop_token = interruption.stop();
+  if (interruption.is_to_be_asked()) options.cancelled = [&interruption] { return interruption(); };
   LeaseBase lease = interruption.run([&] { return object.acquire(options); });
   return hold(pool, std::move(lease));
 }

@@ -26,15 +26,15 @@ SummarizeOptions make_options(const nb::dict& generation, std::optional<int64_t>
                            .max_batch_tokens = max_batch_tokens,
                            .timeout = to_timeout(timeout),
                            .partial = partial};
-  if (interruption.is_possible() || !on_text.is_none()) {
-    options.cancelled = [&interruption] { return interruption(); };
-  }
+  if (interruption.is_to_be_asked()) options.cancelled = [&interruption] { return interruption(); };
   if (!on_text.is_none()) {
+    interruption.stop_on_error();
     // The caller's argument outlives the call; a reference of its own would be dropped without the GIL.
     options.on_text = [&interruption, callback = nb::handle(on_text)](int64_t document, std::string_view text) {
       interruption.call_python([&] { callback(document, nb::str(text.data(), text.size())); });
     };
   }
+  options.stop = interruption.stop();
   return options;
 }
 

@@ -1,6 +1,7 @@
 """asyncio: the loop goes on, cancellation is honoured, nothing is lost."""
 
 import asyncio
+import resource
 import time
 
 import numpy as np
@@ -146,6 +147,31 @@ def test_calls_without_an_instance_are_computed_together():
             acquires = manager.get_pool_stats()["acquires"]
         assert [row.tobytes() for row in await asyncio.gather(*tasks)] == [row.tobytes() for row in alone]
         assert manager.get_pool_stats()["acquires"] == acquires + 1
+
+    run(main())
+
+
+def test_tasks_that_wait_cost_nothing():
+    settings = remuda.get_settings()
+    settings.model_pool_max_instances = 1
+    manager = remuda.EmbeddingModelManager(settings)
+
+    def switches():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+
+    async def main():
+        async with manager.aacquire():
+            tasks = [asyncio.create_task(manager.aembed(f"horse {i}")) for i in range(32)]
+            tasks += [asyncio.create_task(manager.aacquire()._acquire()) for _ in range(32)]
+            await until(lambda: calls_that_wait(manager.embed_text) == 32)
+            await until(lambda: manager.get_pool_stats()["waiting"] == 33)
+            before = switches()
+            await asyncio.sleep(0.5)
+            assert switches() - before < 500  # A look every 10 ms would make 50 a task.
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await until(lambda: manager.get_pool_stats()["waiting"] == 0)
 
     run(main())
 

@@ -271,6 +271,28 @@ def test_calls_of_many_threads_are_computed_together():
         assert [vector.tobytes() for vector in together] == [manager.embed_text(text, instance).tobytes() for text in texts]
 
 
+def test_calls_that_are_refused_are_counted():
+    settings = remuda.get_settings()
+    settings.model_pool_max_instances = 1
+    settings.max_waiting = 0
+    manager = remuda.EmbeddingModelManager(settings)
+    outcomes = []
+
+    def call():
+        try:
+            outcomes.append(manager.embed_text("a horse").shape)
+        except remuda.Overloaded as error:
+            outcomes.append(type(error))
+
+    with manager.acquire():
+        threads = [threading.Thread(target=call) for _ in range(40)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert manager.get_pool_stats()["overloaded"] == outcomes.count(remuda.Overloaded) == 40
+
+
 def test_an_error_of_a_call_is_no_other_calls():
     manager = one_instance()
     outcomes = {}
