@@ -114,6 +114,11 @@ function(remuda_add_test_backends)
     endforeach()
   endforeach()
   if(REMUDA_BUILDS_CUDA)
-    add_dependencies(remuda_device_test remuda_cuda)
+    # A driver that is of no use, for what the real library makes of it.
+    add_library(remuda_described_driver MODULE src/device/testing/described_driver.cc)
+    set_target_properties(remuda_described_driver PROPERTIES PREFIX "" OUTPUT_NAME libcuda SUFFIX ".so.1"
+                          LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/test-libraries/driver")
+    remuda_target_defaults(remuda_described_driver)
+    add_dependencies(remuda_device_test remuda_cuda remuda_described_driver)
   endif()
 endfunction()

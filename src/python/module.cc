@@ -13,16 +13,17 @@
 #include "remuda/snapshot.h"
 #include "remuda/version.h"
 
+namespace remuda::python {
 namespace {
 
 nb::list gpu_memory() {
-  std::vector<remuda::DeviceSnapshot> gpus;
+  std::vector<DeviceSnapshot> gpus;
   {
-    const remuda::python::ReleasedGil released;  // The first look starts a driver.
+    const ReleasedGil released;  // The first look starts a driver.
     gpus = remuda::gpu_memory();
   }
   nb::list all;
-  for (const remuda::DeviceSnapshot& gpu : gpus) {
+  for (const DeviceSnapshot& gpu : gpus) {
     nb::dict values;
     values["device"] = gpu.id;
     values["name"] = gpu.name;
@@ -37,6 +38,7 @@ nb::list gpu_memory() {
 }
 
 }  // namespace
+}  // namespace remuda::python
 
 NB_MODULE(_native, module) {
   using namespace remuda::python;

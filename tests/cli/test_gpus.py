@@ -62,6 +62,17 @@ class Gpus(CliTest):
         else:
             self.assertIn("built without", problem)
 
+    @unittest.skipUnless((BUILD / "libremuda_cuda.so").exists(), "built without CUDA")
+    def test_what_the_real_library_makes_of_a_driver(self):
+        for driver, problem in (("11040", "driver is too old: it is for CUDA 11.4, and remuda's library needs one for"),
+                                ("99000,100", "driver shows this process no GPU"),
+                                ("99000,802", "cudaErrorSystemNotReady")):
+            with self.subTest(driver):
+                env = {"LD_LIBRARY_PATH": str(BUILD / "test-libraries/driver"), "REMUDA_DESCRIBED_DRIVER": driver}
+                gpus, found = self.devices(env)
+                self.assertEqual(gpus, [])
+                self.assertIn(problem, found)
+
     def test_a_gpu_that_can_not_be_used_is_named_where_one_is_demanded(self):
         _, err = self.remuda("embed", stdin="a text", env=described("Tesla T4,7.5,16,15", **FORCED), code=1)
         self.assertIn("cuda:0 can't be used", err)
