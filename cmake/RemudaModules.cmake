@@ -6,7 +6,7 @@
 # src/<module>/module.cmake  what is special about it: libraries, per-file flags
 
 if(REMUDA_SANITIZE)
-  add_compile_options(-fsanitize=${REMUDA_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${REMUDA_SANITIZE};-fno-sanitize-recover=all;-fno-omit-frame-pointer>")
   add_link_options(-fsanitize=${REMUDA_SANITIZE})
   if(REMUDA_SANITIZE MATCHES "thread")
     add_compile_definitions(REMUDA_THREAD_SANITIZER)
@@ -14,17 +14,19 @@ if(REMUDA_SANITIZE)
 endif()
 
 function(remuda_target_defaults target)
-  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wconversion
-                                           -Wno-sign-conversion -Wno-psabi)
+  set(cxx_options -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wconversion -Wno-sign-conversion -Wno-psabi)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # GCC 12 sees reads of empty std::optionals, and overlaps in std::string's operator+, that there are not.
-    target_compile_options(${target} PRIVATE -Wno-maybe-uninitialized -Wno-restrict)
+    list(APPEND cxx_options -Wno-maybe-uninitialized -Wno-restrict)
   endif()
   if(REMUDA_WERROR)
-    target_compile_options(${target} PRIVATE -Werror)
+    list(APPEND cxx_options -Werror)
+    target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings;-Xcompiler=-Werror>")
   endif()
   # A kernel adds in an order that is written down; the compiler may not fuse or reorder it.
-  target_compile_options(${target} PRIVATE -ffp-contract=off)
+  list(APPEND cxx_options -ffp-contract=off)
+  target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${cxx_options}>"
+                                           "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>")
   target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/src")
 endfunction()
 

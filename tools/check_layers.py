@@ -15,7 +15,8 @@ for line in (root / "tools/layers.txt").read_text().splitlines():
 
 # A public header belongs to the module that has its .cc file; remuda.h, which includes them all, to none.
 owner = {f"remuda/{path.stem}.h": path.parent.name for path in root.glob("src/*/*.cc")}
-files = [*root.glob("src/*/**/*.cc"), *root.glob("src/*/**/*.h"), *root.glob("include/remuda/*.h")]
+sources = [path for ending in ("cc", "cu", "cuh", "h") for path in root.glob(f"src/*/**/*.{ending}")]
+files = [*sources, *root.glob("include/remuda/*.h")]
 errors = []
 for path in files:
     relative = path.relative_to(root)

@@ -41,6 +41,10 @@ class CheckLayers(unittest.TestCase):
             self.write("src/pool/core.h", f'#pragma once\n\n#include "{header}"\n')
             self.assertIn(f"src/pool/core.h:3: pool may not include {header}", self.check(self.root, 1))
 
+    def test_an_upward_include_of_a_kernel_for_gpus(self):
+        self.write("src/pool/cuda/core.cu", '#include "models/bart.h"\n')
+        self.assertIn("src/pool/cuda/core.cu:1: pool may not include models/bart.h", self.check(self.root, 1))
+
     def test_an_upward_include_by_a_public_header(self):
         self.write("include/remuda/model_pool.h", '#include "models/bart.h"\n')
         self.assertIn("include/remuda/model_pool.h:1: pool may not include", self.check(self.root, 1))
