@@ -8,7 +8,7 @@
 namespace remuda::nn {
 
 // The bucket of a key's distance s - t from its query: exact near 0, logarithmic further off, one half of the
-// buckets for each direction (Raffel et al. 2020, section 2.1, as MPNet uses it). num_buckets: at least 4.
+// buckets for each direction (Raffel et al. 2020, section 2.1, as MPNet uses it). num_buckets: 4 to 511.
 int64_t relative_bucket(int64_t distance, int64_t num_buckets);
 
 // Spreads the biases of buckets, [buckets, num_heads], over distances: [num_heads, 2 * max_distance + 1], entry

@@ -40,7 +40,7 @@ void plain_attention(const AttentionParams<Element>& p, cudaStream_t stream) {
   const Launch shape = launch_of_plain_attention(p.num_tiles, p.num_heads, p.head_dim);
   if (p.head_dim <= 2 * kWarpSize) return launch(plain_attention_kernel<Element, 2>, shape, p, stream, "attention");
   if (p.head_dim <= kMaxPlainHeadDim) return launch(plain_attention_kernel<Element, 8>, shape, p, stream, "attention");
-  throw CudaError(cudaErrorInvalidValue, "attention: heads of more than 256 elements");
+  throw remuda::cuda::CudaError(cudaErrorInvalidValue, "attention: heads of more than 256 elements");
 }
 
 }  // namespace

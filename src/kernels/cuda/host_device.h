@@ -3,8 +3,13 @@
 
 #if defined(__CUDACC__)
 #define REMUDA_HOST_DEVICE __host__ __device__ __forceinline__
-#define REMUDA_UNROLL _Pragma("unroll")
 #else
 #define REMUDA_HOST_DEVICE inline
+#endif
+
+// Arrays stay in a GPU's registers only where every index is known.
+#if defined(__CUDA_ARCH__)
+#define REMUDA_UNROLL _Pragma("unroll")
+#else
 #define REMUDA_UNROLL
 #endif

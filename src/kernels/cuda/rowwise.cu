@@ -47,11 +47,11 @@ __global__ void __launch_bounds__(kElementThreads)
 // Calls use(steps) with the fewest steps that hold a row, as a constant. Which it is depends on the row's length alone.
 template <class Use>
 void with_steps(int columns, const char* what, Use use) {
-  if (columns % kRowVector != 0) throw CudaError(cudaErrorInvalidValue, what);
+  if (columns % kRowVector != 0) throw remuda::cuda::CudaError(cudaErrorInvalidValue, what);
   if (columns <= columns_of_steps(4)) return use(std::integral_constant<int, 4>());
   if (columns <= columns_of_steps(8)) return use(std::integral_constant<int, 8>());
   if (columns <= columns_of_steps(kMaxRowSteps)) return use(std::integral_constant<int, kMaxRowSteps>());
-  throw CudaError(cudaErrorInvalidValue, what);
+  throw remuda::cuda::CudaError(cudaErrorInvalidValue, what);
 }
 
 }  // namespace
@@ -74,7 +74,7 @@ void layer_norm(const LayerNormParams<Element>& params, cudaStream_t stream) {
 template <class Element>
 void activate(const ActivateParams<Element>& params, cudaStream_t stream) {
   constexpr int kWidth = activate_vector<Element>;
-  if (params.columns % kWidth != 0) throw CudaError(cudaErrorInvalidValue, "activate");
+  if (params.columns % kWidth != 0) throw remuda::cuda::CudaError(cudaErrorInvalidValue, "activate");
   launch(activate_kernel<Element>, launch_of_vectors(params.rows * (params.columns / kWidth)), params, stream,
          "activate");
 }
