@@ -102,3 +102,19 @@ function(remuda_add_cuda)
   target_link_options(remuda_cuda PRIVATE -Wl,--exclude-libs,ALL -Wl,-z,defs)
   remuda_target_defaults(remuda_cuda)
 endfunction()
+
+# What of the backend can run without a GPU: the models, over kernels that run on the processor.
+function(remuda_add_cuda_tests)
+  file(GLOB tests CONFIGURE_DEPENDS "src/*/cuda/*_test.cc")
+  add_executable(remuda_cuda_test ${tests} src/models/cuda/encoder.cc src/models/cuda/encoder_weights.cc
+                                  src/kernels/cuda/testing/host_kernels.cc src/kernels/cuda/testing/host_runtime.cc
+                                  tests/test_environment.cc)
+  target_link_libraries(remuda_cuda_test PRIVATE remuda_models_module GTest::gtest_main GTest::gmock)
+  target_compile_definitions(remuda_cuda_test PRIVATE REMUDA_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
+                                                      REMUDA_TEST_CACHE_HOME="${PROJECT_BINARY_DIR}/test-cache")
+  target_include_directories(remuda_cuda_test SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+  remuda_target_defaults(remuda_cuda_test)
+  include(GoogleTest)
+  gtest_discover_tests(remuda_cuda_test TEST_PREFIX "cuda/" DISCOVERY_MODE PRE_TEST
+                       DISCOVERY_TIMEOUT 60 PROPERTIES LABELS cuda TIMEOUT 600)
+endfunction()

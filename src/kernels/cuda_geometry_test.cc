@@ -6,9 +6,9 @@
 
 #include "kernels/cuda/attention_body.h"
 #include "kernels/cuda/geometry.h"
-#include "kernels/cuda/host_thread.h"
 #include "kernels/cuda/plain_attention_body.h"
 #include "kernels/cuda/pooling_body.h"
+#include "kernels/cuda/testing/host_thread.h"
 
 namespace remuda::kernels::cuda {
 namespace {

@@ -1,8 +1,8 @@
 // The GPU's kernels, run on the processor: what is left to a GPU is its own instructions.
 #include <gtest/gtest.h>
 
-#include "kernels/cuda/attention_cases.h"
-#include "kernels/cuda/host_runner.h"
+#include "kernels/cuda/testing/attention_cases.h"
+#include "kernels/cuda/testing/host_runner.h"
 
 namespace remuda::kernels::cuda {
 namespace {

@@ -26,7 +26,8 @@ inline void add_norm(RandomTensors& tensors, const std::string& name, int64_t si
 }
 
 // model.safetensors, in F32; a few numbers over and over.
-inline void write_random_weights(const std::filesystem::path& directory, const RandomTensors& tensors, unsigned seed) {
+inline void write_random_weights(const std::filesystem::path& directory, const RandomTensors& tensors, unsigned seed,
+                                 float spread = 0.02f) {
   std::string header = "{";
   uint64_t end = 0;
   for (const auto& [name, sizes] : tensors) {
@@ -47,7 +48,7 @@ inline void write_random_weights(const std::filesystem::path& directory, const R
   file.write(reinterpret_cast<const char*>(&size), sizeof(size));
   file.write(header.data(), static_cast<std::streamsize>(header.size()));
   std::mt19937 random(seed);
-  std::normal_distribution<float> numbers(0, 0.02f);
+  std::normal_distribution<float> numbers(0, spread);
   std::vector<float> block(1 << 18);
   std::ranges::generate(block, [&] { return numbers(random); });
   for (uint64_t left = end; left > 0;) {

@@ -8,6 +8,21 @@
 #include "nn/relative_bias.h"
 
 namespace remuda::models {
+
+std::vector<int32_t> position_ids(const io::EncoderConfig& config, const RaggedIds& batch) {
+  const bool pads_have_own_position = config.first_position > 0;
+  std::vector<int32_t> positions;
+  positions.reserve(batch.ids.size());
+  for (int64_t s = 0; s < batch.sequences(); ++s) {
+    int64_t next = config.first_position;
+    for (int64_t t = batch.offsets[s]; t < batch.offsets[s + 1]; ++t) {
+      const bool is_pad = pads_have_own_position && batch.ids[t] == config.pad_token_id;
+      positions.push_back(static_cast<int32_t>(is_pad ? config.pad_token_id : next++));
+    }
+  }
+  return positions;
+}
+
 TransformerEncoder::TransformerEncoder(const io::EncoderConfig& config,
                                        std::shared_ptr<const io::Checkpoint> checkpoint, Precision precision,
                                        ComputePool& pool, std::shared_ptr<io::PackedFile> packed)
@@ -51,17 +66,7 @@ void TransformerEncoder::forward(const RaggedIds& batch, MatrixView<float> hidde
 }
 
 void TransformerEncoder::embed(const RaggedIds& batch, MatrixView<float> hidden, ComputePool& pool) const {
-  const bool pads_have_own_position = config_.first_position > 0;
-  std::vector<int32_t> positions;
-  positions.reserve(batch.ids.size());
-  for (int64_t s = 0; s < batch.sequences(); ++s) {
-    int64_t next = config_.first_position;
-    for (int64_t t = batch.offsets[s]; t < batch.offsets[s + 1]; ++t) {
-      // A padding token written out in a text is not counted, as transformers has it for models of this kind.
-      const bool is_pad = pads_have_own_position && batch.ids[t] == config_.pad_token_id;
-      positions.push_back(static_cast<int32_t>(is_pad ? config_.pad_token_id : next++));
-    }
-  }
+  const std::vector<int32_t> positions = position_ids(config_, batch);
   const std::array added = {
       kernels::AddedRows{{position_embeddings_.data(), config_.max_positions, config_.hidden_size}, positions}};
   // The rows are read where the file is mapped. Looked at before, since a file that was cut would end the process, and

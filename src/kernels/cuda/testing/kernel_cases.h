@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "kernels/cuda/element.h"
-#include "kernels/cuda/kernel_reference.h"
+#include "kernels/cuda/testing/kernel_reference.h"
 
 namespace remuda::kernels::cuda {
 

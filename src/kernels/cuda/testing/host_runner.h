@@ -6,10 +6,10 @@
 #include <memory>
 #include <vector>
 
-#include "kernels/cuda/host_thread.h"
 #include "kernels/cuda/plain_attention_body.h"
 #include "kernels/cuda/pooling_body.h"
 #include "kernels/cuda/rowwise_body.h"
+#include "kernels/cuda/testing/host_thread.h"
 
 namespace remuda::kernels::cuda {
 

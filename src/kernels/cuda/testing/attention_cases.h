@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "kernels/cuda/attention_body.h"
-#include "kernels/cuda/kernel_cases.h"
+#include "kernels/cuda/testing/kernel_cases.h"
 
 namespace remuda::kernels::cuda {
 
