@@ -117,4 +117,21 @@ function(remuda_add_cuda_tests)
   include(GoogleTest)
   gtest_discover_tests(remuda_cuda_test TEST_PREFIX "cuda/" DISCOVERY_MODE PRE_TEST
                        DISCOVERY_TIMEOUT 60 PROPERTIES LABELS cuda TIMEOUT 600)
+
+  # The library with the processor in a GPU's place: bench/gpu.py is tried with it.
+  add_library(remuda_cuda_on_host MODULE
+              src/models/cuda/encoder.cc src/models/cuda/encoder_weights.cc src/models/cuda/models.cc
+              src/device/cuda/cuda_error.cc src/kernels/cuda/testing/host_backend.cc
+              src/kernels/cuda/testing/host_kernels.cc src/kernels/cuda/testing/host_runtime.cc)
+  target_include_directories(remuda_cuda_on_host SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+  remuda_target_defaults(remuda_cuda_on_host)
+
+  # The kernels themselves; skipped where there is no GPU. scripts/gpu_check.sh does more.
+  add_executable(remuda_cuda_check src/kernels/cuda/testing/gpu_check.cc $<TARGET_OBJECTS:remuda_cuda>)
+  target_include_directories(remuda_cuda_check SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+  target_link_libraries(remuda_cuda_check PRIVATE ${CMAKE_DL_LIBS} Threads::Threads rt)
+  set_target_properties(remuda_cuda_check PROPERTIES CUDA_RUNTIME_LIBRARY Static LINKER_LANGUAGE CUDA)
+  remuda_target_defaults(remuda_cuda_check)
+  add_test(NAME cuda/kernels_on_a_gpu COMMAND remuda_cuda_check)
+  set_tests_properties(cuda/kernels_on_a_gpu PROPERTIES LABELS cuda TIMEOUT 600 SKIP_RETURN_CODE 77)
 endfunction()
