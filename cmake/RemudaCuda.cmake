@@ -77,13 +77,14 @@ function(remuda_add_cuda)
   file(GLOB sources CONFIGURE_DEPENDS "src/*/cuda/*.cc" "src/*/cuda/*.cu")
   list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
   remuda_find_cublas()
+  file(GLOB absent CONFIGURE_DEPENDS "src/*/cuda/cublas_lt*_absent.cc")
   if(REMUDA_CUBLAS_INCLUDE)
     list(FILTER sources EXCLUDE REGEX "_absent\\.cc$")
     get_filename_component(cublas "${REMUDA_CUBLAS_INCLUDE}" DIRECTORY)
     message(STATUS "CUDA backend: ${CMAKE_CUDA_COMPILER} ${CMAKE_CUDA_COMPILER_VERSION}, cuBLASLt of ${cublas}")
   else()
     list(FILTER sources EXCLUDE REGEX "cublas_lt[a-z_]*\\.(cc|cu)$")
-    list(APPEND sources "src/device/cuda/cublas_lt_absent.cc")
+    list(APPEND sources ${absent})
     message(STATUS "CUDA backend: ${CMAKE_CUDA_COMPILER} ${CMAKE_CUDA_COMPILER_VERSION}, without cuBLASLt")
   endif()
   string(REGEX MATCH "^[0-9]+" major "${CMAKE_CUDA_COMPILER_VERSION}")
@@ -121,4 +122,37 @@ function(remuda_add_test_backends)
     remuda_target_defaults(remuda_described_driver)
     add_dependencies(remuda_device_test remuda_cuda remuda_described_driver)
   endif()
+endfunction()
+
+# What of the backend can run without a GPU: the models, over kernels that run on the processor.
+function(remuda_add_cuda_tests)
+  file(GLOB tests CONFIGURE_DEPENDS "src/*/cuda/*_test.cc")
+  add_executable(remuda_cuda_test ${tests} src/models/cuda/encoder.cc src/models/cuda/encoder_weights.cc
+                                  src/kernels/cuda/testing/host_kernels.cc src/kernels/cuda/testing/host_runtime.cc
+                                  tests/test_environment.cc)
+  target_link_libraries(remuda_cuda_test PRIVATE remuda_models_module GTest::gtest_main GTest::gmock)
+  target_compile_definitions(remuda_cuda_test PRIVATE REMUDA_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
+                                                      REMUDA_TEST_CACHE_HOME="${PROJECT_BINARY_DIR}/test-cache")
+  target_include_directories(remuda_cuda_test SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+  remuda_target_defaults(remuda_cuda_test)
+  include(GoogleTest)
+  gtest_discover_tests(remuda_cuda_test TEST_PREFIX "cuda/" DISCOVERY_MODE PRE_TEST
+                       DISCOVERY_TIMEOUT 60 PROPERTIES LABELS cuda TIMEOUT 600)
+
+  # The library with the processor in a GPU's place: bench/gpu.py is tried with it.
+  add_library(remuda_cuda_on_host MODULE
+              src/models/cuda/encoder.cc src/models/cuda/encoder_weights.cc src/models/cuda/models.cc
+              src/device/cuda/cuda_error.cc src/kernels/cuda/testing/host_backend.cc
+              src/kernels/cuda/testing/host_kernels.cc src/kernels/cuda/testing/host_runtime.cc)
+  target_include_directories(remuda_cuda_on_host SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+  remuda_target_defaults(remuda_cuda_on_host)
+
+  # The kernels themselves; skipped where there is no GPU. scripts/gpu_check.sh does more.
+  add_executable(remuda_cuda_check src/kernels/cuda/testing/gpu_check.cc $<TARGET_OBJECTS:remuda_cuda>)
+  target_include_directories(remuda_cuda_check SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+  target_link_libraries(remuda_cuda_check PRIVATE ${CMAKE_DL_LIBS} Threads::Threads rt)
+  set_target_properties(remuda_cuda_check PROPERTIES CUDA_RUNTIME_LIBRARY Static LINKER_LANGUAGE CUDA)
+  remuda_target_defaults(remuda_cuda_check)
+  add_test(NAME cuda/kernels_on_a_gpu COMMAND remuda_cuda_check)
+  set_tests_properties(cuda/kernels_on_a_gpu PROPERTIES LABELS cuda TIMEOUT 600 SKIP_RETURN_CODE 77)
 endfunction()

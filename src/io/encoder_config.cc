@@ -97,8 +97,9 @@ EncoderConfig read_encoder_config(const std::filesystem::path& path) {
       root.int_or("pad_token_id", architecture.positions_follow_padding ? 1 : 0, 0, config.vocab_size - 1);
   if (architecture.positions_follow_padding) config.first_position = config.pad_token_id + 1;
   if (architecture.has_relative_bias) {
-    // At least two for each direction, so that the logarithmic part has a base.
-    config.relative_attention_num_buckets = root.int_or("relative_attention_num_buckets", 32, 4, 1 << 12);
+    // At least two for each direction, so that the logarithmic part has a base; and of those of a direction the exact
+    // half ends before the distance of 128, where the logarithmic part does.
+    config.relative_attention_num_buckets = root.int_or("relative_attention_num_buckets", 32, 4, 511);
   }
   if (config.max_sequence_length() < 1) {
     root.at("max_position_embeddings")

@@ -165,6 +165,10 @@ TEST_F(ModelDirectoryTest, RefusesBadEncoderConfigs) {
        R"("roberta","pad_token_id":63)",
        ErrorCode::kInvalidFile,
        {"max_position_embeddings", "more than pad_token_id + 1 = 64", "found 64"}},
+      {R"("bert")",
+       R"("mpnet","relative_attention_num_buckets":512)",
+       ErrorCode::kInvalidFile,
+       {"relative_attention_num_buckets", "512"}},
   };
   for (const Case& bad : cases) {
     SCOPED_TRACE(bad.to);

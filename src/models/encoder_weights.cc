@@ -131,4 +131,30 @@ nn::EncoderLayer EncoderWeights::layer(int64_t index, Precision precision, Compu
   };
 }
 
+EncoderLayerTensors EncoderWeights::layer_tensors(int64_t index) const {
+  const std::string base = fmt::format(fmt::runtime(names_.layer), index);
+  const int64_t size = config_.hidden_size;
+  const int64_t inner = config_.intermediate_size;
+  const auto matrix = [&](std::string_view part, int64_t out, int64_t in) {
+    return reader_.get(base + std::string(part) + ".weight", {out, in});
+  };
+  const auto bias = [&](std::string_view part, int64_t out) {
+    return FloatTensor::from(reader_.get(base + std::string(part) + ".bias", {out}));
+  };
+  return {.query = matrix(names_.query, size, size),
+          .key = matrix(names_.key, size, size),
+          .value = matrix(names_.value, size, size),
+          .attention_output = matrix(names_.attention_output, size, size),
+          .intermediate = matrix(names_.intermediate, inner, size),
+          .output = matrix(names_.output, size, inner),
+          .query_bias = bias(names_.query, size),
+          .key_bias = bias(names_.key, size),
+          .value_bias = bias(names_.value, size),
+          .attention_output_bias = bias(names_.attention_output, size),
+          .intermediate_bias = bias(names_.intermediate, inner),
+          .output_bias = bias(names_.output, size),
+          .attention_norm = layer_norm(base + std::string(names_.attention_norm)),
+          .output_norm = layer_norm(base + std::string(names_.output_norm))};
+}
+
 }  // namespace remuda::models

@@ -22,6 +22,13 @@ struct EncoderNames {
   std::string_view intermediate, output, output_norm;
 };
 
+// A layer's parameters as the checkpoint has them: matrices are views of it, [out_features, in_features].
+struct EncoderLayerTensors {
+  TensorView query, key, value, attention_output, intermediate, output;
+  FloatTensor query_bias, key_bias, value_bias, attention_output_bias, intermediate_bias, output_bias;
+  nn::LayerNorm attention_norm, output_norm;
+};
+
 // Reads an encoder's parameters from a checkpoint. Each getter throws Error(kInvalidFile) naming the file,
 // the tensor, and the shapes expected and found.
 class EncoderWeights {
@@ -38,6 +45,8 @@ class EncoderWeights {
   // [buckets, num_heads].
   FloatTensor relative_attention_bias() const;
   nn::EncoderLayer layer(int64_t index, Precision precision, ComputePool& pool) const;
+  // The same, not packed.
+  EncoderLayerTensors layer_tensors(int64_t index) const;
 
  private:
   nn::LayerNorm layer_norm(const std::string& name) const;

@@ -67,9 +67,9 @@ void write(std::ofstream& file, const std::vector<T>& block, size_t& at, int64_t
 }
 
 template <typename T, typename Round>
-void write(std::ofstream& file, const RandomTensors& tensors, unsigned seed, Round round) {
+void write(std::ofstream& file, const RandomTensors& tensors, unsigned seed, float spread, Round round) {
   std::mt19937 random(seed);
-  std::normal_distribution<float> numbers(0, 0.02f);
+  std::normal_distribution<float> numbers(0, spread);
   std::vector<T> block(1 << 18);
   std::ranges::generate(block, [&] { return round(numbers(random)); });
   const std::vector<T> ones(1 << 10, round(1));
@@ -84,18 +84,18 @@ void write(std::ofstream& file, const RandomTensors& tensors, unsigned seed, Rou
 
 }  // namespace random_weights
 
-// model.safetensors, as a model is initialised: layer norms of 1, all else about 0.02, a few numbers over and over.
+// model.safetensors, as a model is initialised: layer norms of 1, all else about `spread`, a few numbers over and over.
 inline void write_random_weights(const std::filesystem::path& directory, const RandomTensors& tensors, unsigned seed,
-                                 RandomType type = RandomType::kF32) {
+                                 RandomType type = RandomType::kF32, float spread = 0.02f) {
   std::ofstream file(directory / "model.safetensors", std::ios::binary);
   const std::string header = random_weights::header(tensors, type);
   const uint64_t size = header.size();
   file.write(reinterpret_cast<const char*>(&size), sizeof(size));
   file.write(header.data(), static_cast<std::streamsize>(header.size()));
   if (type == RandomType::kF32) {
-    random_weights::write<float>(file, tensors, seed, [](float number) { return number; });
+    random_weights::write<float>(file, tensors, seed, spread, [](float number) { return number; });
   } else {
-    random_weights::write<uint16_t>(file, tensors, seed, [](float number) { return float_to_bf16(number); });
+    random_weights::write<uint16_t>(file, tensors, seed, spread, [](float number) { return float_to_bf16(number); });
   }
 }
 

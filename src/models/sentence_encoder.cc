@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/fail.h"
+#include "models/weight_reader.h"
 #include "tensor/workspace.h"
 
 namespace remuda::models {
@@ -24,14 +25,6 @@ nn::Pooling pooling_of(io::PoolingMode mode) {
       return nn::Pooling::kLastToken;
   }
   fail(ErrorCode::kInternal, "unknown pooling mode {}", static_cast<int>(mode));
-}
-
-kernels::Activation dense_activation_of(const std::string& name) {
-  if (name == "identity") return kernels::Activation::kNone;
-  if (name == "tanh") return kernels::Activation::kTanh;
-  if (name == "relu") return kernels::Activation::kRelu;
-  if (name == "gelu") return kernels::Activation::kGelu;
-  fail(ErrorCode::kUnsupported, "Dense activation: expected identity, tanh, relu or gelu, found \"{}\"", name);
 }
 
 }  // namespace

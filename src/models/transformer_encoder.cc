@@ -2,43 +2,26 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <numeric>
 
 #include "models/encoder_weights.h"
+#include "nn/relative_bias.h"
 
 namespace remuda::models {
-namespace {
 
-// The bucket of a key's distance s - t from its query: exact near 0, logarithmic further off, one half of the
-// buckets for each direction (Raffel et al. 2020, section 2.1, as MPNet uses it).
-int64_t relative_bucket(int64_t distance, int64_t num_buckets) {
-  constexpr double kMaxDistance = 128.0;
-  const int64_t half = num_buckets / 2;
-  const int64_t exact = half / 2;
-  const int64_t direction = distance > 0 ? half : 0;
-  const int64_t magnitude = std::abs(distance);
-  if (magnitude < exact) return direction + magnitude;
-  const float share = std::log(static_cast<float>(magnitude) / static_cast<float>(exact)) /
-                      static_cast<float>(std::log(kMaxDistance / static_cast<double>(exact)));
-  const int64_t far = exact + static_cast<int64_t>(share * static_cast<float>(half - exact));
-  return direction + std::min(far, half - 1);
-}
-
-// Spreads the biases of buckets, [buckets, num_heads], over distances: [num_heads, 2 * max_distance + 1].
-FloatTensor spread_relative_bias(const FloatTensor& buckets, int64_t max_distance) {
-  const int64_t num_buckets = buckets.shape()[0];
-  const int64_t num_heads = buckets.shape()[1];
-  const int64_t columns = 2 * max_distance + 1;
-  FloatTensor bias({num_heads, columns});
-  for (int64_t column = 0; column < columns; ++column) {
-    const float* row = buckets.data() + relative_bucket(column - max_distance, num_buckets) * num_heads;
-    for (int64_t head = 0; head < num_heads; ++head) bias.data()[head * columns + column] = row[head];
+std::vector<int32_t> position_ids(const io::EncoderConfig& config, const RaggedIds& batch) {
+  const bool pads_have_own_position = config.first_position > 0;
+  std::vector<int32_t> positions;
+  positions.reserve(batch.ids.size());
+  for (int64_t s = 0; s < batch.sequences(); ++s) {
+    int64_t next = config.first_position;
+    for (int64_t t = batch.offsets[s]; t < batch.offsets[s + 1]; ++t) {
+      const bool is_pad = pads_have_own_position && batch.ids[t] == config.pad_token_id;
+      positions.push_back(static_cast<int32_t>(is_pad ? config.pad_token_id : next++));
+    }
   }
-  return bias;
+  return positions;
 }
-
-}  // namespace
 
 TransformerEncoder::TransformerEncoder(const io::EncoderConfig& config,
                                        std::shared_ptr<const io::Checkpoint> checkpoint, Precision precision,
@@ -49,7 +32,7 @@ TransformerEncoder::TransformerEncoder(const io::EncoderConfig& config,
   position_embeddings_ = weights.position_embeddings();
   embedding_norm_ = weights.embedding_norm();
   if (config_.relative_attention_num_buckets > 0) {
-    relative_bias_ = spread_relative_bias(weights.relative_attention_bias(), config_.max_positions - 1);
+    relative_bias_ = nn::spread_relative_bias(weights.relative_attention_bias(), config_.max_positions - 1);
   }
   layers_.reserve(static_cast<size_t>(config_.num_layers));
   for (int64_t i = 0; i < config_.num_layers; ++i) {
@@ -83,17 +66,7 @@ void TransformerEncoder::forward(const RaggedIds& batch, MatrixView<float> hidde
 }
 
 void TransformerEncoder::embed(const RaggedIds& batch, MatrixView<float> hidden, ComputePool& pool) const {
-  const bool pads_have_own_position = config_.first_position > 0;
-  std::vector<int32_t> positions;
-  positions.reserve(batch.ids.size());
-  for (int64_t s = 0; s < batch.sequences(); ++s) {
-    int64_t next = config_.first_position;
-    for (int64_t t = batch.offsets[s]; t < batch.offsets[s + 1]; ++t) {
-      // A padding token written out in a text is not counted, as transformers has it for models of this kind.
-      const bool is_pad = pads_have_own_position && batch.ids[t] == config_.pad_token_id;
-      positions.push_back(static_cast<int32_t>(is_pad ? config_.pad_token_id : next++));
-    }
-  }
+  const std::vector<int32_t> positions = position_ids(config_, batch);
   const std::array added = {
       kernels::AddedRows{{position_embeddings_.data(), config_.max_positions, config_.hidden_size}, positions}};
   // The rows are read where the file is mapped. Looked at before, since a file that was cut would end the process, and

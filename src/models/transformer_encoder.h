@@ -23,6 +23,10 @@ struct RaggedIds {
   int64_t sequences() const { return static_cast<int64_t>(offsets.size()) - 1; }
 };
 
+// The position of each id: counted from config.first_position on, and where that is not 0, a padding token written out
+// in a text is not counted, as transformers has it for models of that kind.
+std::vector<int32_t> position_ids(const io::EncoderConfig& config, const RaggedIds& batch);
+
 // BERT, DistilBERT, MPNet and RoBERTa with its kin (XLM-R, CamemBERT) are this one structure; they differ in the
 // names of their weights, in whether there are token types, in the first position, and in MPNet's relative position
 // bias. Immutable after loading and thread-safe.

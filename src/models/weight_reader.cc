@@ -50,4 +50,12 @@ kernels::Activation activation_of(const std::string& name) {
   fail(ErrorCode::kUnsupported, "activation: expected gelu, gelu_new or relu, found \"{}\"", name);
 }
 
+kernels::Activation dense_activation_of(const std::string& name) {
+  if (name == "identity") return kernels::Activation::kNone;
+  if (name == "tanh") return kernels::Activation::kTanh;
+  if (name == "relu") return kernels::Activation::kRelu;
+  if (name == "gelu") return kernels::Activation::kGelu;
+  fail(ErrorCode::kUnsupported, "Dense activation: expected identity, tanh, relu or gelu, found \"{}\"", name);
+}
+
 }  // namespace remuda::models

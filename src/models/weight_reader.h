@@ -41,5 +41,7 @@ class WeightReader {
 
 // Of the names that configurations use. Throws Error(kUnsupported).
 kernels::Activation activation_of(const std::string& name);
+// Of those that Dense layers use: "identity", "tanh", "relu", "gelu".
+kernels::Activation dense_activation_of(const std::string& name);
 
 }  // namespace remuda::models

@@ -29,4 +29,21 @@ namespace remuda {
   return __builtin_bit_cast(float, __builtin_bit_cast(uint32_t, scaled) | sign);
 }
 
+// To nearest, ties to even, subnormals included; beyond 65504 an infinity; a NaN stays a (quiet) NaN.
+[[gnu::always_inline]] inline uint16_t float_to_f16(float value) {
+  const uint32_t bits = __builtin_bit_cast(uint32_t, value);
+  const uint32_t sign = (bits >> 16) & 0x8000u;
+  const uint32_t magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) return static_cast<uint16_t>(sign | 0x7e00u);
+  if (magnitude >= 0x477ff000u) return static_cast<uint16_t>(sign | 0x7c00u);  // 65520, half way past the largest.
+  if (magnitude < 0x38800000u) {
+    // Below 2^-14 a step is 2^-24: adding 0.5, whose last bit is that, rounds to it.
+    const float shifted = __builtin_bit_cast(float, magnitude) + 0.5f;
+    return static_cast<uint16_t>(sign | (__builtin_bit_cast(uint32_t, shifted) - 0x3f000000u));
+  }
+  // The exponent's bias goes from 127 to 15, and 13 bits of the fraction go.
+  const uint32_t rounded = magnitude + 0xfffu + ((magnitude >> 13) & 1u);
+  return static_cast<uint16_t>(sign | ((rounded - 0x38000000u) >> 13));
+}
+
 }  // namespace remuda

@@ -44,6 +44,26 @@ TEST(BFloat16, RoundsToNearestEven) {
   }
 }
 
+TEST(Float16, RoundsToNearestEven) {
+  for (uint32_t bits = 0; bits < 0x7c00; ++bits) {
+    // Between two halves the nearer one, and half way between them the even one.
+    const float low = f16_to_float(static_cast<uint16_t>(bits));
+    const float high = bits == 0x7bff ? 65536.0f : f16_to_float(static_cast<uint16_t>(bits + 1));
+    const float middle = low + (high - low) / 2;
+    for (const uint32_t sign : {0u, 0x8000u}) {
+      const float s = sign == 0 ? 1.0f : -1.0f;
+      EXPECT_EQ(float_to_f16(s * low), bits | sign);
+      EXPECT_EQ(float_to_f16(s * std::nextafter(middle, 0.0f)), bits | sign);
+      EXPECT_EQ(float_to_f16(s * middle), (bits % 2 == 0 ? bits : bits + 1) | sign);
+      EXPECT_EQ(float_to_f16(s * std::nextafter(middle, 1e6f)), (bits + 1) | sign);
+    }
+  }
+  EXPECT_EQ(float_to_f16(1e-30f), 0);
+  EXPECT_EQ(float_to_f16(std::numeric_limits<float>::infinity()), 0x7c00);
+  EXPECT_EQ(float_to_f16(-std::numeric_limits<float>::max()), 0xfc00);
+  EXPECT_TRUE(std::isnan(f16_to_float(float_to_f16(std::numeric_limits<float>::quiet_NaN()))));
+}
+
 TEST(TensorView, ConvertsFromUnalignedMemory) {
   const std::vector<uint16_t> halves = {0x3c00, 0xc000, 0x3800};  // 1, -2, 0.5
   std::vector<std::byte> memory(7);

@@ -1,0 +1,62 @@
+// Matrix products of a GPU: y = x W^T + bias, by cuBLASLt.
+//
+// A row's bits must not depend on the number of rows. So a product's algorithm is chosen once for its weights' shape,
+// whatever the number of rows will be; only algorithms that add up a row's terms in one piece are taken (no split-K, no
+// memory in which parts could meet); and what is taken is tried when it is chosen: the same rows among few and among
+// many, at different places, must give the same bytes, or the next algorithm is tried. It is the first that passes in
+// the library's own order, never the quickest in a measurement, so that it is the same in every process.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "kernels/cuda/element.h"
+
+namespace remuda::kernels::cuda {
+
+enum class ElementType { kFloat32, kFloat16, kBFloat16 };
+
+template <class Element>
+inline constexpr ElementType element_type_of = ElementType::kFloat32;
+template <>
+inline constexpr ElementType element_type_of<Float16> = ElementType::kFloat16;
+template <>
+inline constexpr ElementType element_type_of<BFloat16> = ElementType::kBFloat16;
+
+struct ProductShape {
+  int64_t out_features = 0;
+  int64_t in_features = 0;
+  ElementType type = ElementType::kFloat32;  // Of x, W, bias and y; sums are floats, and TF32 is not used.
+  bool has_bias = false;
+
+  bool operator==(const ProductShape&) const = default;
+};
+
+// A row's bytes are a multiple of this, in x and in y.
+inline constexpr int64_t kProductRowBytes = 16;
+
+// Immutable and thread-safe; of one device, which must be current when it is made and used.
+class Product {
+ public:
+  // weights: [out_features, in_features] on the device, with which the algorithm is tried; bias: [out_features].
+  // Uses `stream` and waits for it. Throws StatusError where the library is missing or has no algorithm that passes.
+  Product(const ProductShape& shape, const void* weights, const void* bias, cudaStream_t stream);
+  ~Product();
+  Product(Product&&) noexcept;
+  Product& operator=(Product&&) noexcept;
+
+  const ProductShape& shape() const;
+
+  // x: [rows, in_features], y: [rows, out_features], dense, at multiples of 256 bytes; at least one row. Any weights of
+  // the shape will do. Returns at once. Throws StatusError.
+  void multiply(const void* x, const void* weights, const void* bias, void* y, int64_t rows, cudaStream_t stream) const;
+
+ private:
+  struct Plan;
+
+  std::unique_ptr<Plan> plan_;
+};
+
+}  // namespace remuda::kernels::cuda
