@@ -1,6 +1,6 @@
-// In libcuda.so.1's place: a driver of the version that REMUDA_DESCRIBED_DRIVER says, 12040 for 12.4, which fails to start
-// with the error that follows it, if one does: "13000,100". It has no GPU, and no more functions than the CUDA runtime asks
-// for before it finds that out.
+// In libcuda.so.1's place: a driver of the version that REMUDA_DESCRIBED_DRIVER says, 12040 for 12.4, which fails to
+// start with the error that follows it, if one does: "13000,100". It has no GPU, and no more functions than the CUDA
+// runtime asks for before it finds that out.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
