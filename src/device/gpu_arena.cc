@@ -132,14 +132,23 @@ GpuArena::GpuArena(const GpuBackend& backend, int number, MemoryBudget& budget)
 }
 
 GpuArena::Block GpuArena::allocate(uint64_t bytes, GpuStream& stream, std::string_view what) {
+  return allocate(stream, {.bytes = bytes, .what = what});
+}
+
+GpuArena::Block GpuArena::allocate_more(uint64_t bytes, GpuStream& stream, std::string_view what) {
+  return allocate(stream, {.bytes = bytes, .what = what, .may_exceed = true});
+}
+
+GpuArena::Block GpuArena::allocate(GpuStream& stream, MemoryRequest request) {
+  const uint64_t bytes = request.bytes;
   Block block;
   {
     // What lies idle counts already.
     const std::lock_guard lock(state_->mutex);
     block.reused_ = state_->idle.split(std::min(bytes, state_->idle.bytes()), MemoryUse::kWorkspace);
   }
-  const uint64_t rest = bytes - block.reused_.bytes();
-  if (rest > 0) block.taken_ = state_->budget.reserve({.bytes = rest, .what = what});
+  request.bytes -= block.reused_.bytes();
+  if (request.bytes > 0) block.taken_ = state_->budget.reserve(request);
   return take(bytes, stream, std::move(block));
 }
 

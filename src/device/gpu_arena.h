@@ -63,6 +63,8 @@ class GpuArena {
   // throws as it says. Throws OutOfMemory, too, where others have the memory that the budget counted on, and as
   // GpuStream does. More than 0 bytes. Thread-safe.
   Block allocate(uint64_t bytes, GpuStream& stream, std::string_view what);
+  // The same for a computation that holds blocks already: the budget neither makes it wait nor refuses it.
+  Block allocate_more(uint64_t bytes, GpuStream& stream, std::string_view what);
   // A block of memory that the caller has reserved already, as a model's weights are.
   Block allocate_reserved(uint64_t bytes, GpuStream& stream);
 
@@ -72,6 +74,7 @@ class GpuArena {
   GpuArenaStats stats() const;
 
  private:
+  Block allocate(GpuStream& stream, MemoryRequest request);
   Block take(uint64_t bytes, GpuStream& stream, Block block);
 
   std::shared_ptr<State> state_;

@@ -128,6 +128,13 @@ TEST_F(GpuArenaTest, WhatDoesNotFitNowWaitsForWhatIsGivenBack) {
   EXPECT_EQ(block.bytes(), 100 * kMiB);
 }
 
+TEST_F(GpuArenaTest, WhoHoldsBlocksDoesNotWaitForMore) {
+  const MemoryBudget::Limit limit = budget_.limit_to(200 * kMiB);
+  const GpuArena::Block held = arena_->allocate(150 * kMiB, *stream_, "held");
+  const GpuArena::Block more = arena_->allocate_more(100 * kMiB, *stream_, "more");
+  expect_counted(250 * kMiB);
+}
+
 TEST_F(GpuArenaTest, MemoryThatOthersTookMeanwhileIsAnErrorAndCountsNothing) {
   arena_->allocate(2 * kMiB, *stream_, "test").release();
   stream_->synchronize();
@@ -177,7 +184,7 @@ TEST_F(GpuArenaTest, BlocksMoveAndOutliveTheArena) {
 }
 
 TEST_F(GpuArenaTest, ManyThreadsLeaveNothingCounted) {
-  const MemoryBudget::Limit limit = budget_.limit_to(300 * kMiB);
+  const MemoryBudget::Limit limit = budget_.limit_to(20 * kMiB);
   {
     std::vector<std::jthread> threads;
     for (unsigned seed = 0; seed < 4; ++seed) {
@@ -185,7 +192,7 @@ TEST_F(GpuArenaTest, ManyThreadsLeaveNothingCounted) {
         std::minstd_rand random(seed + 1);
         GpuStream stream(backend_, 0);
         for (int i = 0; i < 200; ++i) {
-          const GpuArena::Block block = arena_->allocate((1 + random() % 100) * kMiB, stream, "a batch");
+          const GpuArena::Block block = arena_->allocate((1 + random() % 100) * (kMiB / 16), stream, "a batch");
           if (i % 3 == 0) stream.synchronize();
           if (i % 50 == 0) arena_->trim();
         }

@@ -91,14 +91,16 @@ void delete_if_done(Pool* pool) {
   delete pool;
 }
 
+void free_block(Pool* pool, void* memory) {
+  const auto block = pool->blocks.find(memory);
+  pool->allocated -= block->second;
+  pool->blocks.erase(block);
+  std::free(memory);
+  delete_if_done(pool);
+}
+
 void finish(Stream& stream) {
-  for (const auto& [pool, memory] : stream.released) {
-    const auto block = pool->blocks.find(memory);
-    pool->allocated -= block->second;
-    pool->blocks.erase(block);
-    std::free(memory);
-    delete_if_done(pool);
-  }
+  for (const auto& [pool, memory] : stream.released) free_block(pool, memory);
   stream.released.clear();
 }
 
@@ -191,7 +193,10 @@ Status allocate(Pool* pool, uint64_t bytes, Stream* stream, void** memory, Messa
 
 Status release(Pool* pool, void* memory, Stream* stream, Message* message) {
   const std::lock_guard lock(mutex);
-  if (const Status status = look_at(pool->device, message); status != Status::kOk) return status;
+  if (const Status status = look_at(pool->device, message); status != Status::kOk) {
+    free_block(pool, memory);
+    return status;
+  }
   if (!pool->blocks.contains(memory)) return fail(Status::kInvalidArgument, "not of this pool", message);
   stream->released.emplace_back(pool, memory);
   return Status::kOk;
