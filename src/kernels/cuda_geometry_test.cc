@@ -13,6 +13,12 @@
 namespace remuda::kernels::cuda {
 namespace {
 
+TEST(CudaGeometry, RemaindersAreRightForShortAndLongNumbers) {
+  for (const int64_t a : {int64_t{0}, int64_t{5}, int64_t{0xffffffff}, int64_t{0x100000000}, int64_t{1} << 40}) {
+    for (const int b : {1, 3, 192, 0x7fffffff}) EXPECT_EQ(remainder_of(a, b), a % b) << a << " % " << b;
+  }
+}
+
 TEST(CudaGeometry, SwizzledChunksAreAPermutationOfTheTile) {
   for (const int chunks : {1, 2, 4, 8, 16, 32}) {
     std::set<int> seen;
