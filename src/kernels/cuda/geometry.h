@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <span>
+#include <tuple>
 #include <vector>
 
 #include "kernels/cuda/host_device.h"
@@ -55,8 +56,9 @@ inline std::vector<AttentionTile> attention_tiles(std::span<const int64_t> offse
       tiles.push_back({static_cast<int32_t>(offsets[s]), static_cast<int32_t>(length), static_cast<int32_t>(query)});
     }
   }
-  std::stable_sort(tiles.begin(), tiles.end(),
-                   [](const AttentionTile& a, const AttentionTile& b) { return a.length > b.length; });
+  std::sort(tiles.begin(), tiles.end(), [](const AttentionTile& a, const AttentionTile& b) {
+    return std::tuple(-a.length, a.first_row, a.first_query) < std::tuple(-b.length, b.first_row, b.first_query);
+  });
   return tiles;
 }
 
