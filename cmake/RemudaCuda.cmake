@@ -135,3 +135,24 @@ function(remuda_add_cuda_tests)
   add_test(NAME cuda/kernels_on_a_gpu COMMAND remuda_cuda_check)
   set_tests_properties(cuda/kernels_on_a_gpu PROPERTIES LABELS cuda TIMEOUT 600 SKIP_RETURN_CODE 77)
 endfunction()
+
+# Libraries that stand for the backend in tests, and some that are none.
+function(remuda_add_test_backends)
+  foreach(name described_backend other_version no_backend)
+    add_library(remuda_${name} MODULE src/device/testing/${name}.cc)
+    set_target_properties(remuda_${name} PROPERTIES OUTPUT_NAME ${name}
+                          LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/test-libraries")
+    remuda_target_defaults(remuda_${name})
+    foreach(test remuda_device_test remuda_manager_test)
+      add_dependencies(${test} remuda_${name})
+    endforeach()
+  endforeach()
+  if(REMUDA_BUILDS_CUDA)
+    # A driver that is of no use, for what the real library makes of it.
+    add_library(remuda_described_driver MODULE src/device/testing/described_driver.cc)
+    set_target_properties(remuda_described_driver PROPERTIES PREFIX "" OUTPUT_NAME libcuda SUFFIX ".so.1"
+                          LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/test-libraries/driver")
+    remuda_target_defaults(remuda_described_driver)
+    add_dependencies(remuda_device_test remuda_cuda remuda_described_driver)
+  endif()
+endfunction()

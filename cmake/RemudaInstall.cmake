@@ -11,7 +11,7 @@ target_link_libraries(remuda_library INTERFACE remuda_manager_module)
 install(TARGETS remuda_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(TARGETS remuda_library ${modules} EXPORT remudaTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}/remuda)
 if(REMUDA_BUILDS_CUDA)
-  install(TARGETS remuda_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/remuda)
+  install(TARGETS remuda_cuda LIBRARY DESTINATION lib/remuda)  # Where the program, in bin, looks for it.
 endif()
 install(DIRECTORY pretrained/ DESTINATION ${CMAKE_INSTALL_DATADIR}/remuda/models)
 install(DIRECTORY include/remuda DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})

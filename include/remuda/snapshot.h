@@ -28,11 +28,13 @@ struct DeviceSnapshot {
   std::string name;
   uint64_t memory_total = 0;
   uint64_t memory_available = 0;
-  std::string problem;  // Why it can't be used; empty: it can.
+  std::string problem;            // Why it can't be used; empty: it can.
+  uint64_t memory_allocated = 0;  // Of a GPU, by this process: weights and what is computed with.
+  uint64_t memory_reserved = 0;   // Of a GPU, by this process: that, and what is kept of the driver's for the next.
 };
 
 struct ProcessSnapshot {
-  std::vector<DeviceSnapshot> devices;
+  std::vector<DeviceSnapshot> devices;     // GPUs once anybody looked for them: that takes a driver's start.
   std::vector<MemoryBudgetStats> budgets;  // Of devices that something was asked of.
   std::vector<WeightsSnapshot> weights;    // In the order of loading.
   std::vector<PoolStats> pools;            // Of managers, in the order of their making.
@@ -41,5 +43,9 @@ struct ProcessSnapshot {
 // Each part is consistent in itself; what changes meanwhile may be in one and not in another. Thread-safe. Takes some
 // microseconds a pool, and holds nobody up.
 ProcessSnapshot snapshot();
+
+// The GPUs, as snapshot() has them, and looked for if nobody did before, which takes a driver's start: up to seconds.
+// Empty where there are none.
+std::vector<DeviceSnapshot> gpu_memory();
 
 }  // namespace remuda

@@ -11,6 +11,19 @@
 namespace remuda::cli {
 namespace {
 
+// What a context on a GPU takes, about: with less free, nothing can be computed there.
+constexpr uint64_t kLeastMemory = uint64_t{512} << 20;
+
+// Empty: it is, where a model fits.
+std::string why_not_used(const Device& gpu) {
+  if (!gpu.problem.empty() || gpu.memory_available >= kLeastMemory) return gpu.problem;
+  return fmt::format("no memory: others have taken all but {}", human_bytes(gpu.memory_available));
+}
+
+nlohmann::ordered_json optional_text(const std::string& text) {
+  return text.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(text);
+}
+
 void print_json(const MachineReport& machine) {
   nlohmann::ordered_json devices = nlohmann::ordered_json::array();
   for (const Device& device : machine.devices) {
@@ -19,9 +32,15 @@ void print_json(const MachineReport& machine) {
                        {"threads", device.threads},
                        {"memory_total", device.memory_total},
                        {"memory_available", device.memory_available}});
+    if (device.kind == DeviceKind::kGpu) {
+      devices.back().erase("threads");
+      devices.back()["compute_capability"] = device.compute_capability;
+      devices.back()["problem"] = optional_text(why_not_used(device));
+    }
   }
   const nlohmann::ordered_json report = {
       {"devices", std::move(devices)},
+      {"gpu_problem", optional_text(machine.gpu_problem)},
       {"isa_available", machine.instruction_sets},
       {"isa", machine.active_instruction_set},
       {"memory_limit", machine.memory_limit},
@@ -29,8 +48,19 @@ void print_json(const MachineReport& machine) {
   fmt::print("{}\n", report.dump(2));
 }
 
+void print_gpu(const Device& gpu) {
+  fmt::print("{:<10} {}, compute capability {}\n", gpu.id, gpu.name, gpu.compute_capability);
+  fmt::print("  memory   {} available of {}\n", human_bytes(gpu.memory_available), human_bytes(gpu.memory_total));
+  const std::string why = why_not_used(gpu);
+  if (!why.empty()) fmt::print("  not used: {}\n", why);
+}
+
 void print_text(const MachineReport& machine) {
   for (const Device& device : machine.devices) {
+    if (device.kind == DeviceKind::kGpu) {
+      print_gpu(device);
+      continue;
+    }
     fmt::print("{:<10} {}\n", device.id, device.name);
     fmt::print("  threads  {}\n", device.threads);
     fmt::print("  memory   {} available of {}\n", human_bytes(device.memory_available),
@@ -39,6 +69,7 @@ void print_text(const MachineReport& machine) {
     fmt::print("  kernels  {} (REMUDA_ISA may choose: {})\n", machine.active_instruction_set,
                fmt::join(machine.instruction_sets, ", "));
   }
+  if (!machine.gpu_problem.empty()) fmt::print("no GPU     {}\n", machine.gpu_problem);
   fmt::print("auto       device {}, precision {}\n", machine.auto_device, to_string(machine.auto_precision));
 }
 

@@ -66,7 +66,8 @@ struct Backend {
   Status (*synchronize)(Stream* stream, Message* message);
 
   Status (*make_pool)(int32_t device, Pool** pool, Message* message);
-  void (*destroy_pool)(Pool* pool);  // Nothing of it may be allocated.
+  // All must have been released; what streams have not come to release yet goes when they have.
+  void (*destroy_pool)(Pool* pool);
   // In the stream's order: the memory is there for what the stream does next, and after release() for what comes then.
   Status (*allocate)(Pool* pool, uint64_t bytes, Stream* stream, void** memory, Message* message);
   Status (*release)(Pool* pool, void* memory, Stream* stream, Message* message);

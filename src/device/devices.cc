@@ -1,6 +1,7 @@
 #include "device/devices.h"
 
 #include <algorithm>
+#include <atomic>
 #include <fstream>
 #include <mutex>
 #include <string_view>
@@ -8,6 +9,7 @@
 
 #include "device/cgroup.h"
 #include "device/compute_pool.h"
+#include "device/gpu_devices.h"
 
 namespace remuda {
 namespace {
@@ -51,10 +53,25 @@ Device read_cpu(const fs::path& root, std::string name) {
 
 class Machine : public DeviceProvider {
  public:
-  std::vector<Device> devices() override { return {read_cpu("/", name_)}; }
+  std::vector<Device> devices() override {
+    std::vector<Device> devices{cpu()};
+    for (Device& gpu : gpus().devices()) devices.push_back(std::move(gpu));
+    return devices;
+  }
+  std::optional<Device> device(const std::string& id) override { return id == kCpuDevice ? cpu() : gpus().device(id); }
+  std::vector<Device> known_devices() override { return has_gpus_.load() ? devices() : std::vector<Device>{cpu()}; }
+  std::string gpu_problem() override { return gpus().problem(); }
 
  private:
+  Device cpu() const { return read_cpu("/", name_); }
+  GpuDevices& gpus() {
+    static auto* const gpus = new GpuDevices(gpu_backend());
+    has_gpus_.store(true);
+    return *gpus;
+  }
+
   const std::string name_ = cpu_name("/");
+  std::atomic<bool> has_gpus_{false};  // Whether somebody asked for them.
 };
 
 struct CurrentProvider {
@@ -67,6 +84,11 @@ CurrentProvider& current_provider() {
   return *current;
 }
 
+std::shared_ptr<DeviceProvider> get_provider() {
+  const std::lock_guard lock(current_provider().mutex);
+  return current_provider().provider;
+}
+
 }  // namespace
 
 std::vector<Device> list_devices(const fs::path& root) { return {read_cpu(root, cpu_name(root))}; }
@@ -76,20 +98,25 @@ std::shared_ptr<DeviceProvider> set_device_provider(std::shared_ptr<DeviceProvid
   return std::exchange(current_provider().provider, std::move(provider));
 }
 
-std::vector<Device> current_devices() {
-  std::shared_ptr<DeviceProvider> provider;
-  {
-    const std::lock_guard lock(current_provider().mutex);
-    provider = current_provider().provider;
-  }
-  return provider->devices();
+std::optional<Device> DeviceProvider::device(const std::string& id) {
+  std::vector<Device> all = devices();
+  const auto found = std::ranges::find(all, id, &Device::id);
+  if (found == all.end()) return std::nullopt;
+  return std::move(*found);
 }
 
+std::vector<Device> current_devices() { return get_provider()->devices(); }
+
+std::optional<Device> current_device(const std::string& id) { return get_provider()->device(id); }
+
+std::vector<Device> known_devices() { return get_provider()->known_devices(); }
+
+std::string gpu_problem() { return get_provider()->gpu_problem(); }
+
 std::optional<uint64_t> memory_available(const std::string& id) {
-  const std::vector<Device> devices = current_devices();
-  const auto found = std::ranges::find(devices, id, &Device::id);
-  if (found == devices.end() || !found->problem.empty() || found->memory_total == 0) return std::nullopt;
-  return found->memory_available;
+  const std::optional<Device> device = current_device(id);
+  if (!device || !device->problem.empty() || device->memory_total == 0) return std::nullopt;
+  return device->memory_available;
 }
 
 }  // namespace remuda

@@ -20,23 +20,30 @@ struct Device {
   std::string id;    // What --device calls it: "cpu", "cuda:0".
   std::string name;  // The model, as its maker names it; "unknown CPU" where the system does not say.
   DeviceKind kind = DeviceKind::kCpu;
-  int threads = 0;                // How many threads this process may run on it at once.
-  uint64_t memory_total = 0;      // Bytes. What the whole machine has.
-  uint64_t memory_available = 0;  // Bytes that this process could still take; page cache counts as available.
-  std::string problem = {};       // Why it can't be used, for people; empty: it can.
+  int threads = 0;                      // How many threads this process may run on it at once.
+  uint64_t memory_total = 0;            // Bytes. What the whole machine has.
+  uint64_t memory_available = 0;        // Bytes that this process could still take; page cache counts as available.
+  std::string problem = {};             // Why it can't be used, for people; empty: it can.
+  std::string compute_capability = {};  // Of a GPU: "9.0".
 };
 
 // The CPU, always first. Its available memory is the smaller of the machine's and what this process's control groups
 // have left. `root` stands for "/", from which /proc and /sys are read; 0 bytes where they do not say.
 std::vector<Device> list_devices(const std::filesystem::path& root = "/");
 
-// Where devices are looked up. A backend for GPUs has one that describes them beside the CPU; tests have machines of
-// their own.
+// Where devices are looked up. The machine's own has the GPUs of libremuda_cuda.so beside the CPU, whose driver it
+// starts when GPUs are first asked about; tests have machines of their own. Thread-safe.
 class DeviceProvider {
  public:
   virtual ~DeviceProvider() = default;
-  // As they are now, the CPU first. Thread-safe. A device that fails is one with a problem, not an exception.
+  // As they are now, the CPU first. A device that fails is one with a problem, not an exception.
   virtual std::vector<Device> devices() = 0;
+  // One of them, nothing where it is not there; a look at the CPU starts no driver.
+  virtual std::optional<Device> device(const std::string& id);
+  // Those that are known without starting a driver.
+  virtual std::vector<Device> known_devices() { return devices(); }
+  // Why there are no GPUs, for people; empty where there are, or nobody knows.
+  virtual std::string gpu_problem() { return {}; }
 };
 
 // Takes the place of the one before, the machine's own at first, and returns it. Thread-safe.
@@ -44,6 +51,9 @@ std::shared_ptr<DeviceProvider> set_device_provider(std::shared_ptr<DeviceProvid
 
 // What the provider has.
 std::vector<Device> current_devices();
+std::optional<Device> current_device(const std::string& id);
+std::vector<Device> known_devices();
+std::string gpu_problem();
 
 // Bytes that this process could still take of a device; nothing where it is not there or doesn't say.
 std::optional<uint64_t> memory_available(const std::string& id);

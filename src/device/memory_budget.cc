@@ -339,6 +339,11 @@ void MemoryBudget::add_cache(std::function<void()> give_back) {
   caches_.push_back(std::move(give_back));
 }
 
+void MemoryBudget::empty_caches() {
+  Lock lock(mutex_);
+  give_caches_back(lock);
+}
+
 uint64_t MemoryBudget::attainable() {
   Lock lock(mutex_);
   look_at_device(lock);

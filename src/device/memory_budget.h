@@ -159,6 +159,8 @@ class MemoryBudget {
   void add_holder(std::weak_ptr<MemoryHolder> holder);
   // Called, without a lock, to give back what is kept for later use.
   void add_cache(std::function<void()> give_back);
+  // Has all of them give back.
+  void empty_caches();
 
   // All that could be had if remuda had nothing: what is available and what remuda has of its own; looked at now.
   uint64_t attainable();

@@ -8,6 +8,7 @@ namespace remuda {
 MachineReport describe_machine() {
   MachineReport report;
   report.devices = current_devices();
+  report.gpu_problem = gpu_problem();
   report.instruction_sets = models::available_instruction_sets();
   report.active_instruction_set = models::active_instruction_set();
   report.auto_device = report.devices.front().id;

@@ -12,6 +12,7 @@ namespace remuda {
 
 struct MachineReport {
   std::vector<Device> devices;
+  std::string gpu_problem;                    // Why there are no GPUs among them; empty: there are.
   std::vector<std::string> instruction_sets;  // Those that the CPU has kernels for, in rising order.
   std::string active_instruction_set;
   std::string auto_device;    // What an automatic choice takes here.

@@ -1,6 +1,6 @@
 #include "remuda/model_manager.h"
 
-#include <algorithm>
+#include <optional>
 
 #include "device/devices.h"
 
@@ -11,9 +11,8 @@ namespace {
 bool device_works(const ModelInstance& instance) {
   const std::string& id = instance.metadata().device;
   if (id == kCpuDevice) return true;
-  const std::vector<Device> devices = current_devices();
-  const auto found = std::ranges::find(devices, id, &Device::id);
-  return found != devices.end() && found->problem.empty();
+  const std::optional<Device> device = current_device(id);
+  return device && device->problem.empty();
 }
 
 }  // namespace

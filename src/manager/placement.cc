@@ -51,6 +51,7 @@ PlacementRequest base_request(const Settings& settings, std::string model) {
   request.force_cpu = settings.masx_force_cpu;
   request.force_gpu = settings.masx_force_gpu;
   request.fallback = settings.fallback;
+  if (request.force_gpu) request.gpu_problem = gpu_problem();
   return request;
 }
 
@@ -69,12 +70,13 @@ std::optional<Place> next_place(const PlacementRequest& request, std::span<const
   const auto works = [&](const Device& device) { return is_wanted(request, device) && device.problem.empty(); };
   if (std::ranges::none_of(devices, works)) {
     const std::string found = describe(devices, request);
+    const std::string& why = found.empty() ? request.gpu_problem : found;
     if (!request.force_gpu && !request.device) {
       if (found.empty()) return cpu;  // A machine without GPUs: nothing was fallen back from.
     } else {
       fail(ErrorCode::kUnsupported,
            "{}: a GPU is demanded ({}), and there is none that this process can compute on{}{}", request.model,
-           request.device.value_or("masx_force_gpu"), found.empty() ? "" : ": ", found);
+           request.device.value_or("masx_force_gpu"), why.empty() ? "" : ": ", why);
     }
   }
   if (const Device* gpu = roomiest(request, devices)) return Place{.device = gpu->id};

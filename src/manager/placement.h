@@ -24,6 +24,7 @@ struct PlacementRequest {
   bool force_gpu = false;
   std::optional<std::string> device = {};  // Only this GPU, by its id.
   Fallback fallback = Fallback::kPrefer;
+  std::string gpu_problem = {};  // Why the machine has no GPUs, for messages.
 };
 
 struct Place {

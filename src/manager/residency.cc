@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "device/devices.h"
+
 namespace remuda {
 namespace {
 
@@ -72,6 +74,8 @@ void Residency::end() {
     weights_.release();
   }
   changed_.notify_all();
+  // A GPU's weights are back in its arena, where no other process can have them.
+  if (budget_->device() != kCpuDevice) budget_->empty_caches();
   budget_->report(unloaded);
 }
 

@@ -10,7 +10,35 @@
 #include "python/instance.h"
 #include "python/log_bridge.h"
 #include "python/pool.h"
+#include "remuda/snapshot.h"
 #include "remuda/version.h"
+
+namespace remuda::python {
+namespace {
+
+nb::list gpu_memory() {
+  std::vector<DeviceSnapshot> gpus;
+  {
+    const ReleasedGil released;  // The first look starts a driver.
+    gpus = remuda::gpu_memory();
+  }
+  nb::list all;
+  for (const DeviceSnapshot& gpu : gpus) {
+    nb::dict values;
+    values["device"] = gpu.id;
+    values["name"] = gpu.name;
+    values["total"] = gpu.memory_total;
+    values["free"] = gpu.memory_available;
+    values["allocated"] = gpu.memory_allocated;
+    values["reserved"] = gpu.memory_reserved;
+    values["problem"] = gpu.problem.empty() ? nb::object(nb::none()) : nb::object(nb::str(gpu.problem.c_str()));
+    all.append(values);
+  }
+  return all;
+}
+
+}  // namespace
+}  // namespace remuda::python
 
 NB_MODULE(_native, module) {
   using namespace remuda::python;
@@ -28,6 +56,7 @@ NB_MODULE(_native, module) {
   module.def("get_settings",
              [](const std::filesystem::path& toml) { return from_settings(remuda::get_settings(toml)); });
   module.def("check_settings", [](const nb::dict& values) { to_settings(values); });
+  module.def("gpu_memory", gpu_memory);
   module.def("set_log_level", set_log_level);
   module.def("set_leak_warnings", [](bool enabled) { nb::set_leak_warnings(enabled); });
   module.def("prepare_for_exit", prepare_for_exit);

@@ -15,6 +15,11 @@ REMUDA_SUMMARIZATION_MODEL=$scratch/prefix/share/remuda/models/bart-small-synops
 grep -q "^text 2: " "$scratch/out"
 grep -q "^summary: ." "$scratch/out"
 "$scratch/prefix/bin/remuda" --version
+# And the CUDA backend, where there is one.
+if [ -f "$scratch/prefix/lib/remuda/libremuda_cuda.so" ]; then
+  "$scratch/prefix/bin/remuda" devices --json >"$scratch/devices"
+  if grep -q "libremuda_cuda.so" "$scratch/devices"; then cat "$scratch/devices" >&2 && exit 1; fi
+fi
 # The installed program finds the installed model by itself.
 (cd "$scratch" && "$scratch/prefix/bin/remuda" summarize "$here/main.cc" >summaries)
 grep -q '"summary"' "$scratch/summaries"

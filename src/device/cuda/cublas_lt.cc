@@ -3,6 +3,7 @@
 #include <cublasLt.h>
 #include <dlfcn.h>
 
+#include <mutex>
 #include <string>
 
 #include "device/cuda/cuda_error.h"
@@ -10,7 +11,9 @@
 namespace remuda::cuda {
 
 void* cublas_lt() {
-  static void* library = nullptr;
+  static std::mutex mutex;
+  static void* library = nullptr;  // Guarded by mutex.
+  const std::lock_guard lock(mutex);
   if (library != nullptr) return library;
   const std::string name = "libcublasLt.so." + std::to_string(CUBLAS_VER_MAJOR);
   void* const opened = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);

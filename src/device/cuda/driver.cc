@@ -136,7 +136,7 @@ void check_device(int device) {
 void lose_device(int device, const std::string& why) {
   Gpu& lost = gpu(device);
   const std::lock_guard lock(gpus().mutex);
-  if (!lost.lost) lost.lost = why;
+  if (!lost.lost) lost.lost = why + "; this process can't use the GPU any more";
 }
 
 void read_memory(int device, uint64_t& free, uint64_t& total) {

@@ -1,0 +1,35 @@
+"""What GPUs there are and how much of their memory is taken."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from remuda import _native
+
+__all__ = ["GpuMemory", "gpu_memory"]
+
+
+class GpuMemory(TypedDict):
+    """A GPU and its memory, in bytes."""
+
+    device: str
+    """Its id, ``"cuda:0"``."""
+    name: str
+    total: int
+    free: int
+    """What this process could still take, as the driver says it now: what others take is seen."""
+    allocated: int
+    """What models of this process have: weights, and what they compute with."""
+    reserved: int
+    """That, and what the process keeps of the driver's memory for the next computation; ``cleanup()`` gives it back."""
+    problem: str | None
+    """Why the GPU can't be used; ``None``: it can."""
+
+
+def gpu_memory() -> list[GpuMemory]:
+    """The GPUs of this machine and their memory, as they are now; empty where there are none.
+
+    The first call in a process starts the driver, which can take seconds and is of no use in forks of the process
+    afterwards: a server that forks its workers asks in them alone.
+    """
+    return _native.gpu_memory()

@@ -1,0 +1,86 @@
+#include "device/gpu_backend.h"
+
+#include <dlfcn.h>
+#include <fmt/format.h>
+#include <link.h>
+
+#include <cstdlib>
+#include <system_error>
+
+#include "base/log.h"
+#include "device/backends/gpu_build.h"
+
+namespace remuda {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kFileName = "libremuda_cuda.so";
+
+// The directory of the program or library that this code was linked into; empty where nobody knows.
+fs::path own_directory() {
+  Dl_info info = {};
+  link_map* object = nullptr;
+  static const char in_this_object = 0;
+  if (dladdr1(&in_this_object, &info, reinterpret_cast<void**>(&object), RTLD_DL_LINKMAP) == 0) return {};
+  // A program has no name in its map, and info's is the one that it was called by.
+  const bool is_program = object == nullptr || object->l_name == nullptr || *object->l_name == '\0';
+  std::error_code failed;
+  const fs::path file = fs::canonical(is_program ? "/proc/self/exe" : object->l_name, failed);
+  return failed ? fs::path() : file.parent_path();
+}
+
+GpuBackend refused(const fs::path& file, std::string problem) {
+  return {.table = nullptr, .file = file, .problem = std::move(problem)};
+}
+
+GpuBackend find_gpu_backend() {
+  std::vector<fs::path> files = gpu_backend_files();
+  for (const fs::path& file : files) {
+    std::error_code ignored;
+    if (!fs::exists(file, ignored) && std::getenv("REMUDA_CUDA_LIBRARY") == nullptr) continue;
+    GpuBackend backend = open_gpu_backend(file);
+    if (backend.table == nullptr) log::warning("GPUs are not used: {}", backend.problem);
+    return backend;
+  }
+  const std::string where = files.empty() ? "" : files.front().string();
+  return refused(where, fmt::format("there is no {}: {}", where.empty() ? kFileName : where, missing_gpu_backend()));
+}
+
+}  // namespace
+
+GpuBackend open_gpu_backend(const fs::path& file) {
+  void* const library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) {
+    const char* const why = dlerror();
+    return refused(file, fmt::format("{} can't be loaded: {}", file.string(), why ? why : "nobody says why"));
+  }
+  const auto backend = reinterpret_cast<cuda::BackendFunction>(dlsym(library, cuda::kBackendSymbol));
+  if (backend == nullptr) {
+    dlclose(library);
+    return refused(file, fmt::format("{} is not remuda's: it has no {}", file.string(), cuda::kBackendSymbol));
+  }
+  const cuda::Backend* const table = backend();
+  if (table->abi_version != cuda::kAbiVersion) {
+    const uint32_t version = table->abi_version;
+    dlclose(library);
+    return refused(file, fmt::format("{} is of another remuda: it has version {} of the interface, and this needs {}",
+                                     file.string(), version, cuda::kAbiVersion));
+  }
+  log::debug("GPU backend: {} ({})", file.string(), table->build);
+  return {.table = table, .file = file};
+}
+
+std::vector<fs::path> gpu_backend_files() {
+  if (const char* named = std::getenv("REMUDA_CUDA_LIBRARY"); named != nullptr && *named != '\0') return {named};
+  const fs::path directory = own_directory();
+  if (directory.empty()) return {};
+  return {directory / kFileName, directory.parent_path() / "lib" / "remuda" / kFileName};
+}
+
+const GpuBackend& gpu_backend() {
+  static const auto* const backend = new GpuBackend(find_gpu_backend());
+  return *backend;
+}
+
+}  // namespace remuda

@@ -1,0 +1,94 @@
+#include "device/gpu_backend.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+
+#include "base/scratch_directory.h"
+#include "device/gpu_devices.h"
+#include "device/testing/test_libraries.h"
+
+namespace remuda {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+void expect_problem(const std::filesystem::path& file, const char* problem) {
+  const GpuBackend backend = open_gpu_backend(file);
+  EXPECT_EQ(backend.table, nullptr);
+  EXPECT_EQ(backend.file, file);
+  EXPECT_THAT(backend.problem, AllOf(HasSubstr(file.string()), HasSubstr(problem)));
+  GpuDevices gpus(backend);
+  EXPECT_THAT(gpus.devices(), IsEmpty());
+  EXPECT_EQ(gpus.problem(), backend.problem);
+}
+
+TEST(GpuBackend, NoFile) { expect_problem("/nowhere/libremuda_cuda.so", "No such file"); }
+
+TEST(GpuBackend, AFileThatIsNoLibrary) {
+  const ScratchDirectory scratch;
+  expect_problem(scratch.write("text.so", "This is a text, and no library at all."), "can't be loaded");
+  expect_problem(scratch.write("empty.so", ""), "can't be loaded");
+}
+
+TEST(GpuBackend, ALibraryOfSomethingElse) {
+  expect_problem(test_library("no_backend"), "it has no remuda_cuda_backend");
+}
+
+TEST(GpuBackend, ALibraryOfAnotherVersion) {
+  const std::string wanted = "this needs " + std::to_string(cuda::kAbiVersion);
+  expect_problem(test_library("other_version"), wanted.c_str());
+}
+
+TEST(GpuBackend, OneThatFits) {
+  const GpuBackend backend = open_gpu_backend(test_library("described_backend"));
+  ASSERT_NE(backend.table, nullptr) << backend.problem;
+  EXPECT_EQ(backend.problem, "");
+  EXPECT_STREQ(backend.table->build, "described GPUs");
+}
+
+TEST(GpuBackend, IsLookedForBesideTheProgramUnlessItIsNamed) {
+  const char* const set = getenv("REMUDA_CUDA_LIBRARY");
+  const std::string before = set == nullptr ? "" : set;
+  setenv("REMUDA_CUDA_LIBRARY", "/named/library.so", 1);
+  EXPECT_THAT(gpu_backend_files(), ElementsAre("/named/library.so"));
+  unsetenv("REMUDA_CUDA_LIBRARY");
+  const auto here = std::filesystem::canonical("/proc/self/exe").parent_path();
+  EXPECT_THAT(gpu_backend_files(),
+              ElementsAre(here / "libremuda_cuda.so", here.parent_path() / "lib" / "remuda" / "libremuda_cuda.so"));
+  if (!before.empty()) setenv("REMUDA_CUDA_LIBRARY", before.c_str(), 1);
+}
+
+// The library as users have it, on a machine without a GPU.
+TEST(GpuBackend, TheRealOneSaysWhatIsMissing) {
+  if (!std::filesystem::exists(REMUDA_CUDA_LIBRARY)) GTEST_SKIP() << "built without CUDA";
+  const GpuBackend backend = open_gpu_backend(REMUDA_CUDA_LIBRARY);
+  ASSERT_NE(backend.table, nullptr) << backend.problem;
+  EXPECT_THAT(backend.table->build, AllOf(HasSubstr("CUDA 1"), HasSubstr("sm_80"), HasSubstr("sm_90")));
+
+  int32_t count = -1;
+  cuda::Message message = {};
+  const cuda::Status status = backend.table->start(&count, &message);
+  if (status == cuda::Status::kOk) GTEST_SKIP() << "there is a GPU";
+  if (std::filesystem::exists("/proc/driver/nvidia/version")) GTEST_SKIP() << "there is a driver";
+  EXPECT_EQ(status, cuda::Status::kNoDriver);
+  EXPECT_THAT(message.text, HasSubstr("libcuda.so.1"));
+  cuda::DeviceInfo info = {};
+  EXPECT_EQ(backend.table->describe(0, &info, &message), cuda::Status::kInvalidArgument);
+  uint64_t free = 0, total = 0;
+  EXPECT_EQ(backend.table->memory(0, &free, &total, &message), cuda::Status::kInvalidArgument);
+  cuda::Stream* stream = nullptr;
+  EXPECT_EQ(backend.table->make_stream(0, &stream, &message), cuda::Status::kInvalidArgument);
+  EXPECT_EQ(stream, nullptr);
+  GpuDevices gpus(backend);
+  EXPECT_THAT(gpus.devices(), IsEmpty());
+  EXPECT_THAT(gpus.problem(), HasSubstr("driver is not there"));
+}
+
+}  // namespace
+}  // namespace remuda

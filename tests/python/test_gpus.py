@@ -1,0 +1,43 @@
+"""GPUs that a library of the tests describes, and why there are none."""
+
+import json
+import os
+
+import pytest
+from conftest import ROOT
+
+import remuda
+
+DESCRIBED = ROOT / "build/release/test-libraries/libdescribed_backend.so"
+GIB = 1 << 30
+
+
+def test_a_machine_has_those_that_the_driver_shows():
+    for gpu in remuda.gpu_memory():
+        assert gpu["device"].startswith("cuda:")
+        assert 0 <= gpu["allocated"] <= gpu["reserved"]
+
+
+def test_described_gpus(python, monkeypatch):
+    if not DESCRIBED.exists():
+        pytest.skip(f"needs {DESCRIBED}, which the release build's tests have")
+    monkeypatch.setenv("REMUDA_CUDA_LIBRARY", os.fspath(DESCRIBED))
+    monkeypatch.setenv("REMUDA_DESCRIBED_GPUS", "NVIDIA H100,9.0,80,79;Tesla T4,7.5,16,15")
+    ran = python("import json, remuda; print(json.dumps(remuda.gpu_memory()))")
+    h100, t4 = json.loads(ran.stdout)
+    assert h100 == {"device": "cuda:0", "name": "NVIDIA H100", "total": 80 * GIB, "free": 79 * GIB, "allocated": 0,
+                    "reserved": 0, "problem": None}
+    assert "7.5" in t4["problem"]
+
+
+def test_a_forced_gpu_that_is_not_there_says_why(python, monkeypatch):
+    monkeypatch.setenv("REMUDA_CUDA_LIBRARY", "/nowhere/libremuda_cuda.so")
+    ran = python("""
+        import remuda
+        settings = remuda.Settings(masx_force_cpu=False, masx_force_gpu=True)
+        try:
+            remuda.EmbeddingModelManager(settings)
+        except remuda.Unsupported as error:
+            print(error)
+    """)
+    assert "/nowhere/libremuda_cuda.so can't be loaded" in ran.stdout
