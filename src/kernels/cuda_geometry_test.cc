@@ -13,6 +13,12 @@
 namespace remuda::kernels::cuda {
 namespace {
 
+TEST(CudaGeometry, RemaindersAreRightForShortAndLongNumbers) {
+  for (const int64_t a : {int64_t{0}, int64_t{5}, int64_t{0xffffffff}, int64_t{0x100000000}, int64_t{1} << 40}) {
+    for (const int b : {1, 3, 192, 0x7fffffff}) EXPECT_EQ(remainder_of(a, b), a % b) << a << " % " << b;
+  }
+}
+
 TEST(CudaGeometry, SwizzledChunksAreAPermutationOfTheTile) {
   for (const int chunks : {1, 2, 4, 8, 16, 32}) {
     std::set<int> seen;
@@ -60,17 +66,35 @@ TEST(CudaGeometry, TilesCoverEveryQueryOnceAndLongSequencesComeFirst) {
       std::vector<int> seen(static_cast<size_t>(offsets.back()));
       int last_length = 1 << 30;
       for (const AttentionTile& tile : attention_tiles(offsets, queries)) {
-        EXPECT_LE(tile.length, last_length);
-        last_length = tile.length;
+        EXPECT_LE(tile.num_keys, last_length);
+        last_length = tile.num_keys;
+        EXPECT_EQ(tile.num_queries, tile.num_keys);
+        EXPECT_EQ(tile.query_row, tile.key_row);
         EXPECT_EQ(tile.first_query % queries, 0);
-        const auto sequence = std::find(offsets.begin(), offsets.end() - 1, tile.first_row);
+        const auto sequence = std::find(offsets.begin(), offsets.end() - 1, tile.key_row);
         ASSERT_NE(sequence, offsets.end() - 1);
-        for (int q = tile.first_query; q < std::min(tile.first_query + queries, tile.length); ++q) {
-          ++seen[static_cast<size_t>(tile.first_row + q)];
+        for (int q = tile.first_query; q < std::min(tile.first_query + queries, tile.num_queries); ++q) {
+          ++seen[static_cast<size_t>(tile.query_row + q)];
         }
       }
       for (const int times : seen) ASSERT_EQ(times, 1);
     }
+  }
+}
+
+TEST(CudaGeometry, TilesOfGroupsHaveTheirOwnKeys) {
+  const std::vector<int64_t> queries = {0, 4, 4, 70};
+  const std::vector<int64_t> keys = {0, 9, 12, 20};
+  const std::vector<AttentionTile> tiles = attention_tiles(queries, keys, 64);
+  ASSERT_EQ(tiles.size(), 3u);  // Four queries, none, and 66.
+  EXPECT_EQ(tiles[0].num_keys, 9);
+  EXPECT_EQ(tiles[0].num_queries, 4);
+  for (const size_t i : {1, 2}) {
+    EXPECT_EQ(tiles[i].key_row, 12);
+    EXPECT_EQ(tiles[i].num_keys, 8);
+    EXPECT_EQ(tiles[i].query_row, 4);
+    EXPECT_EQ(tiles[i].num_queries, 66);
+    EXPECT_EQ(tiles[i].first_query, static_cast<int>(i - 1) * 64);
   }
 }
 

@@ -98,6 +98,10 @@ TYPED_TEST(CudaKernels, ANanStaysInItsSequenceAndHead) {
   attention_nan_case<TypeParam>(this->runner_, this->report_, 16);
 }
 
+TYPED_TEST(CudaKernels, AttentionToSharedKeysIsItsDefinition) {
+  for (const int head_dim : {12, 32, 64}) shared_keys_case<TypeParam>(this->runner_, this->report_, head_dim);
+}
+
 // A race shows as a result that depends on who comes first.
 TYPED_TEST(CudaKernels, AttentionIsTheSameInAnyOrderOfThreads) {
   const AttentionBatch<TypeParam> batch({70, 1, 17, 150}, 1, 64, 150);

@@ -2,8 +2,8 @@
 // computes. One pass over the keys with a running maximum and sum (Dao 2023, "FlashAttention-2", algorithm 1), products
 // of 16-bit elements with float sums (mma.m16n8k16), the softmax in float.
 //
-// A block of four warps has 64 queries of one head of one sequence, a warp 16 of them. Keys and values come in tiles of
-// 64, the next one while this one is used. A query's keys are taken in the same steps wherever its sequence lies and
+// A block of four warps has 64 queries of one head of one group (geometry.h), a warp 16 of them. Keys and values come
+// in tiles of 64, the next one while this one is used. A query's keys are taken in the same steps wherever they lie and
 // whatever else is in the batch, so its result is the same bits.
 //
 // `Thread` is the machine: DeviceThread on a GPU, HostThread in the tests.
@@ -19,11 +19,12 @@ namespace remuda::kernels::cuda {
 
 template <class Element>
 struct AttentionParams {
-  const Element* q = nullptr;  // [tokens, num_heads * head_dim] each, of rows `stride` elements apart
-  const Element* k = nullptr;
+  const Element* q = nullptr;  // [queries, num_heads * head_dim], of rows q_stride elements apart
+  const Element* k = nullptr;  // [keys, num_heads * head_dim], and v, of rows kv_stride elements apart
   const Element* v = nullptr;
-  int64_t stride = 0;
-  Element* out = nullptr;  // [tokens, num_heads * head_dim]
+  int64_t q_stride = 0;
+  int64_t kv_stride = 0;
+  Element* out = nullptr;  // [queries, num_heads * head_dim]
   int64_t out_stride = 0;
   const AttentionTile* tiles = nullptr;  // [num_tiles]
   int64_t num_tiles = 0;
@@ -31,7 +32,7 @@ struct AttentionParams {
   int head_dim = 0;
   float scale = 1.0f;
   // [num_heads, 2 * max_distance + 1], entry [h][s - t + max_distance]; or nullptr. No sequence may be longer than
-  // max_distance + 1.
+  // max_distance + 1. Of sequences that attend to themselves.
   const float* relative_bias = nullptr;
   int max_distance = 0;
 };
@@ -90,7 +91,7 @@ class AttentionBlockBody {
 
   REMUDA_HOST_DEVICE void run() {
     load_queries();
-    const int key_tiles = static_cast<int>(divide_up(tile_.length, kTileKeys));
+    const int key_tiles = static_cast<int>(divide_up(tile_.num_keys, kTileKeys));
     fetch(0, 0);
     for (int tile = 0; tile < key_tiles; ++tile) {
       const int stage = tile % 2;
@@ -102,10 +103,10 @@ class AttentionBlockBody {
       }
       thread_.sync();
       // The same for all of a warp: it has queries or has none.
-      if (warp_query_ < tile_.length) attend(tile, stage);
+      if (warp_query_ < tile_.num_queries) attend(tile, stage);
       thread_.sync();
     }
-    if (warp_query_ < tile_.length) store();
+    if (warp_query_ < tile_.num_queries) store();
   }
 
  private:
@@ -116,13 +117,13 @@ class AttentionBlockBody {
 
   // The rows of this lane: the warp's row fragment_row(lane) and the one 8 further.
   REMUDA_HOST_DEVICE int query(int half) const { return warp_query_ + fragment_row(lane_) + 8 * half; }
-  REMUDA_HOST_DEVICE int64_t row(int token) const { return int64_t{tile_.first_row} + token; }
+  REMUDA_HOST_DEVICE int64_t query_row(int half) const { return int64_t{tile_.query_row} + query(half); }
   REMUDA_HOST_DEVICE int column(int within) const { return head_ * p_.head_dim + within; }
 
   // Two neighbours of a query, as a product's operand; zeros outside the sequence and the head.
   REMUDA_HOST_DEVICE uint32_t query_pair(int half, int within) const {
-    if (query(half) >= tile_.length || within >= p_.head_dim) return 0;
-    return *reinterpret_cast<const uint32_t*>(p_.q + row(query(half)) * p_.stride + column(within));
+    if (query(half) >= tile_.num_queries || within >= p_.head_dim) return 0;
+    return *reinterpret_cast<const uint32_t*>(p_.q + query_row(half) * p_.q_stride + column(within));
   }
 
   REMUDA_HOST_DEVICE void load_queries() {
@@ -145,7 +146,7 @@ class AttentionBlockBody {
       const int key = i / Shared::kChunks;
       const int chunk = i % Shared::kChunks;
       const bool there = key < keys && chunk * 8 < p_.head_dim;
-      const int64_t from = there ? row(first + key) * p_.stride + column(chunk * 8) : 0;
+      const int64_t from = there ? (int64_t{tile_.key_row} + first + key) * p_.kv_stride + column(chunk * 8) : 0;
       thread_.copy_async(Shared::chunk(shared_.keys(stage), key, chunk), p_.k + from, there);
       thread_.copy_async(Shared::chunk(shared_.values(stage), key, chunk), p_.v + from, there);
     }
@@ -160,7 +161,7 @@ class AttentionBlockBody {
   }
 
   REMUDA_HOST_DEVICE int keys_of(int tile) const {
-    const int left = tile_.length - tile * kTileKeys;
+    const int left = tile_.num_keys - tile * kTileKeys;
     return left < kTileKeys ? left : kTileKeys;
   }
 
@@ -259,9 +260,9 @@ class AttentionBlockBody {
       float sum = sum_[half];
       sum += thread_.shuffle_xor(sum, 1);
       sum += thread_.shuffle_xor(sum, 2);
-      if (query(half) >= tile_.length) continue;
+      if (query(half) >= tile_.num_queries) continue;
       const float factor = 1.0f / sum;
-      Element* out = p_.out + row(query(half)) * p_.out_stride;
+      Element* out = p_.out + query_row(half) * p_.out_stride;
       REMUDA_UNROLL
       for (int block = 0; block < kDimBlocks; ++block) {
         const int within = block * 8 + fragment_column(lane_);

@@ -205,17 +205,18 @@ struct Product::Plan {
   cublasLtHandle_t handle = nullptr;
   cublasLtMatmulAlgo_t algorithm = {};
   Layout weights;
+  Desc unbiased;  // Where there is no bias, whose address is part of a description.
 
   cublasStatus_t try_multiply(const void* x, const void* w, const void* bias, void* y, int64_t rows,
                               cudaStream_t stream) const {
     const float one = 1.0f;
     const float zero = 0.0f;
-    // A description is some hundred nanoseconds' work; one that is shared would have to be locked for its bias.
-    const Desc desc = desc_of(shape, bias);
+    const Desc biased = shape.has_bias ? desc_of(shape, bias) : nullptr;
     const Layout x_layout = layout_of(shape.type, rows, shape.in_features);
     const Layout y_layout = layout_of(shape.type, rows, shape.out_features);
-    return library().matmul(handle, desc.get(), &one, w, weights.get(), x, x_layout.get(), &zero, y, y_layout.get(), y,
-                            y_layout.get(), &algorithm, nullptr, 0, stream);
+    return library().matmul(handle, (shape.has_bias ? biased : unbiased).get(), &one, w, weights.get(), x,
+                            x_layout.get(), &zero, y, y_layout.get(), y, y_layout.get(), &algorithm, nullptr, 0,
+                            stream);
   }
 
   // Whether rows give the same bytes among any number of others, and at any place.
@@ -255,6 +256,7 @@ Product::Product(const ProductShape& shape, const void* weights, const void* bia
   plan_->shape = shape;
   plan_->handle = handle_of_current_device();
   plan_->weights = layout_of(shape.type, shape.out_features, shape.in_features);
+  if (!shape.has_bias) plan_->unbiased = desc_of(shape, nullptr);
   for (const cublasLtMatmulAlgo_t& algorithm : algorithms_for(shape, desc_of(shape, bias))) {
     plan_->algorithm = algorithm;
     if (plan_->keeps_rows_apart(weights, bias, stream)) return;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <span>
+#include <tuple>
 #include <vector>
 
 #include "kernels/cuda/host_device.h"
@@ -16,6 +17,12 @@ inline constexpr int kWarpSize = 32;
 inline constexpr int kChunkBytes = 16;
 
 REMUDA_HOST_DEVICE constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// a % b, of what is nearly always short: a division of 64 bits is a hundred instructions on a GPU.
+REMUDA_HOST_DEVICE constexpr int remainder_of(int64_t a, int b) {
+  if (a <= 0xffffffff) return static_cast<int>(static_cast<uint32_t>(a) % static_cast<uint32_t>(b));
+  return static_cast<int>(a % b);
+}
 
 // Where the 16-byte chunk `chunk` of row `row` lies in a tile in shared memory whose rows are `chunks_per_row` (a power
 // of two) chunks long, counted in chunks. Eight rows at one chunk, which is what ldmatrix reads at once, lie in eight
@@ -31,27 +38,43 @@ REMUDA_HOST_DEVICE constexpr int swizzled_chunk(int row, int chunk, int chunks_p
 REMUDA_HOST_DEVICE constexpr int fragment_row(int lane) { return lane / 4; }
 REMUDA_HOST_DEVICE constexpr int fragment_column(int lane) { return 2 * (lane % 4); }
 
-// A block's queries: [first_query, first_query + queries of a tile) of the sequence at rows [first_row, first_row +
-// length).
+// What a block of an attention has: of a group of queries, at rows [query_row, query_row + num_queries), those from
+// first_query on, as many as a tile holds; and the keys that they all attend to, at rows [key_row, key_row + num_keys),
+// at least one. In an encoder a group and its keys are a sequence; in a decoder's step they are the beams of a
+// document, and the document.
 struct AttentionTile {
-  int32_t first_row;
-  int32_t length;
+  int32_t key_row;
+  int32_t num_keys;
+  int32_t query_row;
+  int32_t num_queries;
   int32_t first_query;
 };
 
-// All tiles of a ragged batch, those of the longest sequences first, since a block that begins last should be short.
-// Which tile a query is in follows from its place in its own sequence alone. offsets: [sequences + 1], rising from 0.
-inline std::vector<AttentionTile> attention_tiles(std::span<const int64_t> offsets, int queries_per_tile) {
+// All tiles of groups of queries and their keys, those of the most keys first, since a block that begins last should be
+// short. Which tile a query is in follows from its place in its own group alone. Both offsets: [groups + 1], rising
+// from 0.
+inline std::vector<AttentionTile> attention_tiles(std::span<const int64_t> query_offsets,
+                                                  std::span<const int64_t> key_offsets, int queries_per_tile) {
   std::vector<AttentionTile> tiles;
-  for (size_t s = 0; s + 1 < offsets.size(); ++s) {
-    const int64_t length = offsets[s + 1] - offsets[s];
-    for (int64_t query = 0; query < length; query += queries_per_tile) {
-      tiles.push_back({static_cast<int32_t>(offsets[s]), static_cast<int32_t>(length), static_cast<int32_t>(query)});
+  for (size_t g = 0; g + 1 < query_offsets.size(); ++g) {
+    const auto queries = static_cast<int32_t>(query_offsets[g + 1] - query_offsets[g]);
+    const auto keys = static_cast<int32_t>(key_offsets[g + 1] - key_offsets[g]);
+    for (int32_t query = 0; query < queries; query += queries_per_tile) {
+      tiles.push_back({.key_row = static_cast<int32_t>(key_offsets[g]),
+                       .num_keys = keys,
+                       .query_row = static_cast<int32_t>(query_offsets[g]),
+                       .num_queries = queries,
+                       .first_query = query});
     }
   }
-  std::stable_sort(tiles.begin(), tiles.end(),
-                   [](const AttentionTile& a, const AttentionTile& b) { return a.length > b.length; });
+  std::sort(tiles.begin(), tiles.end(), [](const AttentionTile& a, const AttentionTile& b) {
+    return std::tuple(-a.num_keys, a.query_row, a.first_query) < std::tuple(-b.num_keys, b.query_row, b.first_query);
+  });
   return tiles;
+}
+// Of sequences that attend to themselves.
+inline std::vector<AttentionTile> attention_tiles(std::span<const int64_t> offsets, int queries_per_tile) {
+  return attention_tiles(offsets, offsets, queries_per_tile);
 }
 
 // The blocks of an attention launch are tiles times heads, a tile's heads beside each other: they read the same rows.

@@ -49,13 +49,13 @@ class PlainAttentionBody {
         warp_(thread.index() / kWarpSize) {}
 
   REMUDA_HOST_DEVICE void run() {
-    load(p_.q, tile_.first_query, kPlainQueries, q_);
-    for (int key = 0; key < tile_.length; key += kPlainKeys) {
-      load(p_.k, key, kPlainKeys, k_);
-      load(p_.v, key, kPlainKeys, v_);
+    load(p_.q, p_.q_stride, tile_.query_row, tile_.num_queries, tile_.first_query, kPlainQueries, q_);
+    for (int key = 0; key < tile_.num_keys; key += kPlainKeys) {
+      load(p_.k, p_.kv_stride, tile_.key_row, tile_.num_keys, key, kPlainKeys, k_);
+      load(p_.v, p_.kv_stride, tile_.key_row, tile_.num_keys, key, kPlainKeys, v_);
       thread_.sync();
-      // The same for all of a warp: it has queries or has none. Of those after the sequence's end nothing is stored.
-      if (query(0) < tile_.length) {
+      // The same for all of a warp: it has queries or has none. Of those after the last nothing is stored.
+      if (query(0) < tile_.num_queries) {
         weigh(key);
         add_values();
       }
@@ -63,25 +63,26 @@ class PlainAttentionBody {
     }
     REMUDA_UNROLL
     for (int i = 0; i < kPlainWarpQueries; ++i) {
-      if (query(i) < tile_.length) store(i);
+      if (query(i) < tile_.num_queries) store(i);
     }
   }
 
  private:
   REMUDA_HOST_DEVICE int query(int i) const { return tile_.first_query + warp_ * kPlainWarpQueries + i; }
 
-  // Rows of the sequence from `first` on, zeros after its end.
-  REMUDA_HOST_DEVICE void load(const Element* from, int first, int rows, float* to) {
+  // `rows` rows from `first` on of the `count` that begin at begin_row, zeros after their end.
+  REMUDA_HOST_DEVICE void load(const Element* from, int64_t stride, int begin_row, int count, int first, int rows,
+                               float* to) {
     for (int i = thread_.index(); i < rows * p_.head_dim; i += kAttentionThreads) {
-      const int token = first + i / p_.head_dim;
+      const int at = first + i / p_.head_dim;
       const int within = i % p_.head_dim;
-      const int64_t at = (int64_t{tile_.first_row} + token) * p_.stride + head_ * p_.head_dim + within;
-      to[i / p_.head_dim * row_ + within] = token < tile_.length ? to_float(from[at]) : 0.0f;
+      float* const value = to + i / p_.head_dim * row_ + within;
+      *value = at < count ? to_float(from[(int64_t{begin_row} + at) * stride + head_ * p_.head_dim + within]) : 0.0f;
     }
   }
 
   REMUDA_HOST_DEVICE float bias(int i, int key) const {
-    if (p_.relative_bias == nullptr || query(i) >= tile_.length) return 0.0f;
+    if (p_.relative_bias == nullptr || query(i) >= tile_.num_queries) return 0.0f;
     const int64_t head_bias = int64_t{head_} * (2 * p_.max_distance + 1);
     return p_.relative_bias[head_bias + key - query(i) + p_.max_distance];
   }
@@ -99,7 +100,7 @@ class PlainAttentionBody {
     const int key = first_key + lane_;
     REMUDA_UNROLL
     for (int i = 0; i < kPlainWarpQueries; ++i) {
-      const float score = key < tile_.length ? scores[i] * p_.scale + bias(i, key) : -thread_.infinity();
+      const float score = key < tile_.num_keys ? scores[i] * p_.scale + bias(i, key) : -thread_.infinity();
       const float maximum = thread_.maximum(maximum_[i], warp_maximum(thread_, score));
       // Of scores that are all minus infinity.
       const float base = maximum == -thread_.infinity() ? 0.0f : maximum;
@@ -128,7 +129,7 @@ class PlainAttentionBody {
   }
 
   REMUDA_HOST_DEVICE void store(int i) {
-    Element* out = p_.out + (int64_t{tile_.first_row} + query(i)) * p_.out_stride + head_ * p_.head_dim;
+    Element* out = p_.out + (int64_t{tile_.query_row} + query(i)) * p_.out_stride + head_ * p_.head_dim;
     REMUDA_UNROLL
     for (int c = 0; c < columns; ++c) {
       const int within = c * kWarpSize + lane_;

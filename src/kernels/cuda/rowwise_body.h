@@ -183,13 +183,15 @@ REMUDA_HOST_DEVICE void activate_body(Thread& thread, const ActivateParams<Eleme
   const int64_t vector = thread.block() * kElementThreads + thread.index();
   const int per_row = p.columns / kWidth;
   if (vector >= p.rows * per_row) return;
-  const int column = static_cast<int>(vector % per_row) * kWidth;
   auto* at = reinterpret_cast<Vector<Element, kWidth>*>(p.x) + vector;
   Vector<Element, kWidth> values = *at;
+  Vector<float, kWidth> bias = {};
+  if (p.bias != nullptr) {
+    bias = *reinterpret_cast<const Vector<float, kWidth>*>(p.bias + remainder_of(vector, per_row) * kWidth);
+  }
   REMUDA_UNROLL
   for (int i = 0; i < kWidth; ++i) {
-    const float x = to_float(values.at[i]) + (p.bias == nullptr ? 0.0f : p.bias[column + i]);
-    values.at[i] = from_float<Element>(activated(thread, p.activation, x));
+    values.at[i] = from_float<Element>(activated(thread, p.activation, to_float(values.at[i]) + bias.at[i]));
   }
   *at = values;
 }

@@ -47,7 +47,8 @@ struct AttentionBatch {
         .q = data,
         .k = data + shape.width(),
         .v = data + 2 * shape.width(),
-        .stride = shape.stride,
+        .q_stride = shape.stride,
+        .kv_stride = shape.stride,
         .out = out.data(),
         .out_stride = shape.width(),
         .tiles = runner.upload(tiles),
@@ -87,6 +88,60 @@ void attention_case(Runner& runner, CaseReport& report, const std::vector<int64_
           const Element got = found[static_cast<size_t>(t * a.width() + h * head_dim + d)];
           expect_near(report, what + ", length " + std::to_string(lengths[s]), static_cast<double>(to_float(got)),
                       expected[static_cast<size_t>(d)], tolerance);
+        }
+      }
+    }
+  }
+}
+
+// A decoder's step: the beams of each document, a row each, attend to the document.
+template <class Element, class Runner>
+void shared_keys_case(Runner& runner, CaseReport& report, int head_dim) {
+  const std::string what = attention_name<Element>(head_dim, false) + ", shared keys";
+  constexpr int kHeads = 2;
+  const std::vector<int64_t> query_offsets = {0, 4, 5, 5, 75, 79};
+  const std::vector<int64_t> key_offsets = {0, 33, 34, 40, 57, 187};
+  const int64_t width = int64_t{kHeads} * head_dim;
+  Numbers numbers(static_cast<uint32_t>(head_dim) + 7);
+  const auto q = numbers.normal<Element>(static_cast<size_t>(query_offsets.back() * width));
+  const auto kv = numbers.normal<Element>(static_cast<size_t>(key_offsets.back() * 2 * width));
+  const std::vector<AttentionTile> tiles =
+      attention_tiles(query_offsets, key_offsets, runner.template attention_tile_queries<Element>(head_dim));
+  const GuardedOutput<Element, Runner> out(runner, q.size());
+  const Element* const data = runner.upload(kv);
+  const double scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
+  runner.attention(AttentionParams<Element>{.q = runner.upload(q),
+                                            .k = data,
+                                            .v = data + width,
+                                            .q_stride = width,
+                                            .kv_stride = 2 * width,
+                                            .out = out.data(),
+                                            .out_stride = width,
+                                            .tiles = runner.upload(tiles),
+                                            .num_tiles = static_cast<int64_t>(tiles.size()),
+                                            .num_heads = kHeads,
+                                            .head_dim = head_dim,
+                                            .scale = static_cast<float>(scale)});
+  const std::vector<Element> found = out.read(report, what);
+  const Tolerance tolerance = {half_step<Element>() * 2, sizeof(Element) == 4 ? 3e-6 : half_step<Element>() * 2};
+  for (size_t g = 0; g + 1 < query_offsets.size(); ++g) {
+    for (int64_t row = query_offsets[g]; row < query_offsets[g + 1]; ++row) {
+      for (int h = 0; h < kHeads; ++h) {
+        const auto element = [&](const std::vector<Element>& from, int64_t at) {
+          return static_cast<double>(to_float(from[static_cast<size_t>(at)]));
+        };
+        Doubles query, keys, values;
+        for (int d = 0; d < head_dim; ++d) query.push_back(element(q, row * width + h * head_dim + d));
+        for (int64_t s = key_offsets[g]; s < key_offsets[g + 1]; ++s) {
+          for (int d = 0; d < head_dim; ++d) {
+            keys.push_back(element(kv, s * 2 * width + h * head_dim + d));
+            values.push_back(element(kv, s * 2 * width + width + h * head_dim + d));
+          }
+        }
+        const Doubles expected = reference_query(query, keys, values, scale);
+        for (int d = 0; d < head_dim; ++d) {
+          expect_near(report, what, element(found, row * width + h * head_dim + d), expected[static_cast<size_t>(d)],
+                      tolerance);
         }
       }
     }

@@ -75,6 +75,7 @@ void check_attention(GpuRunner& runner, CaseReport& report, bool quick) {
   for (const int head_dim : head_dims) {
     for (const bool biased : {false, true}) attention_case<Element>(runner, report, lengths, head_dim, biased);
     attention_nan_case<Element>(runner, report, head_dim);
+    shared_keys_case<Element>(runner, report, head_dim);
   }
   const std::vector<int64_t> long_lengths = {63, 64, 100, 127, 128, 129, 200, 384, 512};
   for (const int head_dim : quick ? std::vector<int>{} : std::vector<int>{32, 64, 128}) {

@@ -108,4 +108,23 @@ inline Doubles reference_attention(const AttentionCase& a, size_t sequence, int6
   return out;
 }
 
+// One query, [head_dim], over keys and values, [count, head_dim].
+inline Doubles reference_query(const Doubles& query, const Doubles& keys, const Doubles& values, double scale) {
+  const size_t dim = query.size();
+  Doubles weights;
+  for (size_t s = 0; s < keys.size() / dim; ++s) {
+    double score = 0.0;
+    for (size_t d = 0; d < dim; ++d) score += query[d] * keys[s * dim + d];
+    weights.push_back(score * scale);
+  }
+  const double maximum = *std::max_element(weights.begin(), weights.end());
+  double sum = 0.0;
+  for (double& weight : weights) sum += weight = std::exp(weight - maximum);
+  Doubles out(dim);
+  for (size_t s = 0; s < weights.size(); ++s) {
+    for (size_t d = 0; d < dim; ++d) out[d] += weights[s] / sum * values[s * dim + d];
+  }
+  return out;
+}
+
 }  // namespace remuda::kernels::cuda
