@@ -3,7 +3,8 @@
 
     bench/memory.py [--lines 100000]
 
-First the same long texts are embedded with pools of 1, 2 and 4 instances that compute at the same time; printed are the
+First the same long texts are embedded with pools of 1, 2 and 4 instances that compute at the same time, with the threads
+that it takes to have work for four, whatever the machine; printed are the
 most memory that the process had resident (RSS) and its share of it (PSS, smaller where other processes have the same
 files mapped). Then --lines short lines are streamed through one process, whose RSS is sampled: after the first tenth it
 must not grow.
@@ -20,6 +21,7 @@ import common
 import texts
 
 POOLS = (1, 2, 4)
+THREADS = 16  # Calls open another instance for every four.
 TARGET_TWO_INSTANCES = 1.1  # Of the memory of one.
 TARGET_GROWTH = 1.01  # After the first tenth of the lines.
 POOL_RUNS = 3  # Of which the median counts: what runs have resident at once depends on their threads' timing.
@@ -44,7 +46,7 @@ def statistics_of(process):
 
 def measure_pool(arguments, precision, pool, file):
     """The most RSS and PSS while up to `pool` instances compute, and how many did."""
-    with start(arguments, precision, pool, file, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+    with start(arguments, precision, pool, "--threads", THREADS, file, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         peak = 0
         while process.poll() is None:
             if memory := common.memory_of(process.pid):
