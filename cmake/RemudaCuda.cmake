@@ -99,7 +99,8 @@ function(remuda_add_cuda)
     target_include_directories(remuda_cuda SYSTEM PRIVATE "${REMUDA_CUBLAS_INCLUDE}")
   endif()
   target_link_libraries(remuda_cuda PRIVATE ${CMAKE_DL_LIBS} Threads::Threads rt)
-  target_link_options(remuda_cuda PRIVATE -Wl,--exclude-libs,ALL -Wl,-z,defs)
+  # Of a C++ library that is linked in (REMUDA_PORTABLE), what nobody calls goes: it may want newer C libraries.
+  target_link_options(remuda_cuda PRIVATE -Wl,--exclude-libs,ALL -Wl,-z,defs -Wl,--gc-sections)
   remuda_target_defaults(remuda_cuda)
 endfunction()
 
