@@ -5,6 +5,8 @@
 #
 #   bash scripts/gpu_check.sh [DIRECTORY]     DIRECTORY: build/gpu
 #
+# Of the tree it needs src, include, scripts, bench and tests/golden/encoders/bert_mean, three megabytes, and the wheel.
+#
 # The CPU engine is an installed Python package of remuda, or a wheel in dist/ (scripts/wheel.sh). Exits with 0 where all
 # holds, 1 where something does not or could not be tried, 77 where there is no GPU, on which nothing was tried.
 set -uo pipefail
@@ -66,15 +68,26 @@ run() {  # NAME SECONDS COMMAND...
   $name: exit status $status"
 }
 run "kernels" 80 "$out/remuda_cuda_check" --json "$out/kernels.json"
+step "compute-sanitizer"
 sanitizer=$(command -v compute-sanitizer || echo "$(dirname "$(readlink -f "$nvcc")")/compute-sanitizer")
-for tool in memcheck racecheck synccheck initcheck; do
-  if [ -x "$sanitizer" ]; then
-    run "$tool" 40 "$sanitizer" --tool $tool --error-exitcode 3 "$out/remuda_cuda_check" --quick --no-products
-  else
-    failed="$failed
-  $tool: not tried, since there is no compute-sanitizer"
-  fi
-done
+tools="memcheck racecheck synccheck initcheck"
+if [ -x "$sanitizer" ]; then
+  # Side by side: each takes one core, and little of the GPU.
+  for tool in $tools; do
+    (timeout 110 "$sanitizer" --tool $tool --error-exitcode 3 "$out/remuda_cuda_check" --quick --no-products \
+       >"$out/$tool.log" 2>&1; echo $? >"$out/$tool.status") &
+  done
+  wait
+  for tool in $tools; do
+    printf -- '-- %s\n' "$tool"
+    tail -n 25 "$out/$tool.log"
+    [ "$(cat "$out/$tool.status")" = 0 ] || failed="$failed
+  $tool: exit status $(cat "$out/$tool.status")"
+  done
+else
+  failed="$failed
+  compute-sanitizer: not tried, since it is not there"
+fi
 if ! "$python" -c "import remuda" 2>/dev/null && ls dist/*.whl >/dev/null 2>&1; then
   "$python" -m pip install -q --no-index --no-deps --find-links dist --target "$out/site" --upgrade remuda &&
     export PYTHONPATH="$out/site:${PYTHONPATH:-}"

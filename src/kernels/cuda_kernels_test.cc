@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/cuda/testing/attention_cases.h"
+#include "kernels/cuda/testing/decode_cases.h"
 #include "kernels/cuda/testing/host_runner.h"
 
 namespace remuda::kernels::cuda {
@@ -121,6 +122,35 @@ TEST(CudaPlainAttention, IsItsDefinitionForAnyHead) {
   for (const int head_dim : {1, 7, 33, 63, 65, 129, 256}) {
     attention_case<float>(runner, report, {1, 5, 16, 33}, head_dim, true);
   }
+  expect_good(report);
+}
+
+TYPED_TEST(CudaKernels, AttentionToACacheIsItsDefinition) {
+  for (const int head_dim : {8, 12, 64, 128}) cached_attention_case<TypeParam>(this->runner_, this->report_, head_dim);
+}
+
+TEST(CudaTopTokens, AreTheGreatestWithTheirLogProbabilities) {
+  HostRunner runner;
+  CaseReport report;
+  top_tokens_case(runner, report, 3, 1000, 10);
+  top_tokens_case(runner, report, 2, 1, 1);
+  top_tokens_case(runner, report, 2, 255, 255);
+  expect_good(report);
+}
+
+TEST(CudaTopTokens, AreTheSameInAnyOrderOfThreads) {
+  for (const HostSchedule schedule : kSchedules) {
+    HostRunner runner(schedule);
+    CaseReport report;
+    top_tokens_case(runner, report, 1, 700, 5);
+    expect_good(report);
+  }
+}
+
+TEST(CudaTopTokens, ABrokenRowHasNoScores) {
+  HostRunner runner;
+  CaseReport report;
+  top_tokens_broken_case(runner, report);
   expect_good(report);
 }
 

@@ -23,6 +23,7 @@ class DeviceThread {
   // Among the lanes of a warp, all of which must call it.
   __device__ __forceinline__ float shuffle_xor(float x, int mask) const { return __shfl_xor_sync(kAll, x, mask); }
   __device__ __forceinline__ double shuffle_xor(double x, int mask) const { return __shfl_xor_sync(kAll, x, mask); }
+  __device__ __forceinline__ int32_t shuffle_xor(int32_t x, int mask) const { return __shfl_xor_sync(kAll, x, mask); }
   __device__ __forceinline__ float shuffle(float x, int lane) const { return __shfl_sync(kAll, x, lane); }
 
   __device__ __forceinline__ float infinity() const { return __int_as_float(0x7f800000); }
@@ -31,6 +32,7 @@ class DeviceThread {
   __device__ __forceinline__ float square_root(float x) const { return sqrtf(x); }
   __device__ __forceinline__ double square_root(double x) const { return sqrt(x); }
   __device__ __forceinline__ float exp(float x) const { return expf(x); }
+  __device__ __forceinline__ float log(float x) const { return logf(x); }
   __device__ __forceinline__ float exp2(float x) const {
     float y;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));  // To 2 units in the last place (PTX ISA).

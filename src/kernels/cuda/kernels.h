@@ -6,6 +6,7 @@
 #include <cuda_runtime_api.h>
 
 #include "kernels/cuda/attention_body.h"
+#include "kernels/cuda/decode_body.h"
 #include "kernels/cuda/pooling_body.h"
 #include "kernels/cuda/rowwise_body.h"
 
@@ -32,5 +33,10 @@ template <class Element>
 int attention_tile_queries(int64_t head_dim);
 template <class Element>
 void attention(const AttentionParams<Element>& params, cudaStream_t stream);
+
+// Of a decoder's step.
+template <class Element>
+void cached_attention(const CachedAttentionParams<Element>& params, cudaStream_t stream);
+void top_tokens(const TopTokensParams& params, cudaStream_t stream);
 
 }  // namespace remuda::kernels::cuda

@@ -1,5 +1,6 @@
 #include "models/cuda/encoder_weights.h"
 
+#include <algorithm>
 #include <string>
 
 #include "kernels/cuda/kernels.h"
@@ -17,11 +18,11 @@ void expect(bool holds, const std::string& what) {
   if (!holds) throw StatusError(Status::kInvalidArgument, "encoder: expected " + what);
 }
 
-// Copies matrices of any type through one piece of the device's memory, as large as the largest needs.
+// Copies matrices of any type through a piece of the device's memory, in parts where they are larger.
 class Uploader {
  public:
-  Uploader(const HostEncoder& host, const remuda::cuda::Pool& pool, cudaStream_t stream)
-      : staging_(pool, staging_bytes(host), stream), stream_(stream) {}
+  Uploader(const remuda::cuda::Pool& pool, cudaStream_t stream)
+      : staging_(pool, kStagedElements * sizeof(float), stream), stream_(stream) {}
 
   void floats(const float* from, int64_t count, float* to) const {
     if (from == nullptr) return;
@@ -32,31 +33,28 @@ class Uploader {
   void matrix(const HostMatrix& from, int64_t count, Element* to) const {
     switch (from.type) {
       case NumberType::kFloat32:
-        return convert<float>(from.data, count, to);
+        return convert(static_cast<const float*>(from.data), count, to);
       case NumberType::kFloat16:
-        return convert<kernels::cuda::Float16>(from.data, count, to);
+        return convert(static_cast<const kernels::cuda::Float16*>(from.data), count, to);
       case NumberType::kBFloat16:
-        return convert<kernels::cuda::BFloat16>(from.data, count, to);
+        return convert(static_cast<const kernels::cuda::BFloat16*>(from.data), count, to);
     }
     throw StatusError(Status::kInvalidArgument, "encoder: a matrix of an unknown type");
   }
 
  private:
-  static uint64_t staging_bytes(const HostEncoder& host) {
-    int64_t most = int64_t{host.vocab_size} * host.hidden_size;
-    most = std::max(most, int64_t{host.intermediate_size} * host.hidden_size);
-    most = std::max(most, int64_t{host.hidden_size} * host.hidden_size);
-    for (int32_t i = 0; i < host.num_dense; ++i) {
-      most = std::max(most, int64_t{host.dense[i].in_features} * host.dense[i].out_features);
-    }
-    return static_cast<uint64_t>(most) * sizeof(float);
-  }
+  // Small beside a model, and large enough that the copies between them take the time.
+  static constexpr int64_t kStagedElements = int64_t{1} << 22;
 
+  // `from` may be at any address: it is only copied from.
   template <class From, class Element>
-  void convert(const void* from, int64_t count, Element* to) const {
+  void convert(const From* from, int64_t count, Element* to) const {
     auto* const staging = static_cast<From*>(staging_.data());
-    copy_to_device(staging, from, static_cast<uint64_t>(count) * sizeof(From), stream_);
-    kernels::cuda::convert(kernels::cuda::ConvertParams<From, Element>{staging, to, count}, stream_);
+    for (int64_t done = 0; done < count; done += kStagedElements) {
+      const int64_t part = std::min(kStagedElements, count - done);
+      copy_to_device(staging, from + done, static_cast<uint64_t>(part) * sizeof(From), stream_);
+      kernels::cuda::convert(kernels::cuda::ConvertParams<From, Element>{staging, to + done, part}, stream_);
+    }
   }
 
   PoolMemory staging_;
@@ -155,7 +153,7 @@ EncoderWeights<Element> lay_out(const HostEncoder& host, Parts& parts) {
 template <class Element>
 void upload(const HostEncoder& host, const EncoderWeights<Element>& to, const remuda::cuda::Pool& pool,
             cudaStream_t stream) {
-  const Uploader uploader(host, pool, stream);
+  const Uploader uploader(pool, stream);
   const int64_t size = host.hidden_size;
   uploader.matrix(host.words, host.vocab_size * size, to.words);
   uploader.floats(host.positions, host.max_positions * size, to.positions);

@@ -11,6 +11,7 @@
 #include <functional>
 
 #include "kernels/cuda/testing/attention_cases.h"
+#include "kernels/cuda/testing/decode_cases.h"
 #include "kernels/cuda/testing/gpu_runner.h"
 #include "kernels/cuda/testing/kernel_cases.h"
 #include "kernels/cuda/testing/product_cases.h"
@@ -106,6 +107,11 @@ void add_checks(const Options& options, std::vector<Check>& checks) {
       {"pooling " + type, [=](auto& runner, auto& report) { check_pooling<Element>(runner, report, quick); }});
   checks.push_back(
       {"attention " + type, [=](auto& runner, auto& report) { check_attention<Element>(runner, report, quick); }});
+  checks.push_back({"attention to a cache " + type, [](auto& runner, auto& report) {
+                      for (const int head_dim : {8, 12, 64, 128}) {
+                        cached_attention_case<Element>(runner, report, head_dim);
+                      }
+                    }});
   if (!options.products) return;
   checks.push_back(
       {"products " + type, [=](auto& runner, auto& report) { check_products<Element>(runner, report, quick); }});
@@ -116,6 +122,12 @@ std::vector<Check> all_checks(const Options& options) {
   add_checks<float>(options, checks);
   add_checks<Float16>(options, checks);
   add_checks<BFloat16>(options, checks);
+  checks.push_back({"top tokens", [](auto& runner, auto& report) {
+                      top_tokens_case(runner, report, 3, 1000, 10);
+                      top_tokens_case(runner, report, 2, 1, 1);
+                      top_tokens_case(runner, report, 8, 50264, 8);
+                      top_tokens_broken_case(runner, report);
+                    }});
   checks.push_back({"normalize", [](auto& runner, auto& report) {
                       for (const int columns : {1, 31, 32, 33, 384, 1024}) normalize_case(runner, report, 5, columns);
                     }});

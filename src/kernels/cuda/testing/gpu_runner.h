@@ -71,6 +71,11 @@ class GpuRunner {
   void attention(const AttentionParams<Element>& p) {
     cuda::attention(p, stream_);
   }
+  template <class Element>
+  void cached_attention(const CachedAttentionParams<Element>& p) {
+    cuda::cached_attention(p, stream_);
+  }
+  void top_tokens(const TopTokensParams& p) { cuda::top_tokens(p, stream_); }
 
  private:
   cudaStream_t stream_ = nullptr;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "kernels/cuda/decode_body.h"
 #include "kernels/cuda/plain_attention_body.h"
 #include "kernels/cuda/pooling_body.h"
 #include "kernels/cuda/rowwise_body.h"
@@ -78,6 +79,15 @@ class HostRunner {
     const Launch launch = launch_of_plain_attention(p.num_tiles, p.num_heads, p.head_dim);
     if (p.head_dim <= 2 * kWarpSize) return attention<PlainAttentionBody<Element, 2, HostThread>>(launch, p);
     attention<PlainAttentionBody<Element, 8, HostThread>>(launch, p);
+  }
+  template <class Element>
+  void cached_attention(const CachedAttentionParams<Element>& p) {
+    run_on_host(launch_of_cached_attention(p.sequences, p.num_heads), schedule_,
+                [&](HostThread& thread) { CachedAttentionBody<Element, HostThread>(thread, p).run(); });
+  }
+  void top_tokens(const TopTokensParams& p) {
+    run_on_host(launch_of_top_tokens(p.rows), schedule_,
+                [&](HostThread& thread) { TopTokensBody<HostThread>(thread, p).run(); });
   }
 
  private:

@@ -129,6 +129,7 @@ class HostThread {
 
   float shuffle_xor(float x, int mask);
   double shuffle_xor(double x, int mask);
+  int32_t shuffle_xor(int32_t x, int mask);
   float shuffle(float x, int lane);
 
   float infinity() const { return std::numeric_limits<float>::infinity(); }
@@ -136,6 +137,7 @@ class HostThread {
   float square_root(float x) const { return std::sqrt(x); }
   double square_root(double x) const { return std::sqrt(x); }
   float exp(float x) const { return std::exp(x); }
+  float log(float x) const { return std::log(x); }
   float exp2(float x) const { return std::exp2(x); }
   float error_function(float x) const { return std::erf(x); }
   float hyperbolic_tangent(float x) const { return std::tanh(x); }
@@ -388,6 +390,9 @@ inline double HostThread::shuffle_xor(double x, int mask) {
 }
 inline float HostThread::shuffle_xor(float x, int mask) {
   return static_cast<float>(shuffle_xor(static_cast<double>(x), mask));
+}
+inline int32_t HostThread::shuffle_xor(int32_t x, int mask) {
+  return static_cast<int32_t>(shuffle_xor(static_cast<double>(x), mask));
 }
 inline float HostThread::shuffle(float x, int lane) {
   HostBlock::LaneExchange part;
