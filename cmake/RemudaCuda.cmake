@@ -116,16 +116,15 @@ function(remuda_add_test_backends)
     endforeach()
   endforeach()
   if(REMUDA_BUILDS_CUDA)
-    # A driver that is of no use, for what the real library makes of it.
+    # A driver that is of no use, for what the real library makes of it: tests/cli/test_gpus.py.
     add_library(remuda_described_driver MODULE src/device/testing/described_driver.cc)
     set_target_properties(remuda_described_driver PROPERTIES PREFIX "" OUTPUT_NAME libcuda SUFFIX ".so.1"
                           LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/test-libraries/driver")
     remuda_target_defaults(remuda_described_driver)
-    add_dependencies(remuda_device_test remuda_cuda remuda_described_driver)
   endif()
 endfunction()
 
-# What of the backend can run without a GPU: the models, over kernels that run on the processor.
+# What of the backend can run without a GPU: the library itself, and the models over kernels that run on the processor.
 function(remuda_add_cuda_tests)
   file(GLOB tests CONFIGURE_DEPENDS "src/*/cuda/*_test.cc")
   add_executable(remuda_cuda_test ${tests} src/models/cuda/encoder.cc src/models/cuda/encoder_weights.cc
@@ -133,7 +132,9 @@ function(remuda_add_cuda_tests)
                                   tests/test_environment.cc)
   target_link_libraries(remuda_cuda_test PRIVATE remuda_models_module GTest::gtest_main GTest::gmock)
   target_compile_definitions(remuda_cuda_test PRIVATE REMUDA_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
-                                                      REMUDA_TEST_CACHE_HOME="${PROJECT_BINARY_DIR}/test-cache")
+                                                      REMUDA_TEST_CACHE_HOME="${PROJECT_BINARY_DIR}/test-cache"
+                                                      REMUDA_CUDA_LIBRARY="$<TARGET_FILE:remuda_cuda>")
+  add_dependencies(remuda_cuda_test remuda_cuda)
   target_include_directories(remuda_cuda_test SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
   remuda_target_defaults(remuda_cuda_test)
   include(GoogleTest)

@@ -40,8 +40,7 @@ function(remuda_add_module_tests module)
   target_link_libraries(${target} PRIVATE remuda_${module}_module GTest::gtest_main GTest::gmock rapidcheck)
   target_compile_definitions(${target} PRIVATE REMUDA_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                                                REMUDA_TEST_CACHE_HOME="${PROJECT_BINARY_DIR}/test-cache"
-                                               REMUDA_TEST_LIBRARIES="${PROJECT_BINARY_DIR}/test-libraries"
-                                               REMUDA_CUDA_LIBRARY="${PROJECT_BINARY_DIR}/libremuda_cuda.so")
+                                               REMUDA_TEST_LIBRARIES="${PROJECT_BINARY_DIR}/test-libraries")
   remuda_target_defaults(${target})
   include(GoogleTest)
   gtest_discover_tests(${target} TEST_PREFIX "${module}/" DISCOVERY_MODE PRE_TEST

@@ -38,9 +38,9 @@ void add_inspect(CLI::App& app, Action& action) {
   command.add_flag("--json", flags->json, "Print JSON; memory is in bytes");
   command.footer(
       "Reads the model's files, not its weights. \"Per instance\" is the workspace of one\n"
-      "computing instance; instances share the weights. A GPU has a table of its own. Of a BART it shows the defaults\n"
-      "of generation, and what a document and each of its sequences take while it is\n"
-      "decoded, too.");
+      "computing instance; instances share the weights. A GPU has a table of its own.\n"
+      "Of a BART it shows the defaults of generation, and what a document and each of\n"
+      "its sequences take while it is decoded, too.");
   command.callback([flags, &action] { action = [flags] { return inspect(*flags); }; });
 }
 

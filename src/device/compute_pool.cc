@@ -104,7 +104,8 @@ class CurrentPool {
 //     belongs to a caller who is still inside run().
 //  2. A worker touches a job only between ++helpers (while the job is listed) and --helpers, which is its last access;
 //     the caller returns only after it has seen helpers == 0 with the job no longer listed.
-//  3. `active` counts the threads that execute ranges: callers, and workers inside a job. A worker joins only while
+//  3. `active` counts the threads at work: callers in run() or in a Computation, and workers inside a job. A worker
+//  joins only while
 //     active < threads, and leaves after its range when callers have pushed active above threads.
 //  4. No lost wake-up. A worker parks only after it has seen, under the mutex, that there is no listed job or no room
 //     for it (active == threads). A caller that changes either, by publishing or by leaving, notifies one worker; a

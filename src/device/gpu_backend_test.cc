@@ -64,31 +64,5 @@ TEST(GpuBackend, IsLookedForBesideTheProgramUnlessItIsNamed) {
   if (!before.empty()) setenv("REMUDA_CUDA_LIBRARY", before.c_str(), 1);
 }
 
-// The library as users have it, on a machine without a GPU.
-TEST(GpuBackend, TheRealOneSaysWhatIsMissing) {
-  if (!std::filesystem::exists(REMUDA_CUDA_LIBRARY)) GTEST_SKIP() << "built without CUDA";
-  const GpuBackend backend = open_gpu_backend(REMUDA_CUDA_LIBRARY);
-  ASSERT_NE(backend.table, nullptr) << backend.problem;
-  EXPECT_THAT(backend.table->build, AllOf(HasSubstr("CUDA 1"), HasSubstr("sm_80"), HasSubstr("sm_90")));
-
-  int32_t count = -1;
-  cuda::Message message = {};
-  const cuda::Status status = backend.table->start(&count, &message);
-  if (status == cuda::Status::kOk) GTEST_SKIP() << "there is a GPU";
-  if (std::filesystem::exists("/proc/driver/nvidia/version")) GTEST_SKIP() << "there is a driver";
-  EXPECT_EQ(status, cuda::Status::kNoDriver);
-  EXPECT_THAT(message.text, HasSubstr("libcuda.so.1"));
-  cuda::DeviceInfo info = {};
-  EXPECT_EQ(backend.table->describe(0, &info, &message), cuda::Status::kInvalidArgument);
-  uint64_t free = 0, total = 0;
-  EXPECT_EQ(backend.table->memory(0, &free, &total, &message), cuda::Status::kInvalidArgument);
-  cuda::Stream* stream = nullptr;
-  EXPECT_EQ(backend.table->make_stream(0, &stream, &message), cuda::Status::kInvalidArgument);
-  EXPECT_EQ(stream, nullptr);
-  GpuDevices gpus(backend);
-  EXPECT_THAT(gpus.devices(), IsEmpty());
-  EXPECT_THAT(gpus.problem(), HasSubstr("driver is not there"));
-}
-
 }  // namespace
 }  // namespace remuda

@@ -81,7 +81,7 @@ void Batcher::run(const Pointer& request, bool taken_in) {
   const std::stop_callback on_stop(request->options().stop,
                                    [&] { stop(*request); });  // Before the lock, which it takes.
   Lock lock(mutex_);
-  if (const std::exception_ptr refused = refuse(taken_in)) std::rethrow_exception(refused);
+  if (const std::exception_ptr refused = refuse(lock, taken_in)) std::rethrow_exception(refused);
   callers_.push_back(&caller);
   try {
     enter(caller, request);
@@ -258,8 +258,8 @@ void Batcher::open(Lock& lock, BatchCaller& caller) {
   opener_stop_ = {};
   opener_priority_ = request->options().priority;
   Interruption interruption;
-  SessionTerms terms{
-      .timeout = request->options().deadline.left(), .priority = opener_priority_, .stop = opener_stop_.get_token()};
+  SessionTerms terms{.priority = opener_priority_, .stop = opener_stop_.get_token()};
+  if (is_bound(*request)) terms.timeout = request->options().deadline.left();
   // Everything else than these stops the wait or is its timeout.
   const auto has_to_ask = [](const Pointer& each) { return each->options().cancelled != nullptr; };
   if (caller.requests.size() > 1 || std::ranges::any_of(caller.requests, has_to_ask)) {
@@ -458,15 +458,18 @@ std::exception_ptr Batcher::closed_error() const {
   return std::make_exception_ptr(PoolClosed(fmt::format("pool {} is closed", options_.name)));
 }
 
-std::exception_ptr Batcher::refuse(bool taken_in) const {
+std::exception_ptr Batcher::refuse(Lock& lock, bool taken_in) const {
   if (closed_) return closed_error();
   if (taken_in) return nullptr;
   const int64_t free_sessions = options_.max_sessions - std::ssize(sessions_);
   if (!options_.max_waiting || queue_.size() < *options_.max_waiting + free_sessions) return nullptr;
-  options_.on_overload();
-  return std::make_exception_ptr(Overloaded(fmt::format(
+  std::exception_ptr error = std::make_exception_ptr(Overloaded(fmt::format(
       "pool {}: {} calls wait already, and no more than {} may (max_waiting); {} batches are in work; try again later",
       options_.name, queue_.size(), *options_.max_waiting, sessions_.size())));
+  lock.unlock();
+  options_.on_overload();  // Who hears of it may do anything.
+  lock.lock();
+  return error;
 }
 
 }  // namespace remuda

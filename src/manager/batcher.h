@@ -74,7 +74,7 @@ struct BatcherOptions {
   std::function<std::unique_ptr<BatchSession>()> try_open;
   // Callers in the pool's own queue, to whom a session gives way.
   std::function<int64_t()> pool_waiting;
-  // A call was refused. Called under the batcher's lock.
+  // A call was refused.
   std::function<void()> on_overload;
 };
 
@@ -173,7 +173,7 @@ class Batcher {
   std::exception_ptr timeout_error(const BatchRequest& request) const;
   std::exception_ptr closed_error() const;
   // Why a call can't be taken in now, which counts as a refusal; null: it can.
-  std::exception_ptr refuse(bool taken_in = false) const;
+  std::exception_ptr refuse(Lock& lock, bool taken_in = false) const;
 
   void start_thread();
   void join_thread();

@@ -96,7 +96,7 @@ bool Batcher::make_submitted(Lock& lock) {
   inbox_.pop_front();
   Pointer request;
   std::unique_ptr<OnStop> on_stop;
-  std::exception_ptr error = refuse();
+  std::exception_ptr error = refuse(lock);
   if (error == nullptr) {
     lock.unlock();
     try {
@@ -108,7 +108,7 @@ bool Batcher::make_submitted(Lock& lock) {
       error = std::current_exception();
     }
     lock.lock();
-    if (error == nullptr) error = refuse();
+    if (error == nullptr) error = refuse(lock);
   }
   if (error == nullptr) {
     enter(submitter_, request);

@@ -89,6 +89,32 @@ TEST_F(JoinedEmbeddings, CallsThatWaitAreComputedTogether) {
   EXPECT_EQ(manager_.get_pool_stats().in_use, 0);
 }
 
+// A deadline bounds the wait for the first batch. Here the second comes from another session, which opens long after
+// it.
+TEST_F(JoinedEmbeddings, ACallThatHasBegunWaitsForAnotherSessionBeyondItsDeadline) {
+  constexpr auto kTimeout = 1s;
+  const std::vector<std::string> texts(200, text(4));
+  const std::vector<float> alone = manager_.embed_texts(texts).values;
+  const EmbedOptions options{.max_batch_tokens = 1};  // A text a batch.
+  std::thread leader([&] { manager_.embed_texts(texts, options); });
+  wait_until([&] { return manager_.get_pool_stats().in_use == 1; });
+  const Clock::time_point start = Clock::now();
+  std::vector<float> joined;
+  std::thread late([&] {
+    EmbedOptions bounded = options;
+    bounded.timeout = kTimeout;
+    EXPECT_NO_THROW(joined = manager_.embed_texts(texts, bounded).values);
+  });
+  std::this_thread::sleep_for(50ms);
+  {
+    const Lease<EmbeddingInstance> lease = manager_.acquire();  // The session gives way to it.
+    leader.join();
+    std::this_thread::sleep_until(start + kTimeout + 200ms);
+  }
+  late.join();
+  EXPECT_EQ(joined, alone);
+}
+
 TEST_F(JoinedEmbeddings, OptionsThatDifferHinderNobody) {
   // Leaves prompts out of the pooling.
   EmbeddingModelManager manager(

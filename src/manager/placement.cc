@@ -165,8 +165,8 @@ Placement::Placement(const Settings& settings, std::string model, std::shared_pt
     : request_(base_request(settings, std::move(model))),
       counts_(std::make_shared<Counts>()),
       fallbacks_(std::move(fallbacks)) {
-  if (!request_.demand.empty())
-    next_place(request_, current_devices());  // Of no cost: there is room wherever one works.
+  // Of no cost: there is room wherever one works.
+  if (!request_.demand.empty()) next_place(request_, current_devices());
 }
 
 PlacementRequest Placement::request(const MemoryCost& gpu_cost) const {

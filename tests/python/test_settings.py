@@ -8,18 +8,13 @@ import types
 from unittest import mock
 
 import pytest
+from conftest import settings as plain_settings
 
 import remuda
 from remuda import Settings, get_settings
 from remuda.settings import native_settings
 
-FIVE = dict(
-    model_pool_enabled=True,
-    model_pool_max_instances=3,
-    masx_force_gpu=False,
-    masx_force_cpu=True,
-    gpu_use_fp16=True,
-)
+FIVE = vars(plain_settings(model_pool_max_instances=3))
 
 
 def test_the_defaults_are_the_native_ones(tmp_path, monkeypatch):
