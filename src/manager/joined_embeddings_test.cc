@@ -92,9 +92,12 @@ TEST_F(JoinedEmbeddings, CallsThatWaitAreComputedTogether) {
 // A deadline bounds the wait for the first batch. Here the second comes from another session, which opens long after
 // it.
 TEST_F(JoinedEmbeddings, ACallThatHasBegunWaitsForAnotherSessionBeyondItsDeadline) {
-  constexpr auto kTimeout = 1s;
   const std::vector<std::string> texts(200, text(4));
   const std::vector<float> alone = manager_.embed_texts(texts).values;
+  const Clock::time_point before = Clock::now();
+  manager_.embed_text(texts[0]);
+  const auto batch = Clock::now() - before;
+  const auto timeout = 1s + 40 * batch;
   const EmbedOptions options{.max_batch_tokens = 1};  // A text a batch.
   std::thread leader([&] { manager_.embed_texts(texts, options); });
   wait_until([&] { return manager_.get_pool_stats().in_use == 1; });
@@ -102,14 +105,14 @@ TEST_F(JoinedEmbeddings, ACallThatHasBegunWaitsForAnotherSessionBeyondItsDeadlin
   std::vector<float> joined;
   std::thread late([&] {
     EmbedOptions bounded = options;
-    bounded.timeout = kTimeout;
+    bounded.timeout = timeout;
     EXPECT_NO_THROW(joined = manager_.embed_texts(texts, bounded).values);
   });
-  std::this_thread::sleep_for(50ms);
+  std::this_thread::sleep_for(50ms + 10 * batch);  // Its first batches come in turn with the leader's.
   {
     const Lease<EmbeddingInstance> lease = manager_.acquire();  // The session gives way to it.
     leader.join();
-    std::this_thread::sleep_until(start + kTimeout + 200ms);
+    std::this_thread::sleep_until(start + timeout + 200ms);
   }
   late.join();
   EXPECT_EQ(joined, alone);

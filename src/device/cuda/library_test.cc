@@ -21,7 +21,8 @@ TEST(CudaLibrary, SaysWhatThereIsOrWhatIsMissing) {
   cuda::Message message = {};
   const cuda::Status status = backend.table->start(&count, &message);
   cuda::DeviceInfo info = {};
-  EXPECT_EQ(backend.table->describe(count, &info, &message), cuda::Status::kInvalidArgument) << "one more than there are";
+  EXPECT_EQ(backend.table->describe(count, &info, &message), cuda::Status::kInvalidArgument)
+      << "one more than there are";
   uint64_t free = 0, total = 0;
   EXPECT_EQ(backend.table->memory(count, &free, &total, &message), cuda::Status::kInvalidArgument);
   cuda::Stream* stream = nullptr;
