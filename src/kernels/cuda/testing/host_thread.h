@@ -132,6 +132,9 @@ class HostThread {
   int32_t shuffle_xor(int32_t x, int mask);
   float shuffle(float x, int lane);
 
+  int32_t add(int32_t* to, int32_t x) const { return std::exchange(*to, *to + x); }
+  void set_bits(uint32_t* in, uint32_t bits) const { *in |= bits; }
+
   float infinity() const { return std::numeric_limits<float>::infinity(); }
   float maximum(float a, float b) const { return std::fmax(a, b); }
   float square_root(float x) const { return std::sqrt(x); }
