@@ -9,6 +9,7 @@
 #include <set>
 
 #include "models/bart_test_support.h"
+#include "models/cpu_bart.h"
 #include "remuda/error.h"
 
 namespace remuda::models {
@@ -50,9 +51,12 @@ class BartBatchTest : public ::testing::Test {
     return all;
   }
 
+  std::unique_ptr<BartEngine> engine() { return engine(bart_.pool); }
+  std::unique_ptr<BartEngine> engine(ComputePool& pool) { return make_cpu_engine(bart_.model, bart_.arena, pool); }
+
   std::vector<std::vector<Hypothesis>> run(const std::vector<Request>& requests, const BatchLimits& limits,
                                            ComputePool& pool) {
-    BartBatch batch(bart_.model, limits, bart_.arena, pool);
+    BartBatch batch(engine(pool), limits);
     for (const Request& request : requests) batch.add(request.ids, request.plan);
     std::vector<std::vector<Hypothesis>> results(requests.size());
     while (!batch.finished()) {
@@ -93,7 +97,7 @@ TEST_F(BartBatchTest, WaitingDocumentsJoinAsOthersLeave) {
   const auto brief = plan_of(bart_.model, 1, 3);
   const auto lengthy = plan_of(bart_.model, 1, 40);
   // 10 tokens and 39 positions of a cache; 10 and 2.
-  BartBatch batch(bart_.model, {.max_tokens = 49 + 12}, bart_.arena, bart_.pool);
+  BartBatch batch(engine(), {.max_tokens = 49 + 12});
   batch.add(document(10, 1), lengthy);
   for (unsigned i = 2; i < 6; ++i) batch.add(document(10, i), brief);
   bool joined_late = false;
@@ -106,14 +110,14 @@ TEST_F(BartBatchTest, WaitingDocumentsJoinAsOthersLeave) {
 }
 
 TEST_F(BartBatchTest, ADocumentThatIsLargerThanTheBatchRunsAlone) {
-  BartBatch batch(bart_.model, {.max_tokens = 5}, bart_.arena, bart_.pool);
+  BartBatch batch(engine(), {.max_tokens = 5});
   for (unsigned i = 0; i < 3; ++i) batch.add(document(20, i), plan_of(bart_.model, 2, 10));
   while (!batch.finished()) EXPECT_EQ(batch.step().size(), 1u);
 }
 
 TEST_F(BartBatchTest, OneThatIsForgottenLeavesTheOthersAsTheyAre) {
   const std::vector<Request> all = requests();
-  BartBatch batch(bart_.model, {.max_tokens = 300}, bart_.arena, bart_.pool);
+  BartBatch batch(engine(), {.max_tokens = 300});
   for (const Request& request : all) batch.add(request.ids, request.plan);
   batch.forget(11);  // It waits.
   batch.step();
@@ -132,7 +136,7 @@ TEST_F(BartBatchTest, OneThatIsForgottenLeavesTheOthersAsTheyAre) {
 }
 
 TEST_F(BartBatchTest, AnErrorIsTheOnesWhoseItIs) {
-  BartBatch batch(bart_.model, {}, bart_.arena, bart_.pool);
+  BartBatch batch(engine(), {});
   const Request good = requests()[3];
   batch.add(good.ids, good.plan);
   batch.add({1'000'000}, good.plan);  // Not in the vocabulary.
@@ -152,7 +156,7 @@ TEST_F(BartBatchTest, AnErrorIsTheOnesWhoseItIs) {
 
 TEST_F(BartBatchTest, RoomIsWhatEveryDocumentAllows) {
   const auto plan = plan_of(bart_.model, 1, 11);  // 10 tokens and 10 positions of a cache.
-  BartBatch batch(bart_.model, {.max_tokens = 60}, bart_.arena, bart_.pool);
+  BartBatch batch(engine(), {.max_tokens = 60});
   EXPECT_TRUE(batch.has_room({.ids = document(10, 1), .plan = plan, .max_tokens = 1})) << "alone";
   batch.add({.ids = document(10, 1), .plan = plan, .max_tokens = 40});
   EXPECT_TRUE(batch.has_room({.ids = document(10, 1), .plan = plan}));
@@ -167,12 +171,12 @@ TEST_F(BartBatchTest, MemoryBoundsWhatRunsTogether) {
   const auto ids = document(20, 1);
   const uint64_t one = bart_.model.document_bytes(20, {.max_rows = 2, .max_positions = 9}) + bart_.model.step_bytes(2) +
                        Workspace::matrix_bytes(2, bart_.model.config().vocab_size);
-  BartBatch batch(bart_.model, {.max_bytes = 2 * one + bart_.model.encode_bytes(40)}, bart_.arena, bart_.pool);
+  BartBatch batch(engine(), {.max_bytes = 2 * one + bart_.model.encode_bytes(40)});
   for (int i = 0; i < 5; ++i) batch.add(ids, plan);
   EXPECT_EQ(batch.step().size(), 2u);
 
   const uint64_t too_few = one + bart_.model.encode_bytes(20) - 1;
-  BartBatch small(bart_.model, {.max_bytes = too_few}, bart_.arena, bart_.pool);
+  BartBatch small(engine(), {.max_bytes = too_few});
   EXPECT_THAT([&] { small.add(ids, plan); },
               testing::ThrowsMessage<OutOfMemory>(HasSubstr("leaves " + std::to_string(too_few) + " bytes")));
   EXPECT_TRUE(small.finished());
