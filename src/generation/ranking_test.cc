@@ -1,4 +1,5 @@
-// Searches that go on with ranked rows find what they find with logits, bit for bit, whatever the options and the logits.
+// Searches that go on with ranked rows find what they find with logits, bit for bit, whatever the options and the
+// logits.
 #include "generation/ranking.h"
 
 #include <gmock/gmock.h>
@@ -60,10 +61,10 @@ GenerationOptions random_options() {
   if (rarely()) options.begin_suppress_tokens = random_tokens(5);
   if (rarely()) {
     auto words = *rc::gen::resize(4, rc::gen::container<std::vector<TokenIds>>(rc::gen::exec([] {
-      TokenIds word = random_tokens(2);
-      word.push_back(*rc::gen::inRange<int32_t>(0, kVocabulary));
-      return word;
-    })));
+                                    TokenIds word = random_tokens(2);
+                                    word.push_back(*rc::gen::inRange<int32_t>(0, kVocabulary));
+                                    return word;
+                                  })));
     if (!words.empty()) options.bad_words_ids = std::move(words);
   }
   return options;
@@ -206,9 +207,7 @@ TEST(Ranking, IsNotForWhatNeedsWholeRows) {
 }
 
 // What one step of a beam search makes of one row.
-bool advance_by(Search& search, std::vector<Candidate> best) {
-  return search.advance(std::vector<RankedRow>{{best}});
-}
+bool advance_by(Search& search, std::vector<Candidate> best) { return search.advance(std::vector<RankedRow>{{best}}); }
 
 TEST(Ranking, EqualsAndWhatIsNoNumberAreLeftToLogits) {
   const std::vector<Candidate> good{{-1, 9}, {-2, 4}, {-3, 5}, {-4, 6}, {-5, 7}};

@@ -78,8 +78,8 @@ inline void advance_ranked(Search& search, MatrixView<const float> logits, Ranke
     std::vector<int32_t> penalized(rules.penalized.begin(), rules.penalized.end());
     std::ranges::sort(penalized);
     if (std::ranges::adjacent_find(penalized) != penalized.end()) throw std::logic_error("a token is penalized twice");
-    best.push_back(rank_row({logits.row(row), static_cast<size_t>(logits.cols)}, rules, request->rules_come_first,
-                            request->k));
+    best.push_back(
+        rank_row({logits.row(row), static_cast<size_t>(logits.cols)}, rules, request->rules_come_first, request->k));
   }
   for (const auto& row : best) ranked.push_back({row});
   if (search.advance(ranked)) {
