@@ -41,7 +41,7 @@ inline std::vector<Candidate> rank_row(std::span<const float> logits, const RowR
   }
   std::vector<Candidate> all;
   for (const float score : scores) all.push_back({.score = score, .index = std::ssize(all)});
-  std::ranges::stable_sort(all, std::ranges::greater(), &Candidate::score);
+  std::ranges::sort(all, {}, [](const Candidate& candidate) { return std::pair(-candidate.score, candidate.index); });
   all.resize(static_cast<size_t>(k));
   if (rules_come_first) {
     for (Candidate& candidate : all) candidate.score = log_softmax(candidate.score);

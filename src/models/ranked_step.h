@@ -19,8 +19,8 @@ class RankedStep {
   // Logits of these rows of the step, [rows.size(), vocabulary], valid until it is called again.
   using Fetch = std::function<MatrixView<const float>(std::span<const int32_t> rows)>;
 
-  // Takes the rows of each document's search, and asks it what to rank. A document whose search throws has an error, and
-  // no rows.
+  // Takes the rows of each document's search, and asks it what to rank. A document whose search throws has an error,
+  // and no rows.
   void begin(std::span<BartEngine::DocumentStep> documents, ComputePool& pool);
 
   // All documents' rows, one document's behind the other's; none where all have errors.
