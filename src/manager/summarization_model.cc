@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/fail.h"
+#include "models/cpu_bart.h"
 
 namespace remuda {
 namespace {
@@ -41,7 +42,9 @@ SummarizationModel::SummarizationModel(const models::BartDirectory& directory, P
                                        std::future<std::shared_ptr<const text::Tokenizer>> loading)
     : bart(cache.load(pool, [&](std::shared_ptr<io::PackedFile> packed) {
         auto checkpoint = std::make_shared<const io::Checkpoint>(io::Checkpoint::open(directory.path));
-        return models::Bart(directory.config, std::move(checkpoint), precision, pool, std::move(packed));
+        return std::make_unique<const models::CpuBart>(
+            models::Bart(directory.config, std::move(checkpoint), precision, pool, std::move(packed)),
+            WorkspaceArena::global(), pool);
       })) {
   tokenizer = loading.get();
   check_fit(*this, directory);

@@ -9,8 +9,8 @@
 
 #include "base/deadline.h"
 #include "manager/weight_cache.h"
-#include "models/bart.h"
 #include "models/bart_directory.h"
+#include "models/bart_engine.h"
 #include "remuda/summarization_model_manager.h"
 #include "text/tokenizer.h"
 
@@ -22,11 +22,11 @@ struct SummarizationModel {
                      const WeightCache& cache);
 
   // Memory held, in bytes.
-  size_t bytes() const { return bart.bytes() + tokenizer->bytes(); }
-  size_t mapped_bytes() const { return bart.mapped_bytes(); }  // Of that, pages of files.
+  size_t bytes() const { return bart->bytes() + tokenizer->bytes(); }
+  size_t mapped_bytes() const { return bart->mapped_bytes(); }  // Of that, pages of files.
 
   std::shared_ptr<const text::Tokenizer> tokenizer;
-  models::Bart bart;
+  std::unique_ptr<const models::BartModel> bart;
 
  private:
   SummarizationModel(const models::BartDirectory& directory, Precision precision, ComputePool& pool,

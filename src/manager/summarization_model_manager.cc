@@ -22,8 +22,8 @@ using ModelPointer = std::shared_ptr<const SummarizationModel>;
 // A leased instance that decodes many calls' documents together.
 class SummarizationSession : public BatchSession {
  public:
-  SummarizationSession(Lease<SummarizationInstance> lease, uint64_t max_bytes, ComputePool& pool)
-      : lease_(std::move(lease)), batch_(lease_->model(), max_bytes, pool) {}
+  SummarizationSession(Lease<SummarizationInstance> lease, uint64_t max_bytes)
+      : lease_(std::move(lease)), batch_(lease_->model(), max_bytes) {}
 
   void take(RequestQueue& queue, Requests& changed) override { batch_.take(queue, changed); }
   void step() noexcept override { batch_.step(); }
@@ -130,7 +130,7 @@ struct SummarizationModelManager::Impl {
                  .on_overload = [&manager] { manager.count_overload(kJoinedCalls); }}) {}
 
   std::unique_ptr<BatchSession> make_session(Lease<SummarizationInstance> lease) const {
-    return std::make_unique<SummarizationSession>(std::move(lease), room_for_documents(), compute);
+    return std::make_unique<SummarizationSession>(std::move(lease), room_for_documents());
   }
 
   std::unique_ptr<BatchSession> open(SummarizationModelManager& manager, const SessionTerms& terms) const {
@@ -203,7 +203,7 @@ struct SummarizationModelManager::Impl {
   std::vector<Summary> summarize(const SummarizationModel& loaded, std::vector<TokenizedDocument> documents,
                                  const Call& call, const SummarizeOptions& options) const {
     const SummarizationRun run{call.plan, options, call.deadline, room_for_documents()};
-    return summarize_documents(loaded, std::move(documents), run, compute);
+    return summarize_documents(loaded, std::move(documents), run);
   }
 
   std::vector<Summary> summarize(const SummarizationModel& loaded, std::span<const std::string> texts, const Call& call,
