@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "models/bart.h"
 #include "models/cuda/bart_test_support.h"
 
 namespace remuda::models {
