@@ -186,12 +186,243 @@ TEST(CudaBartRows, ManySequencesOfADocument) {
   bart.step({{documents[0].get(), tokens, first}, {documents[1].get(), tokens, first}});
   const Logits together = bart.logits(40);
   for (size_t d = 0; d < 2; ++d) {
-    for (size_t row = 0; row < tokens.size(); ++row) {
+    for (const size_t row : {size_t{0}, size_t{3}, size_t{15}, size_t{16}, size_t{19}}) {
       const auto alone = bart.encode({d == 0 ? some_ids(20, 1) : some_ids(9, 2)}, {.max_rows = 1, .max_positions = 1});
       bart.step({{alone[0].get(), {tokens[row]}, {-1}}});
       EXPECT_TRUE(same_bytes(bart.logits(1)[0], together[d * 20 + row]));
     }
   }
+}
+
+// A decoder whose workspace is set anew before every step launches all of it; another one replays what it can.
+TEST(CudaBartGraphs, AReplayIsTheSameBytesAsLaunches) {
+  const io::BartConfig config = small_bart();
+  const BartFile file(config);
+  const Script script(11);
+  const Ids some = some_ids(40, 6);
+  struct Played {
+    std::vector<Logits> logits;
+    std::vector<BartOnHost::Ranked> ranked;
+    uint64_t replayed = 0;
+  };
+  const auto play = [&](bool launches) {
+    BartOnHost bart(config, file, Precision::kFp16);
+    bart.make_room(kRoom);
+    Played played;
+    const auto documents = bart.encode(script.documents, script.limits());
+    for (size_t t = 0; t < script.steps.size(); ++t) {
+      std::vector<BartOnHost::Rows> rows;
+      std::vector<remuda::cuda::HostRowRules> rules;
+      for (const Script::Rows& each : script.steps[t]) {
+        rows.push_back({documents[each.document].get(), each.tokens, each.parents});
+        // Of another length in each step.
+        const auto count = static_cast<int32_t>((t + each.document) % 7);
+        rules.insert(rules.end(), each.tokens.size(),
+                     {.penalized = nullptr,
+                      .forbidden = some.data() + t,
+                      .num_penalized = 0,
+                      .num_forbidden = count,
+                      .penalty = 1.0f,
+                      .rules_come_first = static_cast<int32_t>(t % 2)});
+      }
+      if (launches) bart.make_room(kRoom);
+      played.ranked.push_back(bart.step(rows, t % 5 == 0 ? 4 : 9, rules));
+      played.logits.push_back(bart.logits(Script::rows_of(script.steps[t])));
+    }
+    played.replayed = bart.decoder().replayed_steps();
+    return played;
+  };
+  const Played launched = play(true);
+  const Played replayed = play(false);
+  EXPECT_EQ(launched.replayed, 0u);
+  EXPECT_GE(replayed.replayed, 2u);
+  for (size_t t = 0; t < script.steps.size(); ++t) {
+    for (size_t row = 0; row < launched.logits[t].size(); ++row) {
+      EXPECT_TRUE(same_bytes(launched.logits[t][row], replayed.logits[t][row])) << "step " << t << ", row " << row;
+    }
+    EXPECT_TRUE(same_bytes(launched.ranked[t].scores, replayed.ranked[t].scores)) << "step " << t;
+    EXPECT_EQ(launched.ranked[t].best, replayed.ranked[t].best) << "step " << t;
+  }
+}
+
+TEST(CudaBartEncoder, CrossAttentionIsTheDecodersOfTheProcessorsEncoderStates) {
+  const io::BartConfig config = small_bart();
+  const BartFile file(config);
+  const Documents documents({some_ids(17, 1), some_ids(40, 2)});
+  const auto tokens = static_cast<int64_t>(documents.ids.size());
+  ComputePool pool(1);
+  WorkspaceArena arena;
+  const Bart bart(config, file.checkpoint(), Precision::kFp32, pool);
+  FloatTensor hidden({tokens, config.d_model});
+  bart.encoder_states({documents.ids, documents.offsets}, {hidden.data(), tokens, config.d_model}, arena, pool);
+  const BartOnHost on_gpu(config, file, Precision::kFp32);
+  const auto encoded = on_gpu.encode({some_ids(17, 1), some_ids(40, 2)}, {.max_rows = 1, .max_positions = 1});
+  const BartWeights weights(config, *file.checkpoint());
+  for (int64_t i = 0; i < config.decoder_layers; ++i) {
+    const BartLayerTensors layer = weights.decoder_layer_tensors(i);
+    for (int64_t token = 0; token < tokens; token += 3) {
+      const auto document = static_cast<size_t>(token >= documents.offsets[1] ? 1 : 0);
+      const int64_t length = documents.offsets[document + 1] - documents.offsets[document];
+      const float* const found = static_cast<const float*>(encoded[document]->memory.data()) +
+                                 (i * length + token - documents.offsets[document]) * 2 * config.d_model;
+      for (int64_t column = 0; column < 2 * config.d_model; ++column) {
+        const bool is_key = column < config.d_model;
+        const int64_t out = column % config.d_model;
+        const auto* const matrix = reinterpret_cast<const float*>((is_key ? layer.cross_key : layer.cross_value).data);
+        double sum = static_cast<double>((is_key ? layer.cross_key_bias : layer.cross_value_bias).data()[out]);
+        for (int64_t in = 0; in < config.d_model; ++in) {
+          sum += static_cast<double>(hidden.data()[token * config.d_model + in]) *
+                 static_cast<double>(matrix[out * config.d_model + in]);
+        }
+        ASSERT_NEAR(static_cast<double>(found[column]), sum, 1e-4) << "layer " << i << ", token " << token;
+      }
+    }
+  }
+}
+
+class CudaBartErrors : public testing::Test {
+ protected:
+  CudaBartErrors() { bart_.make_room({.rows = 3, .k = 4, .rule_tokens = 5}); }
+
+  template <class Body>
+  static void expect_refused(const std::string& what, const Body& body) {
+    try {
+      body();
+      ADD_FAILURE() << what;
+    } catch (const remuda::cuda::StatusError& error) {
+      EXPECT_EQ(error.status(), remuda::cuda::Status::kInvalidArgument);
+      EXPECT_THAT(error.what(), testing::HasSubstr(what));
+    }
+  }
+
+  // A good step, but for what `change` does to it.
+  struct Step {
+    std::vector<remuda::cuda::HostStepDocument> documents;
+    Ids tables = {0, 1, 2};
+    Ids tokens = {1, 2, 3};
+    Ids of_rules = {4, 5};
+    std::vector<remuda::cuda::HostRowRules> rules;
+    int64_t k = 2;
+  };
+  template <class Change>
+  void step(const Change& change) {
+    Step s;
+    s.rules.assign(3, {.penalized = s.of_rules.data(),
+                       .forbidden = s.of_rules.data(),
+                       .num_penalized = 0,
+                       .num_forbidden = 1,
+                       .penalty = 1.0f,
+                       .rules_come_first = 0});
+    s.documents = {{.memory = document_->memory.data(),
+                    .encoder_tokens = 5,
+                    .limits = {.max_rows = 3, .max_positions = 2},
+                    .rows = 3,
+                    .length = 1,
+                    .tables = s.tables.data(),
+                    .table_stride = 1}};
+    change(s);
+    std::vector<float> scores(300);
+    Ids best(300);
+    bart_.decoder().step({.documents = s.documents.data(),
+                          .num_documents = std::ssize(s.documents),
+                          .tokens = s.tokens.data(),
+                          .rules = s.rules.data(),
+                          .k = s.k,
+                          .scores = scores.data(),
+                          .best = best.data()});
+  }
+
+  const io::BartConfig config_ = small_bart();
+  const BartFile file_{config_};
+  BartOnHost bart_{config_, file_, Precision::kFp32};
+  const std::unique_ptr<BartOnHost::Document> document_ =
+      std::move(bart_.encode({some_ids(5, 1)}, {.max_rows = 3, .max_positions = 2})[0]);
+};
+
+TEST_F(CudaBartErrors, StepsThatWouldReadOutsideTheirMemory) {
+  const auto refused = [&](const std::string& what, const auto& change) {
+    expect_refused(what, [&] { step(change); });
+  };
+  refused("at least one document", [](Step& s) { s.documents.clear(); });
+  refused("multiple of 256",
+          [](Step& s) { s.documents[0].memory = static_cast<std::byte*>(s.documents[0].memory) + 16; });
+  refused("found 91 tokens", [](Step& s) { s.documents[0].encoder_tokens = 91; });
+  refused("found 5 tokens, 0 positions", [](Step& s) { s.documents[0].limits.max_positions = 0; });
+  refused("found 4 rows at position 1", [](Step& s) { s.documents[0].rows = 4; });
+  refused("found 3 rows at position 3", [](Step& s) { s.documents[0].length = 3; });
+  refused("row 1 of a document's log to be a sequence's own, found 2", [](Step& s) { s.tables[1] = 2; });
+  refused("rows of a document's log from 0 to 2, found 3", [](Step& s) {
+    s.tables = {0, 3, 3, 4};
+    s.documents[0].tables = s.tables.data();
+    s.documents[0].table_stride = s.documents[0].length = s.documents[0].rows = 2;
+  });
+  refused("up to 3 rows, found 6", [](Step& s) { s.documents.push_back(s.documents[0]); });
+  refused("tokens from 0 to 100, found 101", [](Step& s) { s.tokens[2] = 101; });
+  refused("0 to 4 ranked tokens, found 5", [](Step& s) { s.k = 5; });
+  refused("a penalty of more than 0", [](Step& s) { s.rules[1].penalty = 0.0f; });
+  refused("no less than 0 tokens", [](Step& s) { s.rules[1].num_forbidden = -1; });
+  refused("forbidden tokens from 0 to 100, found -1", [](Step& s) { s.of_rules[0] = -1; });
+  refused("penalized tokens from 0 to 100, found 101", [](Step& s) {
+    s.rules[0].num_penalized = 2;
+    s.of_rules[1] = 101;
+  });
+  refused("up to 5 tokens of rules, found 6", [](Step& s) {
+    for (auto& rules : s.rules) rules.num_forbidden = 2;
+  });
+  // Nothing of all that has done any harm.
+  EXPECT_NO_THROW(step([](Step&) {}));
+  EXPECT_NO_THROW(bart_.logits(3));
+  expect_refused("rows of the step before from 0 to 2, found 3", [&] { bart_.logits(4); });
+}
+
+TEST_F(CudaBartErrors, DocumentsRoomsAndShapesThatItDoesNotDo) {
+  const remuda::cuda::Bart& bart = bart_.bart();
+  expect_refused("found 0 tokens", [&] { bart.document_bytes(0, {.max_rows = 1, .max_positions = 1}); });
+  expect_refused("102 sequences", [&] { bart.document_bytes(1, {.max_rows = 102, .max_positions = 1}); });
+  expect_refused("1 to 2^31 - 1 tokens", [&] { bart.encode_bytes(0); });
+  expect_refused("room for steps", [&] { bart.step_bytes({.rows = 0, .k = 0, .rule_tokens = 0}); });
+  expect_refused("room for steps", [&] { bart.step_bytes({.rows = 1, .k = 513, .rule_tokens = 0}); });
+  const remuda::cuda::DeviceMemory workspace(bart.encode_bytes(91));
+  expect_refused("documents of 1 to 90 tokens, found one of 91", [&] {
+    const Documents one({some_ids(91, 1)});
+    void* const memory = document_->memory.data();
+    bart.encode({.device = 0, .stream = nullptr}, workspace.data(),
+                {.ids = one.ids.data(), .offsets = one.offsets.data(), .documents = 1}, &memory);
+  });
+  expect_refused("ids from 0 to 100, found 101", [&] { bart_.encode({{101}}, {.max_rows = 1, .max_positions = 1}); });
+  // Without room there are no steps.
+  const auto decoder = bart.make_decoder({.device = 0, .stream = nullptr});
+  expect_refused("multiple of 256", [&] { decoder->set_workspace(nullptr, kRoom); });
+  expect_refused("up to 0 rows", [&] {
+    const Ids tables = {0}, tokens = {1};
+    const remuda::cuda::HostStepDocument document = {.memory = document_->memory.data(),
+                                                     .encoder_tokens = 5,
+                                                     .limits = {.max_rows = 3, .max_positions = 2},
+                                                     .rows = 1,
+                                                     .length = 1,
+                                                     .tables = tables.data(),
+                                                     .table_stride = 1};
+    decoder->step({.documents = &document,
+                   .num_documents = 1,
+                   .tokens = tokens.data(),
+                   .rules = nullptr,
+                   .k = 0,
+                   .scores = nullptr,
+                   .best = nullptr});
+  });
+  GpuBartWeights weights(config_, *file_.checkpoint(), Precision::kFp32);
+  const auto shape = [&](const std::string& what, const auto& change) {
+    remuda::cuda::HostBart host = weights.host();
+    change(host);
+    expect_refused(what, [&] { models::cuda::bart_bytes(host); });
+  };
+  shape("d_model that is a multiple of 8", [](auto& host) { host.d_model = 60; });
+  shape("inner size of the decoder", [](auto& host) { host.decoder.inner_size = 37; });
+  shape("heads of the decoder of up to 128", [](auto& host) {
+    host.d_model = 256;
+    host.decoder.num_heads = 1;
+  });
+  shape("layers in the encoder", [](auto& host) { host.encoder.num_layers = 0; });
 }
 
 }  // namespace
