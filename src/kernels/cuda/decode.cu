@@ -22,8 +22,8 @@ __global__ void __launch_bounds__(kRankingThreads) rank_kernel(const __grid_cons
 template <class Element>
 void cached_attention(const CachedAttentionParams<Element>& params, cudaStream_t stream) {
   if (params.head_dim > kMaxCachedHeadDim) throw remuda::cuda::CudaError(cudaErrorInvalidValue, "cached_attention");
-  launch(cached_attention_kernel<Element>, launch_of_cached_attention(params.count, params.num_heads), params,
-         stream, "cached_attention");
+  launch(cached_attention_kernel<Element>, launch_of_cached_attention(params.count, params.num_heads), params, stream,
+         "cached_attention");
 }
 
 void rank(const RankingParams& params, cudaStream_t stream) {

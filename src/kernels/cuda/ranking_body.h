@@ -1,8 +1,8 @@
 // The best tokens of rows of logits, on a GPU, as one thread sees it: what a search asks of a step, so that rows need
 // not go to the host.
 //
-// `Thread` is the machine: DeviceThread on a GPU, HostThread in the tests. A row's result depends on that row alone, bit
-// for bit.
+// `Thread` is the machine: DeviceThread on a GPU, HostThread in the tests. A row's result depends on that row alone,
+// bit for bit.
 #pragma once
 
 #include <cstddef>
@@ -29,7 +29,8 @@ struct RankingRules {
 
 // log p = (x - max) - log_sum, as generation/scores.h has it. The k best of a row are those of the greatest scores,
 // greatest first, the least token first among equals; of minus infinity where there are no others. A row that no token
-// can be chosen by, having a NaN, an infinity or nothing but minus infinity, has scores that are all NaN, and tokens -1.
+// can be chosen by, having a NaN, an infinity or nothing but minus infinity, has scores that are all NaN, and tokens
+// -1.
 struct RankingParams {
   const float* logits = nullptr;  // [rows, vocabulary], of rows logits_stride apart, a multiple of 4
   int64_t logits_stride = 0;
@@ -71,9 +72,7 @@ REMUDA_HOST_DEVICE constexpr int words_of_bits(int vocabulary) { return (vocabul
 
 inline Launch launch_of_ranking(int64_t rows, int vocabulary) {
   const int bits = 2 * words_of_bits(vocabulary) * static_cast<int>(sizeof(uint32_t));
-  return {.blocks = rows,
-          .threads = kRankingThreads,
-          .shared_bytes = static_cast<int>(sizeof(RankingShared)) + bits};
+  return {.blocks = rows, .threads = kRankingThreads, .shared_bytes = static_cast<int>(sizeof(RankingShared)) + bits};
 }
 
 // A block has a row. It reads it four times: for the maximum, for the sum, for the best token of each thread, and for
@@ -140,7 +139,9 @@ class RankingBody {
   }
   REMUDA_HOST_DEVICE float log_probability(float logit) const { return (logit - maximum_) - log_sum_; }
   // What log p is of.
-  REMUDA_HOST_DEVICE float logit(float x, int token) const { return rules_.rules_come_first != 0 ? ruled(x, token) : x; }
+  REMUDA_HOST_DEVICE float logit(float x, int token) const {
+    return rules_.rules_come_first != 0 ? ruled(x, token) : x;
+  }
   // What tokens are compared by.
   REMUDA_HOST_DEVICE float score(float x, int token) const {
     return rules_.rules_come_first != 0 ? ruled(x, token) : ruled(log_probability(x), token);
@@ -188,7 +189,8 @@ class RankingBody {
     return best;
   }
 
-  // The k-th best of the threads' best tokens is a token that k are no worse than, itself among them; so are the k best.
+  // The k-th best of the threads' best tokens is a token that k are no worse than, itself among them; so are the k
+  // best.
   REMUDA_HOST_DEVICE void find_candidates() {
     const TokenScore own = best_after({0.0f, -1});
     shared_.thread_best[thread_.index()] = own;
