@@ -158,8 +158,8 @@ TEST(MemoryCost, OfEncoders) {
   }
 }
 
-// Parameters are what has to lie there; what the library takes, gpu_embedding_test.cc and gpu_bart_estimate_test.cc hold
-// it to. What lies between layers is in elements of the precision, logits are always floats.
+// Parameters are what has to lie there; what the library takes, gpu_embedding_test.cc and gpu_bart_estimate_test.cc
+// hold it to. What lies between layers is in elements of the precision, logits are always floats.
 template <typename Info>
 void check_on_a_gpu(const Info& info) {
   const MemoryCost cpu = estimate_memory(info, Precision::kFp32, 4096);
