@@ -26,10 +26,9 @@ TEST(GpuModels, ALibraryWithoutThemSaysSo) {
 
 TEST(GpuModels, ThoseOfAnotherVersionAreNotUsed) {
   const GpuBackend backend = open_gpu_backend(test_library("other_models"));
-  EXPECT_THAT(
-      [&] { models::models_of(backend); },
-      ThrowsMessage<Error>(AllOf(HasSubstr("is of another remuda"),
-                                 HasSubstr("this needs " + std::to_string(cuda::kModelsAbiVersion)))));
+  EXPECT_THAT([&] { models::models_of(backend); },
+              ThrowsMessage<Error>(AllOf(HasSubstr("is of another remuda"),
+                                         HasSubstr("this needs " + std::to_string(cuda::kModelsAbiVersion)))));
 }
 
 TEST(GpuModels, WithoutALibraryThereIsAReason) {
