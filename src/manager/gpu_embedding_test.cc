@@ -35,7 +35,8 @@ using ::testing::HasSubstr;
 using ::testing::Pointwise;
 using ::testing::ThrowsMessage;
 
-const std::vector<std::string> kTexts = {"The herd at dawn.", "a horse", "x", "", "one two three one two three a horse"};
+const std::vector<std::string> kTexts = {"The herd at dawn.", "a horse", "x", "",
+                                         "one two three one two three a horse"};
 
 // The least of two sets of vectors; rows of zeros, of texts without tokens, are alike.
 double least_cosine(const Embeddings& a, const Embeddings& b) {
@@ -156,8 +157,11 @@ TEST_F(GpuEmbedding, EstimatesAreWhatTheLibraryTakes) {
              &encoder);
     std::vector<int64_t> offsets(kSequences + 1);
     for (int64_t i = 0; i <= kSequences; ++i) offsets[static_cast<size_t>(i)] = i * kTokens;
-    const cuda::HostBatch batch = {
-        .ids = nullptr, .position_ids = nullptr, .offsets = offsets.data(), .skipped = nullptr, .sequences = kSequences};
+    const cuda::HostBatch batch = {.ids = nullptr,
+                                   .position_ids = nullptr,
+                                   .offsets = offsets.data(),
+                                   .skipped = nullptr,
+                                   .sequences = kSequences};
     call_gpu("a batch", library.workspace_bytes, encoder, &batch, &workspace);
     library.unload_encoder(encoder);
     expect_within_a_tenth("weights", cost.shared_weights, held);
@@ -234,7 +238,8 @@ TEST_F(GpuEmbedding, AShapeWithoutKernelsIsAnErrorAndLeavesNothing) {
     ADD_FAILURE() << "there are no such kernels";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
-    EXPECT_THAT(error.what(), AllOf(HasSubstr(model.path()), HasSubstr("an intermediate size that is a multiple of 8")));
+    EXPECT_THAT(error.what(),
+                AllOf(HasSubstr(model.path()), HasSubstr("an intermediate size that is a multiple of 8")));
   }
   GpuArena::of("cuda:0").trim();
   EXPECT_EQ(taken(), 0u);
