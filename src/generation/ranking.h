@@ -17,11 +17,17 @@ struct RowRules {
   std::span<const int32_t> forbidden;
 };
 
-// What is to be ranked. Log-probabilities are as LogSoftmax has them.
-struct RankingRequest {
-  int64_t k = 0;  // 1 to the vocabulary's size.
+// How a row is ranked. Log-probabilities are as LogSoftmax has them.
+struct RowRanking {
+  RowRules rules;
   // False: scores are log-probabilities of the row, changed by the rules. True: the rules change the logits, log p is
   // of what comes out, and so are scores; tokens are compared by the changed logits, of which fewer are equal.
+  bool rules_come_first = false;
+};
+
+// What is to be ranked of a search's rows.
+struct RankingRequest {
+  int64_t k = 0;  // 1 to the vocabulary's size.
   bool rules_come_first = false;
   std::span<const RowRules> rows;  // One a row of the search.
 };

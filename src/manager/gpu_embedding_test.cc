@@ -35,7 +35,8 @@ using ::testing::HasSubstr;
 using ::testing::Pointwise;
 using ::testing::ThrowsMessage;
 
-const std::vector<std::string> kTexts = {"The herd at dawn.", "a horse", "x", "", "one two three one two three a horse"};
+const std::vector<std::string> kTexts = {"The herd at dawn.", "a horse", "x", "",
+                                         "one two three one two three a horse"};
 
 // The least of two sets of vectors; rows of zeros, of texts without tokens, are alike.
 double least_cosine(const Embeddings& a, const Embeddings& b) {
@@ -156,8 +157,11 @@ TEST_F(GpuEmbedding, EstimatesAreWhatTheLibraryTakes) {
              &encoder);
     std::vector<int64_t> offsets(kSequences + 1);
     for (int64_t i = 0; i <= kSequences; ++i) offsets[static_cast<size_t>(i)] = i * kTokens;
-    const cuda::HostBatch batch = {
-        .ids = nullptr, .position_ids = nullptr, .offsets = offsets.data(), .skipped = nullptr, .sequences = kSequences};
+    const cuda::HostBatch batch = {.ids = nullptr,
+                                   .position_ids = nullptr,
+                                   .offsets = offsets.data(),
+                                   .skipped = nullptr,
+                                   .sequences = kSequences};
     call_gpu("a batch", library.workspace_bytes, encoder, &batch, &workspace);
     library.unload_encoder(encoder);
     expect_within_a_tenth("weights", cost.shared_weights, held);
@@ -234,7 +238,8 @@ TEST_F(GpuEmbedding, AShapeWithoutKernelsIsAnErrorAndLeavesNothing) {
     ADD_FAILURE() << "there are no such kernels";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
-    EXPECT_THAT(error.what(), AllOf(HasSubstr(model.path()), HasSubstr("an intermediate size that is a multiple of 8")));
+    EXPECT_THAT(error.what(),
+                AllOf(HasSubstr(model.path()), HasSubstr("an intermediate size that is a multiple of 8")));
   }
   GpuArena::of("cuda:0").trim();
   EXPECT_EQ(taken(), 0u);
@@ -248,7 +253,20 @@ TEST_F(GpuEmbedding, AGpuWithoutProductsIsOfNoUse) {
               ThrowsMessage<Error>(HasSubstr("cuda:0 can't be used: cuBLASLt is missing")));
 }
 
+// The machine as a library for encoders alone would describe it.
+class WithoutBart : public MachineWithBackend {
+ public:
+  using MachineWithBackend::MachineWithBackend;
+
+  std::vector<Device> devices() override {
+    std::vector<Device> devices = MachineWithBackend::devices();
+    for (Device& device : devices) device.computes &= ~cuda::kComputesBart;
+    return devices;
+  }
+};
+
 TEST_F(GpuEmbedding, WhatTheLibraryHasNoKernelsForIsNotPlacedThere) {
+  set_device_provider(std::make_shared<WithoutBart>(backend_));
   const RandomBart model({});
   Settings settings;
   settings.summarization_model = model.path();

@@ -79,8 +79,8 @@ SummarizationBatch::SummarizationBatch(const SummarizationModel& model, uint64_t
 void SummarizationBatch::take(RequestQueue& queue, BatchSession::Requests& changed) {
   while (const RequestQueue::Pointer front = queue.front()) {
     auto request = std::static_pointer_cast<SummarizationRequest>(front);
-    if (!batch_.has_room(request->next())) return;
     try {
+      if (!batch_.has_room(request->next())) return;
       const int64_t number = batch_.add(request->next());
       Member& member = members_[number];
       member.request = request;

@@ -43,7 +43,10 @@ GpuBart::GpuBart(const io::BartConfig& config, const io::Checkpoint& checkpoint,
 void GpuBart::load(const io::Checkpoint& checkpoint, Precision precision) {
   const GpuBartWeights host(config_, checkpoint, precision);
   uint64_t weights = 0, loading = 0;
-  call_gpu("a BART", models_.bart_bytes, &host.host(), &weights, &loading);
+  remuda::cuda::Message message = {};
+  if (models_.bart_bytes(&host.host(), &weights, &loading, &message) != remuda::cuda::Status::kOk) {
+    fail(ErrorCode::kUnsupported, "there are no kernels for this model on GPUs: {}", message.text);
+  }
   weights_ = arena_.allocate_reserved(weights, loading_);
   {
     const GpuArena::Block trial = arena_.allocate_reserved(loading, loading_);
@@ -194,7 +197,7 @@ void GpuBart::Decoder::make_room(int64_t rows, int64_t k, int64_t rule_tokens) {
   room_ = room;
 }
 
-GpuBart::Decoder::Ranked GpuBart::Decoder::step(std::span<const Rows> documents, std::span<const Ranking> rankings,
+GpuBart::Decoder::Ranked GpuBart::Decoder::step(std::span<const Rows> documents, std::span<const RowRanking> rankings,
                                                 int64_t k) {
   tokens_.clear();
   parents_.clear();

@@ -103,11 +103,6 @@ class GpuBart::Decoder {
     Document* document = nullptr;
     std::span<const StepRow> rows;
   };
-  // How a row is ranked.
-  struct Ranking {
-    RowRules rules;
-    bool rules_come_first = false;
-  };
   // [rows, k], as generation/ranking.h has it; valid until the next step.
   struct Ranked {
     std::span<const float> scores;
@@ -118,7 +113,7 @@ class GpuBart::Decoder {
   // may be at different positions; each is there once. rankings: [rows]. Throws Error(kInvalidArgument) with all
   // documents as they were; else, as GpuStream does and OutOfMemory, after which the step's documents are fit for
   // nothing but destruction.
-  Ranked step(std::span<const Rows> documents, std::span<const Ranking> rankings, int64_t k);
+  Ranked step(std::span<const Rows> documents, std::span<const RowRanking> rankings, int64_t k);
 
   // Logits of these rows of the step before, [rows.size(), vocab_size]; valid until it is called again.
   MatrixView<const float> fetch_logits(std::span<const int32_t> rows);

@@ -127,7 +127,7 @@ TEST_F(GpuBartTest, RanksRowsAsDefined) {
   GpuBart::Decoder decoder(*bart);
   const auto documents = encode(decoder, {some_ids(12, 3)}, {.max_rows = 4, .max_positions = 10});
   const Ids penalized = {3, 50, 100}, forbidden = some_ids(60, 8);
-  const std::vector<GpuBart::Decoder::Ranking> rankings = {
+  const std::vector<RowRanking> rankings = {
       {.rules = {}, .rules_come_first = false},
       {.rules = {.penalized = penalized, .penalty = 1.5f, .forbidden = forbidden}, .rules_come_first = false},
       {.rules = {}, .rules_come_first = true},
@@ -197,7 +197,7 @@ TEST_F(GpuBartTest, RefusesWhatItCannotDo) {
   const auto step = [&](const Ids& tokens, const Ids& parents, int64_t k = 0) {
     const std::vector<StepRow> rows = step_rows(tokens, parents);
     const GpuBart::Decoder::Rows one = {documents[0].get(), rows};
-    decoder.step(std::span(&one, 1), std::vector<GpuBart::Decoder::Ranking>(tokens.size()), k);
+    decoder.step(std::span(&one, 1), std::vector<RowRanking>(tokens.size()), k);
   };
   EXPECT_THAT([&] { step({101}, {-1}); }, refused("expected an id from 0 to 100, found 101"));
   EXPECT_THAT([&] { step({1}, {0}); }, refused("parent of a sequence"));

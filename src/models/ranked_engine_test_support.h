@@ -17,7 +17,7 @@ namespace remuda::models {
 struct RankedRows {
   RankedRows(const RankedStep& step, MatrixView<const float> logits) {
     for (int64_t row = 0; row < logits.rows && step.k() > 0; ++row) {
-      const RankedStep::RowRanking& ranking = step.rankings()[static_cast<size_t>(row)];
+      const RowRanking& ranking = step.rankings()[static_cast<size_t>(row)];
       for (const Candidate& candidate : rank_row({logits.row(row), static_cast<size_t>(logits.cols)}, ranking.rules,
                                                  ranking.rules_come_first, step.k())) {
         scores.push_back(candidate.score);

@@ -34,17 +34,14 @@ void RankedStep::begin(std::span<BartEngine::DocumentStep> documents, ComputePoo
   });
   rows_.clear();
   rankings_.clear();
-  k_ = rule_tokens_ = 0;
+  k_ = 0;
   for (size_t i = 0; i < documents.size(); ++i) {
     Part& part = parts_[i];
     part.first_row = std::ssize(rows_);
     if (documents[i].error == nullptr) {
       const auto rows = documents[i].search->rows();
       rows_.insert(rows_.end(), rows.begin(), rows.end());
-      for (const RowRules& rules : part.request.rows) {
-        rankings_.push_back({rules, part.request.rules_come_first});
-        rule_tokens_ += std::ssize(rules.penalized) + std::ssize(rules.forbidden);
-      }
+      for (const RowRules& rules : part.request.rows) rankings_.push_back({rules, part.request.rules_come_first});
       rankings_.resize(rows_.size());
       k_ = std::max(k_, part.request.k);
     }

@@ -32,13 +32,8 @@ class RankedStep {
 
   // The most that a search asks for; 0 where none can do with ranked rows.
   int64_t k() const { return k_; }
-  struct RowRanking {
-    RowRules rules;  // None for rows of searches that need logits.
-    bool rules_come_first = false;
-  };
-  std::span<const RowRanking> rankings() const { return rankings_; }  // [rows]
-  // Penalized and forbidden tokens of all rows together.
-  int64_t rule_tokens() const { return rule_tokens_; }
+  // [rows]; without rules for searches that need logits.
+  std::span<const RowRanking> rankings() const { return rankings_; }
 
   // Advances the searches. scores, tokens: [rows, k()], what ranking.h defines. A search that throws, or all that need
   // logits where fetching those throws, have errors in their documents.
@@ -66,7 +61,6 @@ class RankedStep {
   std::vector<RowRanking> rankings_;
   std::vector<int32_t> fetched_rows_;
   int64_t k_ = 0;
-  int64_t rule_tokens_ = 0;
 };
 
 }  // namespace remuda::models
