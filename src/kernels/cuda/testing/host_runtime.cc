@@ -53,7 +53,9 @@ const char* cudaGetErrorName(cudaError_t) { return "error"; }
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
-  remuda::kernels::cuda::on_stream(stream, [=] { std::memcpy(to, from, bytes); });
+  remuda::kernels::cuda::on_stream(stream, [=] {
+    if (bytes > 0) std::memcpy(to, from, bytes);  // Where there is nothing to copy, pointers may be null.
+  });
   return cudaSuccess;
 }
 // A stream that is being captured has nothing to wait for, and its graph is of no use any more.

@@ -49,42 +49,84 @@ struct HostSchedule {
   bool copies_at_once = false;
 };
 
-// One of a block's fibers, run until it waits or ends. Fibers change places millions of times. swapcontext() makes a
-// system call for that, for a signal mask that is always the same; GCC's jumps don't, of which sanitizers must not be
-// kept in the dark.
-#if defined(__clang__) || defined(REMUDA_ADDRESS_SANITIZER) || defined(__SANITIZE_THREAD__)
-#define REMUDA_SWAPS_CONTEXTS 1
+#if defined(__x86_64__)
+// Leaves a stack at *from and goes on where the stack `to` was left. Fibers change places millions of times, and
+// swapcontext() makes a system call for each, for a signal mask that is always the same.
+[[gnu::naked, gnu::noinline]] inline void switch_stack(void** /*from*/, void* /*to*/) {
+  asm(R"(
+    pushq %rbp
+    pushq %rbx
+    pushq %r12
+    pushq %r13
+    pushq %r14
+    pushq %r15
+    movq %rsp, (%rdi)
+    movq %rsi, %rsp
+    popq %r15
+    popq %r14
+    popq %r13
+    popq %r12
+    popq %rbx
+    popq %rbp
+    ret
+  )");
+}
+
+// One of two sides that take turns: a fiber, or who resumed it.
+class Side {
+ public:
+  // Begins with this function, which must not return.
+  void begin(std::byte* stack, size_t bytes, void (*function)()) {
+    constexpr uintptr_t kAlignment = 16;
+    constexpr int kKept = 6;  // Registers.
+    auto** top = reinterpret_cast<void**>(reinterpret_cast<uintptr_t>(stack + bytes) / kAlignment * kAlignment);
+    *--top = nullptr;  // Where it would return to.
+    *--top = reinterpret_cast<void*>(function);
+    for (int i = 0; i < kKept; ++i) *--top = nullptr;
+    top_ = top;
+  }
+  void switch_to(Side& other) { switch_stack(&top_, other.top_); }
+
+ private:
+  void* top_ = nullptr;
+};
+#else
+class Side {
+ public:
+  void begin(std::byte* stack, size_t bytes, void (*function)()) {
+    getcontext(&context_);
+    context_.uc_stack.ss_sp = stack;
+    context_.uc_stack.ss_size = bytes;
+    context_.uc_link = nullptr;
+    makecontext(&context_, function, 0);
+  }
+  void switch_to(Side& other) { swapcontext(&context_, &other.context_); }
+
+ private:
+  ucontext_t context_;
+};
 #endif
 
+// One of a block's fibers, run until it waits or ends.
 class Fiber {
  public:
   explicit Fiber(std::function<void()> work) : work_(std::move(work)), stack_(new std::byte[kStackBytes]) {
-    getcontext(&own_);
-    own_.uc_stack.ss_sp = stack_.get();
-    own_.uc_stack.ss_size = kStackBytes;
-    own_.uc_link = nullptr;
-    // makecontext passes ints.
-    const auto address = reinterpret_cast<uintptr_t>(this);
-    makecontext(&own_, reinterpret_cast<void (*)()>(&Fiber::start), 2, static_cast<unsigned>(address >> 32),
-                static_cast<unsigned>(address));
+    own_.begin(stack_.get(), kStackBytes, &Fiber::start);
   }
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
   bool done() const { return done_; }
 
-  [[gnu::noinline]] void resume() {
+  void resume() {
+    resumed_ = this;
 #if defined(REMUDA_ADDRESS_SANITIZER)
     void* fake_stack = nullptr;
     __sanitizer_start_switch_fiber(&fake_stack, stack_.get(), kStackBytes);
-    swapcontext(&caller_, &own_);
+    caller_.switch_to(own_);
     __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
-#elif defined(REMUDA_SWAPS_CONTEXTS)
-    swapcontext(&caller_, &own_);
 #else
-    if (__builtin_setjmp(caller_jump_) != 0) return;
-    if (std::exchange(started_, true)) jump(own_jump_);
-    setcontext(&own_);
+    caller_.switch_to(own_);
 #endif
   }
 
@@ -94,8 +136,8 @@ class Fiber {
  private:
   static constexpr size_t kStackBytes = 64 * 1024;
 
-  static void start(unsigned high, unsigned low) {
-    auto* fiber = reinterpret_cast<Fiber*>((static_cast<uintptr_t>(high) << 32) | low);
+  static void start() {
+    Fiber* const fiber = resumed_;
 #if defined(REMUDA_ADDRESS_SANITIZER)
     __sanitizer_finish_switch_fiber(nullptr, &fiber->caller_stack_, &fiber->caller_stack_bytes_);
 #endif
@@ -104,31 +146,23 @@ class Fiber {
     fiber->leave(true);
   }
 
-#if !defined(REMUDA_SWAPS_CONTEXTS)
-  [[noreturn, gnu::noinline]] static void jump(void** to) { __builtin_longjmp(to, 1); }
-#endif
-
-  [[gnu::noinline]] void leave([[maybe_unused]] bool for_good) {
+  void leave([[maybe_unused]] bool for_good) {
 #if defined(REMUDA_ADDRESS_SANITIZER)
     void* fake_stack = nullptr;
     __sanitizer_start_switch_fiber(for_good ? nullptr : &fake_stack, caller_stack_, caller_stack_bytes_);
-    swapcontext(&own_, &caller_);
+    own_.switch_to(caller_);
     __sanitizer_finish_switch_fiber(fake_stack, &caller_stack_, &caller_stack_bytes_);
-#elif defined(REMUDA_SWAPS_CONTEXTS)
-    swapcontext(&own_, &caller_);
 #else
-    if (__builtin_setjmp(own_jump_) == 0) jump(caller_jump_);
+    own_.switch_to(caller_);
 #endif
   }
 
+  static inline thread_local Fiber* resumed_ = nullptr;
+
   std::function<void()> work_;
   std::unique_ptr<std::byte[]> stack_;
-  ucontext_t own_;
-  ucontext_t caller_;
-  // As __builtin_setjmp() wants them.
-  [[maybe_unused]] void* own_jump_[5] = {};
-  [[maybe_unused]] void* caller_jump_[5] = {};
-  [[maybe_unused]] bool started_ = false;
+  Side own_;
+  Side caller_;
   [[maybe_unused]] const void* caller_stack_ = nullptr;
   [[maybe_unused]] size_t caller_stack_bytes_ = 0;
   bool done_ = false;
