@@ -11,15 +11,14 @@ import json
 import pathlib
 import sys
 import tempfile
-import time
 
 import gpu_library
 import numpy as np
 import torch
+from gpu_report import NO_GPU, Report, timed
 from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-NO_GPU = 77
 # Layers, hidden size, heads, inner size: the models whose speed has a target.
 SHAPES = {"MiniLM-L6": ("bert", 6, 384, 12, 1536), "mpnet-base": ("mpnet", 12, 768, 12, 3072),
           "bge-large": ("bert", 24, 1024, 16, 4096)}
@@ -73,20 +72,6 @@ def torch_encode(model, texts, device):
 
 def cosines(a, b):
     return (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
-
-
-class Report:
-    def __init__(self):
-        self.rows = []
-
-    def add(self, what, value, limit, holds):
-        """holds: True, False, or None where it could not be tried."""
-        self.rows.append({"what": what, "value": value, "limit": limit, "holds": holds})
-        verdict = {True: "ok", False: "MISSED", None: "NOT TRIED"}[holds]
-        print(f"{what:58} {value!s:>14} {limit:>14}  {verdict}", flush=True)
-
-    def good(self):
-        return all(row["holds"] for row in self.rows)
 
 
 def check_parity(library, report, shapes, device, vocabulary, texts):
@@ -164,18 +149,6 @@ def batches(texts, full):
             batch = []
         batch.append(text)
     yield batch
-
-
-def timed(run, seconds):
-    """The median time of a run, after one that is not counted."""
-    run()
-    times = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times) < 3:
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times))
 
 
 def remuda_speed(encoder, texts, seconds):
