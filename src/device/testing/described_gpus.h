@@ -23,13 +23,15 @@ struct DescribedGpu {
 struct DescribedGpus {
   cuda::Status start_status = cuda::Status::kOk;
   char start_message[128] = {};  // When that isn't kOk.
+  cuda::Status products_status = cuda::Status::kOk;
+  char products_message[128] = {};  // When that isn't kOk.
   int32_t count = 0;
   int32_t starts = 0;  // Calls of start(), which the library counts.
   DescribedGpu gpus[8] = {};
 };
 
 // What REMUDA_DESCRIBED_GPUS says at first, in GiB: "NVIDIA H100,9.0,80,79;Tesla T4,7.5,16,15" are two, with what is
-// free.
+// free. Where it isn't set there is one GPU.
 using DescribedGpusFunction = DescribedGpus* (*)();
 inline constexpr const char* kDescribedGpusSymbol = "remuda_described_gpus";
 
