@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "device/cuda_backend.h"
 #include "remuda/precision.h"
 
 namespace remuda {
@@ -25,6 +26,7 @@ struct Device {
   uint64_t memory_available = 0;        // Bytes that this process could still take; page cache counts as available.
   std::string problem = {};             // Why it can't be used, for people; empty: it can.
   std::string compute_capability = {};  // Of a GPU: "9.0".
+  int32_t computes = cuda::kComputesEncoders | cuda::kComputesBart;  // Kinds of models.
 };
 
 // The CPU, always first. Its available memory is the smaller of the machine's and what this process's control groups

@@ -161,12 +161,25 @@ int64_t Placement::Stay::instances() const {
   return counts_->instances[device_];
 }
 
-Placement::Placement(const Settings& settings, std::string model, std::shared_ptr<std::atomic<uint64_t>> fallbacks)
+Placement::Placement(const Settings& settings, std::string model, std::shared_ptr<std::atomic<uint64_t>> fallbacks,
+                     int32_t kind)
     : request_(base_request(settings, std::move(model))),
       counts_(std::make_shared<Counts>()),
-      fallbacks_(std::move(fallbacks)) {
+      fallbacks_(std::move(fallbacks)),
+      kind_(kind) {
   // Of no cost: there is room wherever one works.
-  if (!request_.demand.empty()) next_place(request_, current_devices());
+  if (!request_.demand.empty()) next_place(request_, devices());
+}
+
+// The machine's, as they are for this kind of model.
+std::vector<Device> Placement::devices() const {
+  std::vector<Device> devices = current_devices();
+  for (Device& device : devices) {
+    if (!device.problem.empty() || (device.computes & kind_) == kind_) continue;
+    device.problem =
+        fmt::format("remuda's library has no kernels for {}", kind_ == cuda::kComputesBart ? "BART" : "encoders");
+  }
+  return devices;
 }
 
 PlacementRequest Placement::request(const MemoryCost& gpu_cost) const {
@@ -180,7 +193,7 @@ PlacementRequest Placement::request(const MemoryCost& gpu_cost) const {
 std::shared_ptr<const Placement::Stay> Placement::next(const MemoryCost& gpu_cost, const std::set<std::string>& full) {
   if (request_.force_cpu) return std::make_shared<Stay>(counts_, std::string(kCpuDevice));
   const std::lock_guard lock(mutex_);  // So that the next one sees this one's choice.
-  std::vector<Device> devices = current_devices();
+  std::vector<Device> devices = this->devices();
   for (Device& device : devices) {
     if (full.contains(device.id)) device.memory_available = 0;
   }
@@ -201,7 +214,7 @@ std::string Placement::device(const MemoryCost& gpu_cost) const {
   const PlacementRequest wanted = request(gpu_cost);
   const auto most = std::ranges::max_element(wanted.instances, {}, [](const auto& each) { return each.second; });
   if (most != wanted.instances.end() && most->second > 0) return most->first;
-  return next_place(wanted, current_devices()).value_or(Place{.device = std::string(kCpuDevice)}).device;
+  return next_place(wanted, devices()).value_or(Place{.device = std::string(kCpuDevice)}).device;
 }
 
 }  // namespace remuda

@@ -9,6 +9,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "device/devices.h"
 #include "remuda/memory_cost.h"
@@ -76,8 +77,10 @@ class Placement {
 
   // `fallbacks` counts instances that went to the CPU where a GPU was wanted. Throws Error(kUnsupported) where a GPU is
   // demanded and there is none that works, and for a precision that the device that is asked for doesn't have. A
-  // precision that only GPUs have demands one, and is never fallen back from.
-  Placement(const Settings& settings, std::string model, std::shared_ptr<std::atomic<uint64_t>> fallbacks);
+  // precision that only GPUs have demands one, and is never fallen back from. `kind` is of cuda::kComputes*: GPUs that
+  // don't compute it don't work.
+  Placement(const Settings& settings, std::string model, std::shared_ptr<std::atomic<uint64_t>> fallbacks,
+            int32_t kind = 0);
 
   // Whether there is no device but the CPU, and no need to know what an instance costs on a GPU.
   bool is_cpu_alone() const { return request_.force_cpu; }
@@ -94,8 +97,11 @@ class Placement {
   PlacementRequest request(const MemoryCost& gpu_cost) const;
 
   const PlacementRequest request_;  // Without cost and instances.
+  std::vector<Device> devices() const;
+
   const std::shared_ptr<Counts> counts_;
   const std::shared_ptr<std::atomic<uint64_t>> fallbacks_;
+  const int32_t kind_;
   mutable std::mutex mutex_;  // Of who chooses.
 };
 

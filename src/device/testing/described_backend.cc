@@ -7,6 +7,7 @@
 #include <map>
 #include <mutex>
 #include <new>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -84,9 +85,17 @@ uint64_t free_on(const DescribedGpu& gpu) {
   return gpu.memory_total - std::min(gpu.memory_total, taken);
 }
 
+std::set<Pool*>& pools() {
+  static std::set<Pool*> all;
+  return all;
+}
+
+// Of all pools anew: a test may have described the GPU anew, too.
 void change_reserved(Pool& pool, uint64_t bytes) {
-  all().gpus[pool.device].reserved += bytes - pool.reserved;
   pool.reserved = bytes;
+  uint64_t& sum = all().gpus[pool.device].reserved;
+  sum = 0;
+  for (const Pool* each : pools()) sum += each->device == pool.device ? each->reserved : 0;
 }
 
 uint64_t in_pieces(uint64_t bytes) {
@@ -96,6 +105,7 @@ uint64_t in_pieces(uint64_t bytes) {
 void delete_if_done(Pool* pool) {
   if (!pool->is_destroyed || !pool->blocks.empty()) return;
   change_reserved(*pool, 0);
+  pools().erase(pool);
   delete pool;
 }
 
@@ -178,6 +188,7 @@ Status make_pool(int32_t device, Pool** pool, Message* message) {
   const std::lock_guard lock(mutex);
   if (const Status status = look_at(device, message); status != Status::kOk) return status;
   *pool = new Pool{.device = device};
+  pools().insert(*pool);
   return Status::kOk;
 }
 
