@@ -106,6 +106,7 @@ endfunction()
 
 # The models' sources that compile without nvcc, and the kernels and the runtime that run on the processor.
 set(REMUDA_CUDA_ON_HOST src/models/cuda/encoder.cc src/models/cuda/encoder_weights.cc
+                        src/models/cuda/bart.cc src/models/cuda/bart_weights.cc
                         src/kernels/cuda/testing/host_kernels.cc src/kernels/cuda/testing/host_runtime.cc)
 
 # The CUDA runtime's header; where there is no toolkit, what takes its place in tests.
@@ -141,7 +142,8 @@ function(remuda_add_test_backends)
   # libremuda_cuda_on_host.so: the whole library, with the processor in a GPU's place.
   remuda_add_test_library(cuda_on_host
                           SOURCES ${described} ${REMUDA_CUDA_ON_HOST} src/models/cuda/models.cc
-                                  src/device/cuda/cuda_error.cc src/kernels/cuda/testing/host_backend.cc
+                                  src/models/cuda/bart_models.cc src/device/cuda/cuda_error.cc
+                                  src/kernels/cuda/testing/host_backend.cc
                           TESTS remuda_models_test remuda_manager_test)
   set_target_properties(remuda_cuda_on_host PROPERTIES OUTPUT_NAME remuda_cuda_on_host)
   remuda_include_cuda(remuda_cuda_on_host)

@@ -19,6 +19,8 @@ namespace {
 constexpr float kLosing = -1.0e9f;
 // The decoder begins with its start token alone; length_penalty does not count it.
 constexpr int64_t kPromptLength = 1;
+// Where so many of a row's tokens are needed, it is cheaper to have the row.
+constexpr int64_t kMostRanked = 128;
 
 class BeamSearch final : public Search {
  public:
@@ -42,6 +44,10 @@ class BeamSearch final : public Search {
   };
 
   void step(MatrixView<const float> logits) override;
+  std::optional<RankingRequest> rank() override;
+  bool step_ranked(std::span<const RankedRow> ranked) override;
+  void show_ranked(int64_t beam, std::span<const Candidate> ranked);
+  void go_on();
   void score_rows(MatrixView<const float> logits);
   void take_best_continuations();
   bool order_is_arbitrary(std::span<const Candidate> best) const;
@@ -67,7 +73,9 @@ class BeamSearch final : public Search {
   std::vector<int32_t> settled_;
 
   // Of one step.
-  std::vector<float> scores_;  // [rows, vocabulary]
+  std::vector<float> scores_;            // [rows, vocabulary]
+  std::vector<TokenRules> found_rules_;  // Of each row, where rows are ranked.
+  std::vector<RowRules> row_rules_;
   TopCandidates top_;
   std::vector<Continuation> continuations_;
   std::vector<Candidate> candidates_;
@@ -107,6 +115,10 @@ void BeamSearch::step(MatrixView<const float> logits) {
   } else {
     take_best_continuations();
   }
+  go_on();
+}
+
+void BeamSearch::go_on() {
   finish_sequences();
   choose_running();
   running_.extend(extensions_);
@@ -159,6 +171,56 @@ void BeamSearch::take_best_continuations() {
     candidates_.assign(best.begin(), best.end());
   }
   for (size_t i = 0; i < num_wanted; ++i) add_continuation(candidates_[i].index, candidates_[i].score);
+}
+
+// Of as many of each row as are needed of all beams: those that are left out come after these in every beam.
+std::optional<RankingRequest> BeamSearch::rank() {
+  const int64_t k = std::min(num_continuations_ + 1, plan().vocabulary);
+  if (plan().do_sample || k > kMostRanked) return std::nullopt;
+  const size_t num_rows = rows().size();
+  if (found_rules_.size() < num_rows) found_rules_.resize(num_rows);
+  row_rules_.clear();
+  for (size_t row = 0; row < num_rows; ++row) {
+    TokenRules& found = found_rules_[row];
+    rules_.find(running_.ids(running_.sequence_of(static_cast<int64_t>(row))), found);
+    row_rules_.push_back(found.view());
+  }
+  return RankingRequest{.k = k, .rules_come_first = false, .rows = row_rules_};
+}
+
+bool BeamSearch::step_ranked(std::span<const RankedRow> ranked) {
+  top_.reset(num_continuations_ + 1);
+  for (int64_t beam = 0; beam < running_.count(); ++beam) {
+    show_ranked(beam, ranked[static_cast<size_t>(running_.row_of(beam))].best);
+  }
+  const auto best = top_.best();
+  if (order_is_arbitrary(best)) return false;
+  continuations_.clear();
+  for (const Candidate& candidate : best.first(static_cast<size_t>(num_continuations_))) {
+    add_continuation(candidate.index, candidate.score);
+  }
+  go_on();
+  return true;
+}
+
+// Shows top_ what may be among the best of take_best_continuations(), equals in its order. Those are tokens of
+// -infinity in rising order, of which the first beam has enough: while a search goes on its score is finite.
+void BeamSearch::show_ranked(int64_t beam, std::span<const Candidate> ranked) {
+  const float running = running_scores_[static_cast<size_t>(beam)];
+  const int64_t base = beam * plan().vocabulary;
+  const TokenRules& rules = found_rules_[static_cast<size_t>(running_.row_of(beam))];
+  if (!rules.is_forced) {
+    for (const Candidate& candidate : ranked) {
+      top_.add({.score = candidate.score + running, .index = base + candidate.index});
+    }
+    return;
+  }
+  for (const int32_t token : rules.forced) top_.add({.score = 0.0f + running, .index = base + token});
+  const int64_t enough = std::min(num_continuations_ + 1 + std::ssize(rules.forced), plan().vocabulary);
+  for (int64_t token = 0; token < enough; ++token) {
+    if (std::ranges::binary_search(rules.forced, token)) continue;
+    top_.add({.score = -INFINITY, .index = base + token});
+  }
 }
 
 // Whether there are equals that are not the same sequence; those at -infinity have no future.

@@ -63,11 +63,46 @@ void bench_step(benchmark::State& state, Kind kind) {
   state.SetItemsProcessed(state.iterations());
 }
 
+// The same where the best tokens of each row were found elsewhere.
+void bench_ranked_step(benchmark::State& state, Kind kind) {
+  const int64_t num_beams = state.range(0);
+  const auto plan = std::make_shared<GenerationPlan>(plan_of(kind, num_beams));
+  std::mt19937 random(1);
+  std::uniform_real_distribution<float> jitter(0.0f, 0.9f);  // Equals are not enough to go on with.
+  TokenIds encoder_ids(1024);
+  for (int32_t& id : encoder_ids) id = static_cast<int32_t>(random() % kVocabulary);
+
+  int64_t steps = 0, refused = 0;
+  std::unique_ptr<Search> search;
+  std::vector<Candidate> best;
+  std::vector<RankedRow> ranked;
+  for (auto _ : state) {
+    if (search == nullptr || search->finished()) search = make_search(plan, encoder_ids);
+    const RankingRequest request = search->ranking().value();
+    const size_t rows = search->rows().size(), k = static_cast<size_t>(request.k);
+    best.clear();
+    ranked.clear();
+    ++steps;
+    for (size_t i = 0; i < rows * k; ++i) {
+      const float score = -1.0f - static_cast<float>(i % k) - jitter(random);
+      best.push_back({score, static_cast<int64_t>(3 + i + static_cast<size_t>(steps % 50) * 997)});
+    }
+    for (size_t row = 0; row < rows; ++row) ranked.push_back({std::span(best).subspan(row * k, k)});
+    if (search->advance(ranked)) continue;
+    refused += 1;
+    search.reset();
+  }
+  state.SetItemsProcessed(state.iterations());
+  state.counters["refused"] = static_cast<double>(refused);
+}
+
 BENCHMARK_CAPTURE(bench_step, greedy, Kind::kGreedy)->Arg(1)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(bench_step, sample_top_50, Kind::kSampleTop50)->Arg(1)->Arg(4)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(bench_step, sample_all, Kind::kSampleAll)->Arg(1)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(bench_step, beams, Kind::kBeams)->Arg(2)->Arg(4)->Arg(8)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(bench_step, beams_with_rules, Kind::kBeamsWithRules)->Arg(4)->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(bench_ranked_step, beams, Kind::kBeams)->Arg(4)->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(bench_ranked_step, beams_with_rules, Kind::kBeamsWithRules)->Arg(4)->Unit(benchmark::kMicrosecond);
 
 }  // namespace
 }  // namespace remuda

@@ -15,45 +15,35 @@ constexpr float kForbidden = -std::numeric_limits<float>::infinity();
 // Up to here the k greatest are kept sorted while a row is scanned; beyond it selecting from a copy is cheaper.
 constexpr int64_t kMaxScannedTopK = 512;
 
-void forbid(std::span<float> scores, int32_t token) {
-  // An encoder's vocabulary may be larger than the logits' row.
-  if (static_cast<size_t>(token) < scores.size()) scores[static_cast<size_t>(token)] = kForbidden;
-}
-
 }  // namespace
 
-void penalize_repetition(std::span<float> scores, std::span<const int32_t> ids, float penalty,
-                         std::vector<float>& scratch) {
-  // All are read before any is written, so that a token that stands twice is penalised once.
-  scratch.clear();
-  for (const int32_t id : ids) {
-    const float score = scores[static_cast<size_t>(id)];
-    scratch.push_back(score < 0 ? score * penalty : score / penalty);
-  }
-  for (size_t i = 0; i < ids.size(); ++i) scores[static_cast<size_t>(ids[i])] = scratch[i];
-}
-
-void forbid_ngrams(std::span<float> scores, std::span<const int32_t> ids, std::span<const int32_t> source,
-                   int64_t size) {
+void find_ngram_ends(std::span<const int32_t> ids, std::span<const int32_t> source, int64_t size, TokenIds& found) {
   const auto prefix_size = static_cast<size_t>(size - 1);
   if (ids.size() < prefix_size) return;
   const auto prefix = ids.last(prefix_size);
   for (size_t begin = 0; begin + prefix_size < source.size(); ++begin) {
-    if (std::ranges::equal(prefix, source.subspan(begin, prefix_size))) forbid(scores, source[begin + prefix_size]);
+    if (std::ranges::equal(prefix, source.subspan(begin, prefix_size))) found.push_back(source[begin + prefix_size]);
   }
 }
 
-void forbid_words(std::span<float> scores, std::span<const int32_t> ids, std::span<const TokenIds> words) {
+void find_word_ends(std::span<const int32_t> ids, std::span<const TokenIds> words, TokenIds& found) {
   for (const TokenIds& word : words) {
     const auto prefix = std::span(word).first(word.size() - 1);
     if (prefix.size() <= ids.size() && std::ranges::equal(prefix, ids.last(prefix.size()))) {
-      forbid(scores, word.back());
+      found.push_back(word.back());
     }
   }
 }
 
+void penalize_tokens(std::span<float> scores, std::span<const int32_t> tokens, float penalty) {
+  for (const int32_t token : tokens) {
+    float& score = scores[static_cast<size_t>(token)];
+    score = score < 0 ? score * penalty : score / penalty;
+  }
+}
+
 void forbid_tokens(std::span<float> scores, std::span<const int32_t> tokens) {
-  for (const int32_t token : tokens) forbid(scores, token);
+  for (const int32_t token : tokens) scores[static_cast<size_t>(token)] = kForbidden;
 }
 
 void force_tokens(std::span<float> scores, std::span<const int32_t> tokens) {
@@ -83,13 +73,14 @@ void keep_top_k(std::span<float> scores, int64_t k, TopCandidates& top, std::vec
 void keep_top_p(std::span<float> scores, double p, int64_t min_tokens, std::vector<Candidate>& scratch) {
   // transformers sorts everything; a heap gives the most probable in turn, and most of the row is never sorted.
   scratch.clear();
-  const float max = *std::ranges::max_element(scores);
+  const ScoreRows rows;
+  const float max = scores[static_cast<size_t>(rows.argmax(scores))];
   double sum = 0;
-  for (size_t i = 0; i < scores.size(); ++i) {
-    if (scores[i] == kForbidden) continue;
-    scratch.push_back({scores[i], static_cast<int64_t>(i)});
-    sum += std::exp(static_cast<double>(scores[i] - max));
-  }
+  rows.for_each_possible(scores, [&](int64_t i) {
+    const float score = scores[static_cast<size_t>(i)];
+    scratch.push_back({score, i});
+    sum += std::exp(static_cast<double>(score - max));
+  });
   const auto less = [](const Candidate& a, const Candidate& b) {
     return std::pair(a.score, a.index) < std::pair(b.score, b.index);
   };
@@ -109,24 +100,72 @@ LogitsRules::LogitsRules(std::shared_ptr<const GenerationPlan> plan, std::span<c
       // After a forced first token the sequence begins with the one behind it.
       begin_length_(plan_->forced_bos_token_id ? 2 : 1) {}
 
-void LogitsRules::process(std::span<float> scores, std::span<const int32_t> ids) {
-  const GenerationPlan& plan = *plan_;
+void LogitsRules::find(std::span<const int32_t> ids, TokenRules& rules) {
   const auto length = static_cast<int64_t>(ids.size());
-  if (plan.repetition_penalty != 1.0) {
-    penalize_repetition(scores, ids, static_cast<float>(plan.repetition_penalty), floats_);
+  rules.penalized.clear();
+  rules.penalty = static_cast<float>(plan_->repetition_penalty);
+  rules.forbidden.clear();
+  const std::span<const int32_t> must = forced(length);
+  rules.is_forced = !must.empty();
+  rules.forced.assign(must.begin(), must.end());
+  add_suppressed(length, rules.forbidden);
+  if (rules.is_forced) {
+    std::ranges::sort(rules.forced);
+    const auto same = std::ranges::unique(rules.forced);
+    rules.forced.erase(same.begin(), same.end());
+    std::erase_if(rules.forced,
+                  [&](int32_t token) { return std::ranges::find(rules.forbidden, token) != rules.forbidden.end(); });
+    rules.forbidden.clear();
+    return;
   }
-  if (plan.no_repeat_ngram_size > 0) forbid_ngrams(scores, ids, ids, plan.no_repeat_ngram_size);
+  if (plan_->repetition_penalty != 1.0) add_once(ids, rules.penalized);
+  add_forbidden(ids, rules.forbidden);
+}
+
+std::span<const int32_t> LogitsRules::forced(int64_t length) const {
+  const GenerationPlan& plan = *plan_;
+  if (!plan.forced_eos_token_id.empty() && length == plan.max_length - 1) return plan.forced_eos_token_id;
+  if (plan.forced_bos_token_id && length == 1) return {&*plan.forced_bos_token_id, 1};
+  return {};
+}
+
+void LogitsRules::add_once(std::span<const int32_t> ids, TokenIds& tokens) {
+  constexpr int32_t kBits = 64;
+  seen_.resize(static_cast<size_t>((plan_->vocabulary + kBits - 1) / kBits));
+  for (const int32_t id : ids) {
+    uint64_t& bits = seen_[static_cast<size_t>(id / kBits)];
+    const uint64_t bit = uint64_t{1} << (id % kBits);
+    if ((bits & bit) == 0) tokens.push_back(id);
+    bits |= bit;
+  }
+  for (const int32_t id : ids) seen_[static_cast<size_t>(id / kBits)] = 0;
+}
+
+void LogitsRules::add_forbidden(std::span<const int32_t> ids, TokenIds& tokens) const {
+  const GenerationPlan& plan = *plan_;
+  if (plan.no_repeat_ngram_size > 0) find_ngram_ends(ids, ids, plan.no_repeat_ngram_size, tokens);
   if (plan.encoder_no_repeat_ngram_size > 0) {
-    forbid_ngrams(scores, ids, encoder_ids_, plan.encoder_no_repeat_ngram_size);
+    find_ngram_ends(ids, encoder_ids_, plan.encoder_no_repeat_ngram_size, tokens);
+    // An encoder's vocabulary may be larger than the logits' rows.
+    std::erase_if(tokens, [&plan](int32_t token) { return token < 0 || token >= plan.vocabulary; });
   }
-  forbid_words(scores, ids, plan.bad_words_ids);
-  if (length < plan.min_length) forbid_tokens(scores, plan.eos_token_id);
-  if (plan.forced_bos_token_id && length == 1) force_tokens(scores, {&*plan.forced_bos_token_id, 1});
-  if (!plan.forced_eos_token_id.empty() && length == plan.max_length - 1) {
-    force_tokens(scores, plan.forced_eos_token_id);
+  find_word_ends(ids, plan.bad_words_ids, tokens);
+  if (static_cast<int64_t>(ids.size()) < plan.min_length) {
+    tokens.insert(tokens.end(), plan.eos_token_id.begin(), plan.eos_token_id.end());
   }
-  forbid_tokens(scores, plan.suppress_tokens);
-  if (length == begin_length_) forbid_tokens(scores, plan.begin_suppress_tokens);
+}
+
+void LogitsRules::add_suppressed(int64_t length, TokenIds& tokens) const {
+  const auto add = [&tokens](const TokenIds& more) { tokens.insert(tokens.end(), more.begin(), more.end()); };
+  add(plan_->suppress_tokens);
+  if (length == begin_length_) add(plan_->begin_suppress_tokens);
+}
+
+void LogitsRules::process(std::span<float> scores, std::span<const int32_t> ids) {
+  find(ids, rules_);
+  if (rules_.is_forced) return force_tokens(scores, rules_.forced);
+  penalize_tokens(scores, rules_.penalized, rules_.penalty);
+  forbid_tokens(scores, rules_.forbidden);
 }
 
 void LogitsRules::warp(std::span<float> scores) {

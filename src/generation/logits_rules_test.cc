@@ -17,45 +17,36 @@ namespace {
 constexpr float kNone = -INFINITY;
 using Scores = std::vector<float>;
 
-TEST(Rules, RepetitionPenaltyActsOnceOnEachToken) {
-  Scores scores{2.0f, -2.0f, 0.0f, 3.0f}, scratch;
-  penalize_repetition(scores, TokenIds{1, 0, 1, 2}, 4.0f, scratch);
+TEST(Rules, PenaltiesMakeEveryScoreLess) {
+  Scores scores{2.0f, -2.0f, 0.0f, 3.0f};
+  penalize_tokens(scores, TokenIds{1, 0, 2}, 4.0f);
   EXPECT_EQ(scores, (Scores{0.5f, -8.0f, 0.0f, 3.0f}));
 }
 
-TEST(Rules, NgramsThatWouldRepeatAreForbidden) {
+TokenIds ngram_ends(const TokenIds& ids, const TokenIds& source, int64_t size) {
+  TokenIds found;
+  find_ngram_ends(ids, source, size, found);
+  return found;
+}
+
+TEST(Rules, NgramsThatWouldRepeatAreFound) {
   const TokenIds ids{1, 2, 3, 1, 2, 4, 1, 2};
-  Scores scores(6, 1.0f);
-  forbid_ngrams(scores, ids, ids, 3);
-  EXPECT_EQ(scores, (Scores{1, 1, 1, kNone, kNone, 1}));
+  EXPECT_EQ(ngram_ends(ids, ids, 3), (TokenIds{3, 4}));
 }
 
 TEST(Rules, AnNgramNeedsItsWholePrefix) {
   const TokenIds ids{1, 2};
-  Scores scores(4, 1.0f);
-  forbid_ngrams(scores, ids, ids, 4);
-  EXPECT_EQ(scores, Scores(4, 1.0f));
-  forbid_ngrams(scores, ids, ids, 3);  // A prefix has no successor yet.
-  EXPECT_EQ(scores, Scores(4, 1.0f));
+  EXPECT_EQ(ngram_ends(ids, ids, 4), TokenIds());
+  EXPECT_EQ(ngram_ends(ids, ids, 3), TokenIds());  // A prefix has no successor yet.
 }
 
-TEST(Rules, UnigramsForbidAllThatWas) {
-  Scores scores(4, 1.0f);
-  forbid_ngrams(scores, TokenIds{3}, TokenIds{0, 2}, 1);
-  EXPECT_EQ(scores, (Scores{kNone, 1, kNone, 1}));
-}
-
-TEST(Rules, NgramsOfTheDocumentMayHaveTokensBeyondTheVocabulary) {
-  Scores scores(4, 1.0f);
-  forbid_ngrams(scores, TokenIds{1}, TokenIds{1, 9, 1, 2}, 2);
-  EXPECT_EQ(scores, (Scores{1, 1, kNone, 1}));
-}
+TEST(Rules, UnigramsAreAllThatWas) { EXPECT_EQ(ngram_ends({3}, {0, 2}, 1), (TokenIds{0, 2})); }
 
 TEST(Rules, ForbiddenWordsAreCompletedByNothing) {
   const std::vector<TokenIds> words{{0}, {1, 2}, {3, 1, 3}, {2, 2}, {1, 1, 3, 1, 1}};
-  Scores scores(5, 1.0f);
-  forbid_words(scores, TokenIds{1, 3, 1}, words);
-  EXPECT_EQ(scores, (Scores{kNone, 1, kNone, kNone, 1}));
+  TokenIds found;
+  find_word_ends(TokenIds{1, 3, 1}, words, found);
+  EXPECT_EQ(found, (TokenIds{0, 2, 3}));
 }
 
 TEST(Rules, ForcedTokensAreAllThatIsLeft) {
@@ -192,6 +183,40 @@ TEST(LogitsRules, PenaltiesComeBeforeWhatForbids) {
   options.encoder_no_repeat_ngram_size = 2;
   options.bad_words_ids = std::vector<TokenIds>{{2}, {4, 5}};  // A lone end token is not forbidden.
   EXPECT_EQ(processed(options, {1, 4, 7, 4}, {4, 6, 3, 5}), (Scores{0, 0.5f, 2, 3, -8, kNone, kNone, kNone}));
+}
+
+TEST(LogitsRules, PenaltiesActOnceOnEachToken) {
+  GenerationOptions options;
+  options.repetition_penalty = 2.0;
+  EXPECT_EQ(processed(options, {1, 6, 4, 1, 6, 6}), (Scores{0, 0.5f, 2, 3, -8, 5, 3, 7}));
+}
+
+TEST(LogitsRules, NgramsOfTheDocumentMayHaveTokensBeyondTheVocabulary) {
+  GenerationOptions options;
+  options.encoder_no_repeat_ngram_size = 2;
+  EXPECT_EQ(processed(options, {1}, {1, 9, 1, 2}), (Scores{0, 1, kNone, 3, -4, 5, 6, 7}));
+}
+
+TEST(LogitsRules, WhatIsForcedIsSortedAndKnowsNoOtherRules) {
+  GenerationOptions options;
+  options.repetition_penalty = 2.0;
+  options.no_repeat_ngram_size = 1;
+  options.min_length = 4;
+  options.max_length = 4;
+  options.forced_eos_token_id = TokenIds{5, 2, 5, 3};
+  options.suppress_tokens = TokenIds{3};
+  LogitsRules rules(std::make_shared<GenerationPlan>(plan_with(options)), {});
+  TokenRules found;
+  rules.find(TokenIds{1, 4}, found);
+  EXPECT_FALSE(found.is_forced);
+  EXPECT_EQ(found.penalized, (TokenIds{1, 4}));
+  EXPECT_EQ(found.penalty, 2.0f);
+  EXPECT_EQ(found.forbidden, (TokenIds{3, 1, 4, 2}));
+  rules.find(TokenIds{1, 4, 5}, found);
+  EXPECT_TRUE(found.is_forced);
+  EXPECT_EQ(found.forced, (TokenIds{2, 5}));
+  EXPECT_EQ(found.penalized, TokenIds());
+  EXPECT_EQ(found.forbidden, TokenIds());
 }
 
 TEST(LogitsRules, BeamsKeepSomethingToGoOnWith) {

@@ -33,12 +33,11 @@ void Sampling::prepare(std::span<float> scores) {
     fail(ErrorCode::kInvalidArgument, "the generation options forbid every token, so there is none to draw");
   }
   double sum = 0;
-  for (size_t i = 0; i < scores.size(); ++i) {
-    if (scores[i] == -INFINITY) continue;
-    sum += static_cast<double>(std::exp(scores[i] - max));
-    tokens_.push_back(static_cast<int32_t>(i));
+  score_rows_.for_each_possible(scores, [&](int64_t token) {
+    sum += static_cast<double>(std::exp(scores[static_cast<size_t>(token)] - max));
+    tokens_.push_back(static_cast<int32_t>(token));
     cumulative_.push_back(sum);
-  }
+  });
 }
 
 int32_t Sampling::choose(std::span<const float>, int64_t sequence, int64_t length) {

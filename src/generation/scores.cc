@@ -55,6 +55,10 @@ int64_t ScoreRows::argmax(std::span<const float> scores) const {
   return first < n ? first : 0;  // Nothing is above -infinity when all are that.
 }
 
+int64_t ScoreRows::next_possible(std::span<const float> scores, int64_t begin) const {
+  return kernels_->find_above(scores.data(), begin, static_cast<int64_t>(scores.size()), 0.0f, -INFINITY);
+}
+
 void TopCandidates::reset(int64_t k) {
   k_ = k;
   best_.clear();

@@ -2,6 +2,7 @@
 // whole: normalise it, find its greatest elements. Vectorised; each row's result depends on that row alone.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -39,8 +40,21 @@ class ScoreRows {
   // The first of the greatest elements. The row must not be empty.
   int64_t argmax(std::span<const float> scores) const;
 
+  // Calls visit(i) for all i whose element is not -infinity, of which a row that was warped has few. One that has NaNs
+  // may be visited without them.
+  template <typename Visit>
+  void for_each_possible(std::span<const float> scores, Visit&& visit) const {
+    const auto n = static_cast<int64_t>(scores.size());
+    for (int64_t i = 0; i < n; ++i) {
+      if (scores[static_cast<size_t>(i)] == -INFINITY && (i = next_possible(scores, i)) == n) return;
+      visit(i);
+    }
+  }
+
  private:
   friend class TopCandidates;
+  int64_t next_possible(std::span<const float> scores, int64_t begin) const;
+
   const VocabularyRowKernels* kernels_;
 };
 

@@ -1,6 +1,7 @@
 #include "generation/search.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "base/fail.h"
@@ -14,7 +15,40 @@ void Search::advance(MatrixView<const float> logits) {
     fail(ErrorCode::kInvalidArgument, "the search needs logits of shape [{}, {}], but was given [{}, {}]", expected,
          plan_->vocabulary, logits.rows, logits.cols);
   }
+  ranked_k_ = 0;
   step(logits);
+}
+
+std::optional<RankingRequest> Search::ranking() {
+  std::optional<RankingRequest> request;
+  if (!finished()) request = rank();
+  ranked_k_ = request ? request->k : 0;
+  return request;
+}
+
+bool Search::advance(std::span<const RankedRow> ranked) {
+  if (ranked_k_ == 0) fail(ErrorCode::kInvalidArgument, "the search asked for no ranked rows in this step");
+  if (ranked.size() != rows().size()) {
+    fail(ErrorCode::kInvalidArgument, "the search asked for {} ranked rows, but was given {}", rows().size(),
+         ranked.size());
+  }
+  for (const auto& [best] : ranked) {
+    if (std::ssize(best) != ranked_k_) {
+      fail(ErrorCode::kInvalidArgument, "the search asked for the {} best tokens of a row, but was given {}", ranked_k_,
+           best.size());
+    }
+    const auto is_nan = [](const Candidate& candidate) { return std::isnan(candidate.score); };
+    if (!std::isfinite(best.front().score) || std::ranges::any_of(best, is_nan)) return false;
+    for (const Candidate& candidate : best) {
+      if (candidate.index < 0 || candidate.index >= plan_->vocabulary) {
+        fail(ErrorCode::kInvalidArgument, "a ranked row has the token {}, beyond the vocabulary of {}", candidate.index,
+             plan_->vocabulary);
+      }
+    }
+  }
+  if (!step_ranked(ranked)) return false;
+  ranked_k_ = 0;
+  return true;
 }
 
 bool Search::is_end(int32_t token) const {

@@ -3,15 +3,23 @@
 //
 //   while (!search->finished()) search->advance(logits_of(search->rows()));
 //
+// Where logits are computed far from the search, most steps can do without them:
+//
+//   const auto request = search->ranking();
+//   if (!request || !search->advance(best_of(search->rows(), *request))) search->advance(logits_of(search->rows()));
+//
+// which finds the same, bit for bit where scores are computed alike.
 // The results are those of transformers' `generate` (5.23) for the same options and logits.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "generation/options.h"
+#include "generation/ranking.h"
 #include "tensor/tensor.h"
 
 namespace remuda {
@@ -55,6 +63,15 @@ class Search {
   // or the logits are not numbers; after an error the search must not be advanced again.
   void advance(MatrixView<const float> logits);
 
+  // What of each row the search can probably go on with; nothing where it needs logits whatever they are: where tokens
+  // are drawn. Valid until advance.
+  std::optional<RankingRequest> ranking();
+
+  // ranked: a row for each of rows(), as ranking() asked for it. False where it takes more than that to go on, or the
+  // logits may not be numbers: then nothing has changed, and the step is to be advanced by its logits. Throws
+  // Error(kInvalidArgument) for rows that are not what was asked for, or where nothing was.
+  [[nodiscard]] bool advance(std::span<const RankedRow> ranked);
+
   // num_return_sequences of them, best first (drawn ones in the order of their numbers). Before the search has
   // finished, what there is: complete ones first, then those that are growing. Where the rules leave beam search fewer
   // continuations than that, the rest has scores about -1e9 and means nothing, as in transformers.
@@ -70,6 +87,9 @@ class Search {
  protected:
   explicit Search(std::shared_ptr<const GenerationPlan> plan) : plan_(std::move(plan)) {}
   virtual void step(MatrixView<const float> logits) = 0;
+  // A search that can be advanced by ranked rows has both: what to rank, and the step, as advance() has it.
+  virtual std::optional<RankingRequest> rank() { return std::nullopt; }
+  virtual bool step_ranked(std::span<const RankedRow>) { return false; }
 
   bool is_end(int32_t token) const;
   // Whether a sequence of `length` tokens whose last is `token` grows no more.
@@ -77,6 +97,7 @@ class Search {
 
  private:
   std::shared_ptr<const GenerationPlan> plan_;
+  int64_t ranked_k_ = 0;  // That was asked for in this step; 0 where nothing was.
 };
 
 // Greedy search, sampling, beam search or beam sampling, as the plan says. `encoder_ids`: the document's tokens as the

@@ -16,6 +16,7 @@
 #include "generation/options.h"
 #include "generation/scores.h"
 #include "generation/search.h"
+#include "generation/search_test_support.h"
 
 namespace remuda {
 namespace {
@@ -64,16 +65,20 @@ class RecordedModel {
   std::vector<float> logits_;
 };
 
-// A search and where its rows stand among the recorded prefixes: what a model's cache is to a real one.
+// A search, with its twin that goes by ranked rows, and where its rows stand among the recorded prefixes: what a
+// model's cache is to a real one.
 class Replay {
  public:
-  Replay(const RecordedModel& model, std::unique_ptr<Search> search) : model_(model), search_(std::move(search)) {}
+  Replay(const RecordedModel& model, const std::shared_ptr<const GenerationPlan>& plan,
+         std::span<const int32_t> encoder_ids)
+      : model_(model), searches_(plan, encoder_ids) {}
 
-  const Search& search() const { return *search_; }
+  const Search& search() const { return searches_.search(); }
+  const RankedSteps& steps() const { return searches_.steps(); }
 
   // False where a row was asked for that `generate` did not ask for.
   bool step() {
-    const auto rows = search_->rows();
+    const auto rows = search().rows();
     std::vector<int32_t> nodes;
     std::vector<float> logits;
     for (const StepRow& row : rows) {
@@ -83,13 +88,13 @@ class Replay {
       logits.insert(logits.end(), model_.logits(node), model_.logits(node) + model_.vocabulary());
     }
     nodes_ = std::move(nodes);
-    search_->advance(MatrixView<const float>(logits.data(), static_cast<int64_t>(rows.size()), model_.vocabulary()));
+    searches_.advance(MatrixView<const float>(logits.data(), static_cast<int64_t>(rows.size()), model_.vocabulary()));
     return true;
   }
 
  private:
   const RecordedModel& model_;
-  std::unique_ptr<Search> search_;
+  TwinSearches searches_;
   std::vector<int32_t> nodes_;
 };
 
@@ -123,12 +128,13 @@ void expect_prefix(const TokenIds& prefix, std::span<const int32_t> of) {
 
 TEST(SearchGolden, EqualsGenerate) {
   size_t count = 0;
+  RankedSteps steps;
   for (const JsonValue& document : cases().at("documents").items()) {
     const RecordedModel model(document);
     const TokenIds encoder_ids = read_ids(document.at("encoder_ids"));
     for (const auto& [options, expected] : document.at("results").members()) {
       SCOPED_TRACE(expected.where());
-      Replay replay(model, make_search(plan_of(document, options), encoder_ids));
+      Replay replay(model, plan_of(document, options), encoder_ids);
       TokenIds settled;
       while (!replay.search().finished()) {
         ASSERT_TRUE(replay.step()) << "generate never asked for one of these rows";
@@ -139,17 +145,19 @@ TEST(SearchGolden, EqualsGenerate) {
       const auto results = replay.search().results();
       expect_results(results, expected);
       EXPECT_EQ(settled, results.front().ids);
+      steps += replay.steps();
       ++count;
     }
   }
   EXPECT_GE(count, 400u);
+  EXPECT_GT(steps.ranked, 10 * (steps.refused + steps.unranked));
 }
 
 // The first step is one row, and a second one where the first token is forced; after that there are num_beams.
 TEST(SearchGolden, ComputesEqualRowsOnce) {
   const JsonValue document = cases().at("documents").items().front();
   const RecordedModel model(document);
-  Replay replay(model, make_search(plan_of(document, "cnn"), {}));
+  Replay replay(model, plan_of(document, "cnn"), {});
   std::vector<size_t> rows;
   while (!replay.search().finished() && rows.size() < 4) {
     rows.push_back(replay.search().rows().size());
@@ -166,7 +174,7 @@ TEST(SearchGolden, SearchesDoNotDependOnOthers) {
     models.push_back(std::make_unique<RecordedModel>(document));
     const TokenIds encoder_ids = read_ids(document.at("encoder_ids"));
     for (const auto& [options, expected] : document.at("results").members()) {
-      running.emplace_back(Replay(*models.back(), make_search(plan_of(document, options), encoder_ids)), expected);
+      running.emplace_back(Replay(*models.back(), plan_of(document, options), encoder_ids), expected);
     }
   }
   for (bool any = true; any;) {

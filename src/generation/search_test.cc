@@ -13,6 +13,7 @@
 #include <set>
 
 #include "generation/random.h"
+#include "generation/search_test_support.h"
 #include "remuda/error.h"
 
 namespace remuda {
@@ -38,19 +39,20 @@ class HashModel {
   uint64_t document_;
 };
 
-// Drives a search; keeps each row's prefix as a model keeps its cache, by the parents alone.
+// Drives a search, and its twin that goes by ranked rows; keeps each row's prefix as a model keeps its cache, by the
+// parents alone.
 class Driver {
  public:
   Driver(const GenerationPlan& plan, uint64_t document)
-      : model_(document), search_(make_search(std::make_shared<GenerationPlan>(plan), {})) {}
+      : model_(document), searches_(std::make_shared<GenerationPlan>(plan), {}) {}
 
-  Search& search() { return *search_; }
+  Search& search() { return searches_.search(); }
   const std::vector<TokenIds>& prefixes() const { return prefixes_; }
 
   void step() {
     std::vector<TokenIds> prefixes;
     std::vector<float> logits;
-    for (const StepRow& row : search_->rows()) {
+    for (const StepRow& row : search().rows()) {
       TokenIds prefix = row.parent < 0 ? TokenIds{} : prefixes_.at(static_cast<size_t>(row.parent));
       prefix.push_back(row.token);
       const std::vector<float> next = model_.logits(prefix);
@@ -58,17 +60,17 @@ class Driver {
       prefixes.push_back(std::move(prefix));
     }
     prefixes_ = std::move(prefixes);
-    search_->advance(MatrixView<const float>(logits.data(), static_cast<int64_t>(prefixes_.size()), kVocabulary));
+    searches_.advance(MatrixView<const float>(logits.data(), static_cast<int64_t>(prefixes_.size()), kVocabulary));
   }
 
   std::vector<Hypothesis> finish() {
-    while (!search_->finished()) step();
-    return search_->results();
+    while (!search().finished()) step();
+    return search().results();
   }
 
  private:
   HashModel model_;
-  std::unique_ptr<Search> search_;
+  TwinSearches searches_;
   std::vector<TokenIds> prefixes_;
 };
 

@@ -22,8 +22,6 @@ TokenSearch::TokenSearch(std::shared_ptr<const GenerationPlan> plan, std::span<c
 }
 
 void TokenSearch::step(MatrixView<const float> logits) {
-  extensions_.clear();
-  next_numbers_.clear();
   const auto num_rows = static_cast<int64_t>(rows().size());
   for (int64_t row = 0; row < num_rows; ++row) {
     std::copy_n(logits.row(row), logits.cols, scores_.begin());
@@ -34,17 +32,28 @@ void TokenSearch::step(MatrixView<const float> logits) {
       if (running_.row_of(sequence) != row) continue;
       const int32_t number = number_of_[static_cast<size_t>(sequence)];
       const int32_t token = choose(scores_, number, running_.length());
-      Hypothesis& result = results_[static_cast<size_t>(number)];
-      result.ids.push_back(token);
-      result.score += static_cast<double>(normalised(scores_[static_cast<size_t>(token)]));
-      result.complete = is_complete(token, running_.length() + 1);
-      if (result.complete) continue;
-      extensions_.push_back({.parent = static_cast<int32_t>(sequence), .token = token});
-      next_numbers_.push_back(number);
+      extend(sequence, token, normalised(scores_[static_cast<size_t>(token)]));
     }
   }
+  go_on();
+}
+
+void TokenSearch::extend(int64_t sequence, int32_t token, float log_probability) {
+  const int32_t number = number_of_[static_cast<size_t>(sequence)];
+  Hypothesis& result = results_[static_cast<size_t>(number)];
+  result.ids.push_back(token);
+  result.score += static_cast<double>(log_probability);
+  result.complete = is_complete(token, running_.length() + 1);
+  if (result.complete) return;
+  extensions_.push_back({.parent = static_cast<int32_t>(sequence), .token = token});
+  next_numbers_.push_back(number);
+}
+
+void TokenSearch::go_on() {
   running_.extend(extensions_);
   number_of_.swap(next_numbers_);
+  extensions_.clear();
+  next_numbers_.clear();
 }
 
 LogSoftmax TokenSearch::normalise(std::span<const float> logits) const {

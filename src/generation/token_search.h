@@ -28,6 +28,11 @@ class TokenSearch : public Search {
   // The next token of a sequence, which is number `sequence` of num_return_sequences and has `length` tokens.
   virtual int32_t choose(std::span<const float> scores, int64_t sequence, int64_t length) = 0;
 
+  const RunningSequences& running() const { return running_; }
+  // What makes a step: extend() for every running sequence, those of one row after those of another, then go_on().
+  void extend(int64_t sequence, int32_t token, float log_probability);
+  void go_on();
+
   const ScoreRows score_rows_;
   LogitsRules rules_;
 

@@ -4,6 +4,7 @@
 #include "kernels/cuda/testing/attention_cases.h"
 #include "kernels/cuda/testing/decode_cases.h"
 #include "kernels/cuda/testing/host_runner.h"
+#include "kernels/cuda/testing/ranking_cases.h"
 
 namespace remuda::kernels::cuda {
 namespace {
@@ -100,7 +101,9 @@ TYPED_TEST(CudaKernels, ANanStaysInItsSequenceAndHead) {
 }
 
 TYPED_TEST(CudaKernels, AttentionToSharedKeysIsItsDefinition) {
-  for (const int head_dim : {12, 32, 64}) shared_keys_case<TypeParam>(this->runner_, this->report_, head_dim);
+  for (const int head_dim : {12, 32, 64}) {
+    for (const bool apart : {false, true}) shared_keys_case<TypeParam>(this->runner_, this->report_, head_dim, apart);
+  }
 }
 
 // A race shows as a result that depends on who comes first.
@@ -129,29 +132,21 @@ TYPED_TEST(CudaKernels, AttentionToACacheIsItsDefinition) {
   for (const int head_dim : {8, 12, 64, 128}) cached_attention_case<TypeParam>(this->runner_, this->report_, head_dim);
 }
 
-TEST(CudaTopTokens, AreTheGreatestWithTheirLogProbabilities) {
+TEST(CudaRanking, IsItsDefinition) {
   HostRunner runner;
   CaseReport report;
-  top_tokens_case(runner, report, 3, 1000, 10);
-  top_tokens_case(runner, report, 2, 1, 1);
-  top_tokens_case(runner, report, 2, 255, 255);
+  ranking_cases(runner, report, false);
   expect_good(report);
 }
 
-TEST(CudaTopTokens, AreTheSameInAnyOrderOfThreads) {
+TEST(CudaRanking, IsTheSameInAnyOrderOfThreads) {
   for (const HostSchedule schedule : kSchedules) {
     HostRunner runner(schedule);
     CaseReport report;
-    top_tokens_case(runner, report, 1, 700, 5);
+    ranking_case(runner, report, "any", ruled_rows(700, 6), 5);
+    ranking_case(runner, report, "crowded", crowded_rows(33), 33);
     expect_good(report);
   }
-}
-
-TEST(CudaTopTokens, ABrokenRowHasNoScores) {
-  HostRunner runner;
-  CaseReport report;
-  top_tokens_broken_case(runner, report);
-  expect_good(report);
 }
 
 TEST(CudaNormalize, IsItsDefinition) {

@@ -253,7 +253,20 @@ TEST_F(GpuEmbedding, AGpuWithoutProductsIsOfNoUse) {
               ThrowsMessage<Error>(HasSubstr("cuda:0 can't be used: cuBLASLt is missing")));
 }
 
+// The machine as a library for encoders alone would describe it.
+class WithoutBart : public MachineWithBackend {
+ public:
+  using MachineWithBackend::MachineWithBackend;
+
+  std::vector<Device> devices() override {
+    std::vector<Device> devices = MachineWithBackend::devices();
+    for (Device& device : devices) device.computes &= ~cuda::kComputesBart;
+    return devices;
+  }
+};
+
 TEST_F(GpuEmbedding, WhatTheLibraryHasNoKernelsForIsNotPlacedThere) {
+  set_device_provider(std::make_shared<WithoutBart>(backend_));
   const RandomBart model({});
   Settings settings;
   settings.summarization_model = model.path();

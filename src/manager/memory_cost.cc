@@ -99,6 +99,12 @@ uint64_t gpu_loading_bytes(const Layer& layer, int64_t vocab_size, Held held) {
       std::max(std::min(largest, kConvertedElements) * kFloat, kTrialRows * features * held.element()));
 }
 
+// The same of a decoder's logits, which are floats: their product is tried with fewer rows.
+uint64_t gpu_step_trial_bytes(const Product& logits, Held held) {
+  constexpr int64_t kTrialRows = 335;
+  return static_cast<uint64_t>(kTrialRows * (logits.in * held.element() + logits.out * kFloat));
+}
+
 // A document that fills the window, decoded as the checkpoint says.
 struct DefaultDocument {
   int64_t window;
@@ -182,7 +188,7 @@ MemoryCost estimate_memory(const SummarizationModelInfo& info, Precision precisi
   MemoryCost cost;
   cost.shared_weights =
       static_cast<uint64_t>(info.encoder_layers * encoder.bytes(held) + info.decoder_layers * decoder.bytes(held) +
-                            tables * output.bytes(held) + 2 * info.max_positions * hidden * held.passed() + tokenizer);
+                            tables * output.bytes(held) + 2 * info.max_positions * hidden * kFloat + tokenizer);
   const DefaultDocument document(info);
   const models::BartMemory memory(configuration_of(info), held.precision, device);
   cost.sequence = memory.cache({.max_rows = 1, .max_positions = document.limits.max_positions});
@@ -192,8 +198,15 @@ MemoryCost estimate_memory(const SummarizationModelInfo& info, Precision precisi
   cost.document = kept + memory.step(rows) + memory.logits(rows);
   // Documents are encoded side by side up to a number of tokens, then decoded together.
   const int64_t documents = max_batch_tokens == 0 ? 0 : std::max<int64_t>(1, max_batch_tokens / document.tokens());
-  const int64_t encoded = std::max(info.window, std::min(documents * info.window, models::BartMemory::kEncodeTokens));
+  const int64_t encoded = std::max(info.window, std::min(documents * info.window, memory.encode_tokens()));
   const int64_t all_rows = documents * rows;
+  if (held.on_gpu()) {
+    // A pool, which has room for a step where documents were encoded.
+    cost.workspace = static_cast<uint64_t>(documents) * kept +
+                     std::max<uint64_t>(memory.encode(encoded), memory.step(all_rows) + memory.logits(all_rows));
+    cost.loading = std::max(gpu_loading_bytes(encoder, info.vocab_size, held), gpu_step_trial_bytes(output, held));
+    return cost;
+  }
   cost.workspace =
       static_cast<uint64_t>(documents) * kept +
       models::workspaces_in_turn({memory.encode(encoded), memory.prepared_encode(encoded)},

@@ -21,8 +21,6 @@ struct WeightRequest {
   std::string key;   // The same for the same files, precision and device.
   std::string what;  // For people.
   MemoryCost cost = {};
-  // What lies in main memory says nothing about what the weights take on another device.
-  bool counted_as_estimated = false;
   MemoryBudget* budget = &MemoryBudget::cpu();
 };
 

@@ -8,8 +8,6 @@
 
 namespace remuda {
 
-Precision computed_in(Precision precision) { return precision == Precision::kFp16 ? Precision::kBf16 : precision; }
-
 ComputePool& compute_pool(const Settings& settings) {
   if (settings.compute_threads > 0) ComputePool::configure_global(static_cast<int>(settings.compute_threads));
   return ComputePool::global();

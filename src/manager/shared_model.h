@@ -32,10 +32,6 @@
 
 namespace remuda {
 
-// What the CPU computes in for a device of this precision: of a kind of model that has no kernels for GPUs, what is
-// placed on one (by tests; see ModelSource::kind) is computed here, fp16 as bf16, which is as large.
-Precision computed_in(Precision precision);
-
 // The process's pool, of as many threads as the settings say. Throws Error(kInvalidArgument) where it has others.
 ComputePool& compute_pool(const Settings& settings);
 
@@ -61,8 +57,6 @@ struct ModelSource {
   // On a device, in whose budget what it costs has been reserved. Called without a lock, when nobody in the process has
   // the model there.
   std::function<std::shared_ptr<const Model>(const std::string& device, Precision)> load;
-  // On a GPU, too: what it takes there is counted as estimated.
-  bool computes_on_cpu = false;
 };
 
 // A model for an instance, and where it is.
@@ -114,7 +108,7 @@ class SharedModel {
       const MemoryCost cost = gpu ? on_gpu : cost_on(stay->device());
       try {
         Pointer model = hold(get(stay->device(), cost), stay, cost);
-        const uint64_t bytes = gpu && source_.computes_on_cpu ? cost.shared_weights : model->bytes();
+        const uint64_t bytes = model->bytes();
         return {std::move(model), stay->device(), precision_at(stay->device()), bytes};
       } catch (const OutOfMemory& error) {
         // Others took the memory meanwhile.
@@ -167,7 +161,6 @@ class SharedModel {
     const WeightRequest request{.key = fmt::format("{}|{}|{}", identity_, to_string(precision), device),
                                 .what = fmt::format("{} in {}", source_.name, to_string(precision)),
                                 .cost = cost,
-                                .counted_as_estimated = source_.computes_on_cpu && kind_of(device) == DeviceKind::kGpu,
                                 .budget = &MemoryBudget::of(device)};
     Pointer model = WeightStore<Model>::global().get(request, pool_, [&, this] { return load(device, precision); });
     const std::lock_guard lock(mutex_);

@@ -73,15 +73,14 @@ void SummarizationRequest::set_results(int64_t document, std::vector<GeneratedTe
 SummarizationBatch::Stream::Stream(const text::Tokenizer& tokenizer) : text(tokenizer, kSummaryText) {}
 
 // What a request allows is in its documents.
-SummarizationBatch::SummarizationBatch(const SummarizationModel& model, uint64_t max_bytes, ComputePool& pool)
-    : model_(model),
-      batch_(model.bart, {.max_tokens = INT64_MAX, .max_bytes = max_bytes}, WorkspaceArena::global(), pool) {}
+SummarizationBatch::SummarizationBatch(const SummarizationModel& model, uint64_t max_bytes)
+    : model_(model), batch_(model.bart->make_engine(), {.max_tokens = INT64_MAX, .max_bytes = max_bytes}) {}
 
 void SummarizationBatch::take(RequestQueue& queue, BatchSession::Requests& changed) {
   while (const RequestQueue::Pointer front = queue.front()) {
     auto request = std::static_pointer_cast<SummarizationRequest>(front);
-    if (!batch_.has_room(request->next())) return;
     try {
+      if (!batch_.has_room(request->next())) return;
       const int64_t number = batch_.add(request->next());
       Member& member = members_[number];
       member.request = request;
@@ -181,12 +180,12 @@ std::vector<GeneratedText> SummarizationBatch::results_of(const Search& search) 
 }
 
 std::vector<Summary> summarize_documents(const SummarizationModel& model, std::vector<TokenizedDocument> documents,
-                                         const SummarizationRun& run, ComputePool& pool) {
+                                         const SummarizationRun& run) {
   const auto request = std::make_shared<SummarizationRequest>(model.tokenizer, std::move(documents), run.plan,
                                                               run.options, run.deadline);
   RequestQueue queue;
   if (request->has_waiting()) queue.push(request);
-  SummarizationBatch batch(model, run.max_bytes, pool);
+  SummarizationBatch batch(model, run.max_bytes);
   BatchSession::Requests changed;
   while (!request->is_done()) {
     if (ends_early(run)) {

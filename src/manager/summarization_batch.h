@@ -61,8 +61,8 @@ class SummarizationRequest : public BatchRequest {
 // A BartBatch whose documents are of many calls. Functions are as BatchSession's.
 class SummarizationBatch {
  public:
-  // max_bytes: for the documents that are decoded at once; 0: no limit.
-  SummarizationBatch(const SummarizationModel& model, uint64_t max_bytes, ComputePool& pool);
+  // max_bytes: of the model's device, for the documents that are decoded at once; 0: no limit.
+  SummarizationBatch(const SummarizationModel& model, uint64_t max_bytes);
 
   void take(RequestQueue& queue, BatchSession::Requests& changed);
   void step() noexcept;
@@ -114,6 +114,6 @@ struct SummarizationRun {
 // The documents' summaries, decoded together, with nobody's beside them. Throws as
 // SummarizationModelManager::summarize.
 std::vector<Summary> summarize_documents(const SummarizationModel& model, std::vector<TokenizedDocument> documents,
-                                         const SummarizationRun& run, ComputePool& pool);
+                                         const SummarizationRun& run);
 
 }  // namespace remuda

@@ -7,9 +7,7 @@
 
 #include "base/fail.h"
 #include "base/seconds_since.h"
-#include "device/compute_pool.h"
 #include "manager/summarization_model.h"
-#include "models/bart.h"
 #include "models/bart_batch.h"
 #include "models/bart_directory.h"
 
@@ -30,7 +28,7 @@ GenerationOptions generation_of(const SummarizationBenchmarkOptions& options) {
 
 class Benchmark {
  public:
-  Benchmark(const models::Bart& bart, std::shared_ptr<const GenerationPlan> plan,
+  Benchmark(const models::BartModel& bart, std::shared_ptr<const GenerationPlan> plan,
             const SummarizationBenchmarkOptions& options)
       : bart_(bart), plan_(std::move(plan)), options_(options) {}
 
@@ -44,7 +42,8 @@ class Benchmark {
     }
     const std::vector limits(static_cast<size_t>(options_.documents),
                              models::DecodeLimits{options_.num_beams, options_.output_tokens});
-    const auto run = [&] { bart_.encode({ids, offsets}, limits, WorkspaceArena::global(), ComputePool::global()); };
+    const std::unique_ptr<models::BartEngine> engine = bart_.make_engine();
+    const auto run = [&] { engine->encode({ids, offsets}, limits); };
     run();
     int64_t rounds = 0;
     const Clock::time_point start = Clock::now();
@@ -96,7 +95,7 @@ class Benchmark {
 
   // Adds the time of the steps but the first, which encodes and has one row a document, and their number.
   void summarize(int64_t documents, double& step_seconds, int64_t& steps) const {
-    models::BartBatch batch(bart_, {.max_tokens = INT64_MAX}, WorkspaceArena::global(), ComputePool::global());
+    models::BartBatch batch(bart_.make_engine(), {.max_tokens = INT64_MAX});
     for (int64_t i = 0; i < documents; ++i) batch.add(document(i), plan_);
     const auto step = [&batch] {
       for (const int64_t number : batch.step()) {
@@ -109,7 +108,7 @@ class Benchmark {
     step_seconds += seconds_since(start);
   }
 
-  const models::Bart& bart_;
+  const models::BartModel& bart_;
   const std::shared_ptr<const GenerationPlan> plan_;
   const SummarizationBenchmarkOptions& options_;
 };
@@ -128,7 +127,7 @@ SummarizationBenchmark benchmark_summarization(SummarizationModelManager& manage
   const models::BartDirectory directory = models::read_bart_directory(manager.info().directory);
   const auto plan = models::make_plan(directory, generation_of(used));
   const Lease<SummarizationInstance> lease = manager.acquire({.label = "benchmark"});
-  const Benchmark benchmark(lease->model().bart, plan, used);
+  const Benchmark benchmark(*lease->model().bart, plan, used);
 
   report.encode_tokens_per_s = benchmark.encode();
   const Benchmark::Decoding together = benchmark.decode(used.documents);

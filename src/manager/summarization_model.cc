@@ -3,6 +3,9 @@
 #include <utility>
 
 #include "base/fail.h"
+#include "manager/placement.h"
+#include "models/cpu_bart.h"
+#include "models/gpu_bart_engine.h"
 
 namespace remuda {
 namespace {
@@ -29,20 +32,35 @@ void check_fit(const SummarizationModel& model, const models::BartDirectory& dir
   }
 }
 
+std::unique_ptr<const models::BartModel> load_bart(const models::BartDirectory& directory, const std::string& device,
+                                                   Precision precision, ComputePool& pool, const WeightCache& cache) {
+  if (kind_of(device) == DeviceKind::kGpu) {
+    try {
+      return std::make_unique<models::GpuBartModel>(directory.config, io::Checkpoint::open(directory.path), device,
+                                                    precision, pool);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kUnsupported) throw;
+      fail(error.code(), "{}: {}", directory.path.string(), error.what());
+    }
+  }
+  return cache.load(pool, [&](std::shared_ptr<io::PackedFile> packed) {
+    auto checkpoint = std::make_shared<const io::Checkpoint>(io::Checkpoint::open(directory.path));
+    models::Bart bart(directory.config, std::move(checkpoint), precision, pool, std::move(packed));
+    return std::make_unique<models::CpuBart>(std::move(bart), WorkspaceArena::global(), pool);
+  });
+}
+
 }  // namespace
 
-SummarizationModel::SummarizationModel(const models::BartDirectory& directory, Precision precision, ComputePool& pool,
-                                       const WeightCache& cache)
-    : SummarizationModel(directory, precision, pool, cache,
+SummarizationModel::SummarizationModel(const models::BartDirectory& directory, const std::string& device,
+                                       Precision precision, ComputePool& pool, const WeightCache& cache)
+    : SummarizationModel(directory, device, precision, pool, cache,
                          std::async(std::launch::async, [&directory] { return load_tokenizer(directory); })) {}
 
-SummarizationModel::SummarizationModel(const models::BartDirectory& directory, Precision precision, ComputePool& pool,
-                                       const WeightCache& cache,
+SummarizationModel::SummarizationModel(const models::BartDirectory& directory, const std::string& device,
+                                       Precision precision, ComputePool& pool, const WeightCache& cache,
                                        std::future<std::shared_ptr<const text::Tokenizer>> loading)
-    : bart(cache.load(pool, [&](std::shared_ptr<io::PackedFile> packed) {
-        auto checkpoint = std::make_shared<const io::Checkpoint>(io::Checkpoint::open(directory.path));
-        return models::Bart(directory.config, std::move(checkpoint), precision, pool, std::move(packed));
-      })) {
+    : on_cpu(kind_of(device) == DeviceKind::kCpu), bart(load_bart(directory, device, precision, pool, cache)) {
   tokenizer = loading.get();
   check_fit(*this, directory);
 }

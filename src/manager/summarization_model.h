@@ -9,28 +9,31 @@
 
 #include "base/deadline.h"
 #include "manager/weight_cache.h"
-#include "models/bart.h"
 #include "models/bart_directory.h"
+#include "models/bart_engine.h"
 #include "remuda/summarization_model_manager.h"
 #include "text/tokenizer.h"
 
 namespace remuda {
 
 struct SummarizationModel {
-  // Loads tokenizer and weights side by side, the weights from the cache where it has them. Throws Error.
-  SummarizationModel(const models::BartDirectory& directory, Precision precision, ComputePool& pool,
-                     const WeightCache& cache);
+  // Loads tokenizer and weights side by side. On a CPU the weights may come of the cache; a GPU's are in memory that is
+  // reserved, see models::GpuBart. Throws Error.
+  SummarizationModel(const models::BartDirectory& directory, const std::string& device, Precision precision,
+                     ComputePool& pool, const WeightCache& cache);
 
-  // Memory held, in bytes.
-  size_t bytes() const { return bart.bytes() + tokenizer->bytes(); }
-  size_t mapped_bytes() const { return bart.mapped_bytes(); }  // Of that, pages of files.
+  // Memory of the device that is held, in bytes.
+  size_t bytes() const { return bart->bytes() + (on_cpu ? tokenizer->bytes() : 0); }
+  size_t mapped_bytes() const { return bart->mapped_bytes(); }  // Of that, pages of files.
 
+  bool on_cpu = true;
   std::shared_ptr<const text::Tokenizer> tokenizer;
-  models::Bart bart;
+  std::unique_ptr<const models::BartModel> bart;
 
  private:
-  SummarizationModel(const models::BartDirectory& directory, Precision precision, ComputePool& pool,
-                     const WeightCache& cache, std::future<std::shared_ptr<const text::Tokenizer>> loading);
+  SummarizationModel(const models::BartDirectory& directory, const std::string& device, Precision precision,
+                     ComputePool& pool, const WeightCache& cache,
+                     std::future<std::shared_ptr<const text::Tokenizer>> loading);
 };
 
 // A document as the model reads it. Without ids there is nothing to summarise.

@@ -22,8 +22,8 @@ using ModelPointer = std::shared_ptr<const SummarizationModel>;
 // A leased instance that decodes many calls' documents together.
 class SummarizationSession : public BatchSession {
  public:
-  SummarizationSession(Lease<SummarizationInstance> lease, uint64_t max_bytes, ComputePool& pool)
-      : lease_(std::move(lease)), batch_(lease_->model(), max_bytes, pool) {}
+  SummarizationSession(Lease<SummarizationInstance> lease, uint64_t max_bytes)
+      : lease_(std::move(lease)), batch_(lease_->model(), max_bytes) {}
 
   void take(RequestQueue& queue, Requests& changed) override { batch_.take(queue, changed); }
   void step() noexcept override { batch_.step(); }
@@ -116,8 +116,7 @@ struct SummarizationModelManager::Impl {
                .name = given.summarization_model,
                .kind = cuda::kComputesBart,
                .cost = [this](DeviceKind kind, Precision precision) { return cost(kind, precision); },
-               .load = [this](const std::string&, Precision precision) { return load(computed_in(precision)); },
-               .computes_on_cpu = true}),
+               .load = [this](const std::string& device, Precision precision) { return load(device, precision); }}),
         directory(models::read_bart_directory(model.directory())),
         info(describe(given.summarization_model, directory)),
         compute(compute_pool(given)),
@@ -129,8 +128,9 @@ struct SummarizationModelManager::Impl {
                  .pool_waiting = [&manager] { return manager.waiting(); },
                  .on_overload = [&manager] { manager.count_overload(kJoinedCalls); }}) {}
 
-  std::unique_ptr<BatchSession> make_session(Lease<SummarizationInstance> lease) const {
-    return std::make_unique<SummarizationSession>(std::move(lease), room_for_documents(), compute);
+  static std::unique_ptr<BatchSession> make_session(Lease<SummarizationInstance> lease) {
+    const uint64_t room = room_for_documents(lease->metadata().device);
+    return std::make_unique<SummarizationSession>(std::move(lease), room);
   }
 
   std::unique_ptr<BatchSession> open(SummarizationModelManager& manager, const SessionTerms& terms) const {
@@ -168,8 +168,8 @@ struct SummarizationModelManager::Impl {
     return cost;
   }
 
-  ModelPointer load(Precision precision) const {
-    return std::make_shared<const SummarizationModel>(directory, precision, compute,
+  ModelPointer load(const std::string& device, Precision precision) const {
+    return std::make_shared<const SummarizationModel>(directory, device, precision, compute,
                                                       model.cache(settings, info.file_bytes, precision));
   }
 
@@ -193,22 +193,19 @@ struct SummarizationModelManager::Impl {
     return result;
   }
 
-  // Bytes that documents in work may take beside all weights that are there; those of others may have to wait.
-  static uint64_t room_for_documents() {
-    const MemoryBudgetStats stats = MemoryBudget::cpu().stats();
+  // Bytes of a device that documents in work may take beside all weights that are there; those of others may have to
+  // wait.
+  static uint64_t room_for_documents(const std::string& device) {
+    const MemoryBudgetStats stats = MemoryBudget::of(device).stats();
     const uint64_t weights = stats.weights + stats.mapped_weights;
     return stats.limit > weights ? stats.limit - weights : 1;
   }
 
-  std::vector<Summary> summarize(const SummarizationModel& loaded, std::vector<TokenizedDocument> documents,
+  std::vector<Summary> summarize(const SummarizationInstance& instance, std::span<const std::string> texts,
                                  const Call& call, const SummarizeOptions& options) const {
-    const SummarizationRun run{call.plan, options, call.deadline, room_for_documents()};
-    return summarize_documents(loaded, std::move(documents), run, compute);
-  }
-
-  std::vector<Summary> summarize(const SummarizationModel& loaded, std::span<const std::string> texts, const Call& call,
-                                 const SummarizeOptions& options) const {
-    return summarize(loaded, tokenize_documents(*loaded.tokenizer, texts, call.max_tokens, compute), call, options);
+    const SummarizationModel& loaded = instance.model();
+    const SummarizationRun run{call.plan, options, call.deadline, room_for_documents(instance.metadata().device)};
+    return summarize_documents(loaded, tokenize_documents(*loaded.tokenizer, texts, call.max_tokens, compute), run);
   }
 
   // The summaries of a level's parts, in one request.
@@ -302,7 +299,7 @@ std::unique_ptr<SummarizationInstance> SummarizationModelManager::make_instance(
 std::vector<Summary> SummarizationModelManager::summarize(std::span<const std::string> texts,
                                                           SummarizationInstance& instance,
                                                           const SummarizeOptions& options) const {
-  return impl_->summarize(instance.model(), texts, impl_->check(options), options);
+  return impl_->summarize(instance, texts, impl_->check(options), options);
 }
 
 std::vector<Summary> SummarizationModelManager::summarize(std::span<const std::string> texts,
@@ -344,10 +341,10 @@ std::vector<std::string> SummarizationModelManager::summarize_texts(std::span<co
 
 LongSummary SummarizationModelManager::summarize_long(std::string_view text, SummarizationInstance& instance,
                                                       const SummarizeOptions& options, const LongOptions& how) const {
-  const SummarizationModel& model = instance.model();
+  const text::Tokenizer& tokenizer = *instance.model().tokenizer;
   const Impl::LongCall call = impl_->check(options, how);
-  return Impl::summarize_long(text, *model.tokenizer, call, options, [&](const auto& parts, const auto& part_options) {
-    return impl_->summarize(model, parts, call.call, part_options);
+  return Impl::summarize_long(text, tokenizer, call, options, [&](const auto& parts, const auto& part_options) {
+    return impl_->summarize(instance, parts, call.call, part_options);
   });
 }
 

@@ -98,9 +98,8 @@ class WeightStore {
       auto residency = std::make_shared<Residency>(request);
       const auto start = std::chrono::steady_clock::now();
       auto loaded = std::make_shared<Loaded>(residency, std::forward<Load>(load)());
-      const bool estimated = request.counted_as_estimated;
-      Residency::begin(residency, estimated ? request.cost.shared_weights : loaded->model->bytes(),
-                       estimated ? 0 : loaded->model->mapped_bytes(), std::chrono::steady_clock::now() - start);
+      Residency::begin(residency, loaded->model->bytes(), loaded->model->mapped_bytes(),
+                       std::chrono::steady_clock::now() - start);
       finish(request.key, loaded);
       promise.set_value(loaded);
       return loaded;

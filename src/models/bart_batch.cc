@@ -20,23 +20,17 @@ int64_t BartBatch::tokens_of(const GenerationPlan& plan, int64_t ids) {
   return ids + limits.max_rows * limits.max_positions;
 }
 
-// What it takes while it runs, its share of a step included.
-uint64_t BartBatch::bytes_of(const GenerationPlan& plan, int64_t ids) const {
-  const DecodeLimits limits = decode_limits(plan);
-  return bart_.document_bytes(ids, limits) + bart_.step_bytes(limits.max_rows) +
-         Workspace::matrix_bytes(limits.max_rows, bart_.config().vocab_size);
-}
-
 int64_t BartBatch::add(BatchDocument document) {
-  const uint64_t encoding = bart_.encode_bytes(std::ssize(document.ids));
-  const uint64_t decoding = bytes_of(*document.plan, std::ssize(document.ids));
+  const DecodeLimits decoded = decode_limits(*document.plan);
+  const uint64_t encoding = engine_->encode_bytes(std::ssize(document.ids));
+  const uint64_t decoding =
+      engine_->document_bytes(std::ssize(document.ids), decoded) + engine_->step_bytes(decoded.max_rows);
   if (limits_.max_bytes > 0 && encoding + decoding > limits_.max_bytes) {
-    throw OutOfMemory(
-        fmt::format("a document of {} tokens needs {} bytes to be encoded and {} to be decoded with {} sequences of {} "
-                    "tokens, the memory limit leaves {} bytes; raise it, or lower num_beams, max_length or the tokens "
-                    "of a document",
-                    document.ids.size(), encoding, decoding, decode_limits(*document.plan).max_rows,
-                    document.plan->max_length, limits_.max_bytes));
+    throw OutOfMemory(fmt::format(
+        "a document of {} tokens needs {} bytes to be encoded and {} to be decoded with {} sequences of {} "
+        "tokens, the memory limit leaves {} bytes; raise it, or lower num_beams, max_length or the tokens "
+        "of a document",
+        document.ids.size(), encoding, decoding, decoded.max_rows, document.plan->max_length, limits_.max_bytes));
   }
   const int64_t number = added_++;
   Document& added = documents_[number];
@@ -58,18 +52,21 @@ BartBatch::Load BartBatch::load() const {
 }
 
 BartBatch::Load BartBatch::joined(Load load, int64_t ids, const GenerationPlan& plan, int64_t max_tokens) const {
+  const DecodeLimits decoded = decode_limits(plan);
   ++load.documents;
   load.tokens += tokens_of(plan, ids);
   load.most_tokens = std::min(load.most_tokens, max_tokens);
-  load.bytes += bytes_of(plan, ids);
+  load.bytes += engine_->document_bytes(ids, decoded);
+  load.rows += decoded.max_rows;
   load.encoding += ids;
   return load;
 }
 
 bool BartBatch::fits(const Load& load) const {
   if (load.documents == 1) return true;
-  return load.tokens <= load.most_tokens &&
-         (limits_.max_bytes == 0 || load.bytes + bart_.encode_bytes(load.encoding) <= limits_.max_bytes);
+  if (load.tokens > load.most_tokens) return false;
+  const uint64_t computing = engine_->encode_bytes(load.encoding) + engine_->step_bytes(load.rows);
+  return limits_.max_bytes == 0 || load.bytes + computing <= limits_.max_bytes;
 }
 
 bool BartBatch::has_room(const BatchDocument& document) const {
@@ -93,7 +90,6 @@ void BartBatch::forget(int64_t document) {
 }
 
 std::span<const int64_t> BartBatch::step() {
-  const ComputePool::Computation computation(pool_);
   stepped_.clear();
   admit();
   stepped_.insert(stepped_.end(), running_.begin(), running_.end());
@@ -141,52 +137,24 @@ void BartBatch::encode(std::span<const int64_t> joining) {
     offsets.push_back(std::ssize(ids));
     limits.push_back(decode_limits(*document.plan));
   }
-  std::vector<BartDocument> states = bart_.encode({ids, offsets}, limits, arena_, pool_);
+  std::vector<std::unique_ptr<BartEngine::Document>> states = engine_->encode({ids, offsets}, limits);
   for (size_t i = 0; i < joining.size(); ++i) {
     Document& document = documents_.at(joining[i]);
     document.search = make_search(document.plan, document.ids);
-    document.state.emplace(std::move(states[i]));
+    document.state = std::move(states[i]);
   }
   running_.insert(running_.end(), joining.begin(), joining.end());
 }
 
 void BartBatch::decode() {
-  rows_.clear();
+  if (running_.empty()) return;
+  steps_.clear();
   for (const int64_t number : running_) {
-    Document& document = documents_.at(number);
-    for (const StepRow& row : document.search->rows()) rows_.push_back({&*document.state, row.token, row.parent});
+    const Document& document = documents_.at(number);
+    steps_.push_back({.document = document.state.get(), .search = document.search.get()});
   }
-  if (rows_.empty()) return;
-  const auto rows = static_cast<int64_t>(rows_.size());
-  const int64_t vocabulary = bart_.config().vocab_size;
-  Workspace workspace = arena_.acquire_more(Workspace::matrix_bytes(rows, vocabulary));
-  const MatrixView<float> logits = workspace.matrix(rows, vocabulary);
-  bart_.decode_step(rows_, logits, arena_, pool_);
-  advance(logits);
-}
-
-// The searches know nothing of each other: each on whatever thread is free.
-void BartBatch::advance(MatrixView<const float> logits) {
-  std::vector<int64_t> first_rows;
-  std::vector<Document*> documents;
-  int64_t row = 0;
-  for (const int64_t number : running_) {
-    Document& document = documents_.at(number);
-    documents.push_back(&document);
-    first_rows.push_back(row);
-    row += std::ssize(document.search->rows());
-  }
-  pool_.parallel_for(std::ssize(documents), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      Document& document = *documents[static_cast<size_t>(i)];
-      try {
-        document.search->advance(
-            logits.slice_rows(first_rows[static_cast<size_t>(i)], std::ssize(document.search->rows())));
-      } catch (...) {
-        document.error = std::current_exception();
-      }
-    }
-  });
+  engine_->step(steps_);
+  for (size_t i = 0; i < steps_.size(); ++i) documents_.at(running_[i]).error = std::move(steps_[i].error);
 }
 
 void BartBatch::fail(int64_t document) { documents_.at(document).error = std::current_exception(); }

@@ -8,13 +8,12 @@
 #include <exception>
 #include <map>
 #include <memory>
-#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "generation/search.h"
-#include "models/bart.h"
+#include "models/bart_engine.h"
 
 namespace remuda::models {
 
@@ -22,13 +21,13 @@ struct BatchLimits {
   // What running documents may have together: their tokens, and the positions of their caches (sequences times length).
   // One that is larger runs alone.
   int64_t max_tokens = 8192;
-  // Memory that running documents and a step take, in bytes; 0 for no limit.
+  // Memory of the engine's device that running documents and a step take, in bytes; 0 for no limit.
   uint64_t max_bytes = 0;
 };
 
 // What a batch decodes.
 struct BatchDocument {
-  std::vector<int32_t> ids;  // As Bart::encode() takes them.
+  std::vector<int32_t> ids;  // As BartEngine::encode() takes them.
   std::shared_ptr<const GenerationPlan> plan;
   // As BatchLimits::max_tokens, for the time that it runs.
   int64_t max_tokens = INT64_MAX;
@@ -38,9 +37,8 @@ struct BatchDocument {
 // depend on it alone.
 class BartBatch {
  public:
-  // All outlive the batch.
-  BartBatch(const Bart& bart, const BatchLimits& limits, WorkspaceArena& arena, ComputePool& pool)
-      : bart_(bart), limits_(limits), arena_(arena), pool_(pool) {}
+  BartBatch(std::unique_ptr<BartEngine> engine, const BatchLimits& limits)
+      : engine_(std::move(engine)), limits_(limits) {}
 
   // A document waits from now on. Throws OutOfMemory, with the figures, where it would not fit into max_bytes alone.
   int64_t add(BatchDocument document);
@@ -60,8 +58,8 @@ class BartBatch {
 
   // The search of a document that has joined; null before, and after forget(). It stays when the document has finished.
   const Search* search(int64_t document) const;
-  // Why a document of the last step ended without results; null where it didn't. What Bart::encode(),
-  // Bart::decode_step() and Search::advance() throw.
+  // Why a document of the last step ended without results; null where it didn't. What the engine and Search::advance()
+  // throw.
   std::exception_ptr error(int64_t document) const { return documents_.at(document).error; }
   // Frees a document, wherever it is: it may wait, run, or have finished.
   void forget(int64_t document);
@@ -72,7 +70,7 @@ class BartBatch {
     std::shared_ptr<const GenerationPlan> plan;
     int64_t max_tokens = 0;
     std::unique_ptr<Search> search;
-    std::optional<BartDocument> state;  // While it runs.
+    std::unique_ptr<BartEngine::Document> state;  // While it runs.
     std::exception_ptr error;
   };
 
@@ -81,34 +79,31 @@ class BartBatch {
     int64_t documents = 0;
     int64_t tokens = 0;
     int64_t most_tokens = INT64_MAX;  // That each of them allows.
-    uint64_t bytes = 0;
-    int64_t encoding = 0;  // Tokens of those that join.
+    uint64_t bytes = 0;               // Until they leave.
+    int64_t rows = 0;                 // Of a step, at most.
+    int64_t encoding = 0;             // Tokens of those that join.
   };
 
   static DecodeLimits decode_limits(const GenerationPlan& plan);
   static int64_t tokens_of(const GenerationPlan& plan, int64_t ids);
-  uint64_t bytes_of(const GenerationPlan& plan, int64_t ids) const;
   Load load() const;
   Load joined(Load load, int64_t ids, const GenerationPlan& plan, int64_t max_tokens) const;
   bool fits(const Load& load) const;
   void admit();
   void encode(std::span<const int64_t> joining);
   void decode();
-  void advance(MatrixView<const float> logits);
   void fail(int64_t document);
   void retire();
 
-  const Bart& bart_;
+  const std::unique_ptr<BartEngine> engine_;
   const BatchLimits limits_;
-  WorkspaceArena& arena_;
-  ComputePool& pool_;
   std::map<int64_t, Document> documents_;
   int64_t added_ = 0;
   std::deque<int64_t> waiting_;
   std::vector<int64_t> running_;
   // Of the step in hand.
   std::vector<int64_t> stepped_;
-  std::vector<DecodeRow> rows_;
+  std::vector<BartEngine::DocumentStep> steps_;
 };
 
 }  // namespace remuda::models

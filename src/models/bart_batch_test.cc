@@ -9,6 +9,8 @@
 #include <set>
 
 #include "models/bart_test_support.h"
+#include "models/cpu_bart.h"
+#include "models/ranked_engine_test_support.h"
 #include "remuda/error.h"
 
 namespace remuda::models {
@@ -16,8 +18,10 @@ namespace {
 
 using ::testing::HasSubstr;
 
-std::shared_ptr<const GenerationPlan> plan_of(const Bart& bart, int64_t beams, int64_t max_length) {
+std::shared_ptr<const GenerationPlan> plan_of(const Bart& bart, int64_t beams, int64_t max_length,
+                                              bool do_sample = false) {
   GenerationOptions options;
+  options.do_sample = do_sample;
   options.num_beams = beams;
   options.max_length = max_length;
   options.decoder_start_token_id = 9;
@@ -34,7 +38,9 @@ std::vector<int32_t> document(int64_t length, unsigned seed) {
   return ids;
 }
 
-class BartBatchTest : public ::testing::Test {
+enum class Way { kByLogits, kByRankedRows };
+
+class BartBatchTest : public ::testing::TestWithParam<Way> {
  protected:
   struct Request {
     std::vector<int32_t> ids;
@@ -45,14 +51,25 @@ class BartBatchTest : public ::testing::Test {
   std::vector<Request> requests() const {
     std::vector<Request> all;
     for (unsigned i = 0; i < 12; ++i) {
-      all.push_back({document(1 + 5 * i, i), plan_of(bart_.model, 1 + i % 4, 8 + 3 * (i % 5))});
+      all.push_back({document(1 + 5 * i, i), plan_of(bart_.model, 1 + i % 4, 8 + 3 * (i % 5), i % 6 == 4)});
     }
     return all;
   }
 
+  std::unique_ptr<BartEngine> engine() { return engine(bart_.pool); }
+  std::unique_ptr<BartEngine> engine(ComputePool& pool) { return engine(GetParam(), pool); }
+  std::unique_ptr<BartEngine> engine(Way way, ComputePool& pool) {
+    if (way == Way::kByRankedRows) return std::make_unique<RankedEngine>(bart_.model, bart_.arena, pool);
+    return make_cpu_engine(bart_.model, bart_.arena, pool);
+  }
+
   std::vector<std::vector<Hypothesis>> run(const std::vector<Request>& requests, const BatchLimits& limits,
                                            ComputePool& pool) {
-    BartBatch batch(bart_.model, limits, bart_.arena, pool);
+    return run(engine(pool), requests, limits);
+  }
+  static std::vector<std::vector<Hypothesis>> run(std::unique_ptr<BartEngine> engine,
+                                                  const std::vector<Request>& requests, const BatchLimits& limits) {
+    BartBatch batch(std::move(engine), limits);
     for (const Request& request : requests) batch.add(request.ids, request.plan);
     std::vector<std::vector<Hypothesis>> results(requests.size());
     while (!batch.finished()) {
@@ -69,7 +86,15 @@ class BartBatchTest : public ::testing::Test {
   TinyBart bart_{"scaled"};
 };
 
-TEST_F(BartBatchTest, EveryDocumentHasTheResultsThatItHasAlone) {
+INSTANTIATE_TEST_SUITE_P(Ways, BartBatchTest, testing::Values(Way::kByLogits, Way::kByRankedRows),
+                         [](const auto& param) { return param.param == Way::kByLogits ? "Logits" : "RankedRows"; });
+
+TEST_P(BartBatchTest, HowTokensAreChosenChangesNoResult) {
+  const std::vector<Request> all = requests();
+  EXPECT_EQ(run(all, {.max_tokens = 300}, bart_.pool), run(engine(Way::kByLogits, bart_.pool), all, {}));
+}
+
+TEST_P(BartBatchTest, EveryDocumentHasTheResultsThatItHasAlone) {
   const std::vector<Request> all = requests();
   std::vector<std::vector<Hypothesis>> alone;
   for (const Request& request : all) alone.push_back(run({request}, {}, bart_.pool)[0]);
@@ -89,11 +114,11 @@ TEST_F(BartBatchTest, EveryDocumentHasTheResultsThatItHasAlone) {
   }
 }
 
-TEST_F(BartBatchTest, WaitingDocumentsJoinAsOthersLeave) {
+TEST_P(BartBatchTest, WaitingDocumentsJoinAsOthersLeave) {
   const auto brief = plan_of(bart_.model, 1, 3);
   const auto lengthy = plan_of(bart_.model, 1, 40);
   // 10 tokens and 39 positions of a cache; 10 and 2.
-  BartBatch batch(bart_.model, {.max_tokens = 49 + 12}, bart_.arena, bart_.pool);
+  BartBatch batch(engine(), {.max_tokens = 49 + 12});
   batch.add(document(10, 1), lengthy);
   for (unsigned i = 2; i < 6; ++i) batch.add(document(10, i), brief);
   bool joined_late = false;
@@ -105,15 +130,15 @@ TEST_F(BartBatchTest, WaitingDocumentsJoinAsOthersLeave) {
   EXPECT_TRUE(joined_late);
 }
 
-TEST_F(BartBatchTest, ADocumentThatIsLargerThanTheBatchRunsAlone) {
-  BartBatch batch(bart_.model, {.max_tokens = 5}, bart_.arena, bart_.pool);
+TEST_P(BartBatchTest, ADocumentThatIsLargerThanTheBatchRunsAlone) {
+  BartBatch batch(engine(), {.max_tokens = 5});
   for (unsigned i = 0; i < 3; ++i) batch.add(document(20, i), plan_of(bart_.model, 2, 10));
   while (!batch.finished()) EXPECT_EQ(batch.step().size(), 1u);
 }
 
-TEST_F(BartBatchTest, OneThatIsForgottenLeavesTheOthersAsTheyAre) {
+TEST_P(BartBatchTest, OneThatIsForgottenLeavesTheOthersAsTheyAre) {
   const std::vector<Request> all = requests();
-  BartBatch batch(bart_.model, {.max_tokens = 300}, bart_.arena, bart_.pool);
+  BartBatch batch(engine(), {.max_tokens = 300});
   for (const Request& request : all) batch.add(request.ids, request.plan);
   batch.forget(11);  // It waits.
   batch.step();
@@ -131,8 +156,8 @@ TEST_F(BartBatchTest, OneThatIsForgottenLeavesTheOthersAsTheyAre) {
   }
 }
 
-TEST_F(BartBatchTest, AnErrorIsTheOnesWhoseItIs) {
-  BartBatch batch(bart_.model, {}, bart_.arena, bart_.pool);
+TEST_P(BartBatchTest, AnErrorIsTheOnesWhoseItIs) {
+  BartBatch batch(engine(), {});
   const Request good = requests()[3];
   batch.add(good.ids, good.plan);
   batch.add({1'000'000}, good.plan);  // Not in the vocabulary.
@@ -150,9 +175,9 @@ TEST_F(BartBatchTest, AnErrorIsTheOnesWhoseItIs) {
   EXPECT_EQ(batch.search(2)->results(), wanted);
 }
 
-TEST_F(BartBatchTest, RoomIsWhatEveryDocumentAllows) {
+TEST_P(BartBatchTest, RoomIsWhatEveryDocumentAllows) {
   const auto plan = plan_of(bart_.model, 1, 11);  // 10 tokens and 10 positions of a cache.
-  BartBatch batch(bart_.model, {.max_tokens = 60}, bart_.arena, bart_.pool);
+  BartBatch batch(engine(), {.max_tokens = 60});
   EXPECT_TRUE(batch.has_room({.ids = document(10, 1), .plan = plan, .max_tokens = 1})) << "alone";
   batch.add({.ids = document(10, 1), .plan = plan, .max_tokens = 40});
   EXPECT_TRUE(batch.has_room({.ids = document(10, 1), .plan = plan}));
@@ -162,17 +187,17 @@ TEST_F(BartBatchTest, RoomIsWhatEveryDocumentAllows) {
   EXPECT_EQ(batch.step().size(), 2u);
 }
 
-TEST_F(BartBatchTest, MemoryBoundsWhatRunsTogether) {
+TEST_P(BartBatchTest, MemoryBoundsWhatRunsTogether) {
   const auto plan = plan_of(bart_.model, 2, 10);
   const auto ids = document(20, 1);
   const uint64_t one = bart_.model.document_bytes(20, {.max_rows = 2, .max_positions = 9}) + bart_.model.step_bytes(2) +
                        Workspace::matrix_bytes(2, bart_.model.config().vocab_size);
-  BartBatch batch(bart_.model, {.max_bytes = 2 * one + bart_.model.encode_bytes(40)}, bart_.arena, bart_.pool);
+  BartBatch batch(engine(), {.max_bytes = 2 * one + bart_.model.encode_bytes(40)});
   for (int i = 0; i < 5; ++i) batch.add(ids, plan);
   EXPECT_EQ(batch.step().size(), 2u);
 
   const uint64_t too_few = one + bart_.model.encode_bytes(20) - 1;
-  BartBatch small(bart_.model, {.max_bytes = too_few}, bart_.arena, bart_.pool);
+  BartBatch small(engine(), {.max_bytes = too_few});
   EXPECT_THAT([&] { small.add(ids, plan); },
               testing::ThrowsMessage<OutOfMemory>(HasSubstr("leaves " + std::to_string(too_few) + " bytes")));
   EXPECT_TRUE(small.finished());

@@ -1,6 +1,7 @@
 #include "models/bart_memory.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "tensor/workspace.h"
 
@@ -28,10 +29,17 @@ int64_t BartMemory::cross_floats(int64_t tokens) const {
 }
 
 size_t BartMemory::cross_attention(int64_t tokens) const {
+  if (on_gpu()) return static_cast<size_t>(2 * config_.decoder_layers * tokens * config_.d_model * gpu_element());
   return static_cast<size_t>(config_.decoder_layers) * Workspace::matrix_bytes(1, cross_floats(tokens));
 }
 
-size_t BartMemory::cache(const DecodeLimits& limits) const { return nn::KvCache::bytes_for(cache_shape(limits)); }
+size_t BartMemory::cache(const DecodeLimits& limits) const {
+  if (on_gpu()) {
+    const int64_t log_rows = limits.max_rows * limits.max_positions;
+    return static_cast<size_t>(2 * config_.decoder_layers * log_rows * config_.d_model * gpu_element());
+  }
+  return nn::KvCache::bytes_for(cache_shape(limits));
+}
 
 int64_t BartMemory::encode_scratch_size() const {
   // Keys and values for the decoder's layers, one layer at a time, come after the encoder's own results are used up.
@@ -40,29 +48,47 @@ int64_t BartMemory::encode_scratch_size() const {
 
 int64_t BartMemory::step_scratch_size() const { return std::max(4 * config_.d_model, config_.decoder_ffn_dim); }
 
+BartMemory::StepRoom BartMemory::step_room(int64_t rows) const {
+  constexpr int64_t kRanked = 16;  // A search of seven beams asks for 15.
+  const auto room = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(rows)));
+  return {.rows = room, .ranked = kRanked, .rule_tokens = room * config_.max_position_embeddings};
+}
+
 int64_t BartMemory::tokens_at_once(int64_t tokens) const {
-  return std::min(tokens, std::max(kEncodeTokens, config_.max_position_embeddings));
+  return std::min(tokens, std::max(encode_tokens(), config_.max_position_embeddings));
+}
+
+// The hidden state, what is added to it, and scratch.
+size_t BartMemory::gpu_rows(int64_t rows, int64_t inner) const {
+  return static_cast<size_t>(rows * (2 * config_.d_model + std::max(4 * config_.d_model, inner)) * gpu_element());
 }
 
 size_t BartMemory::encode(int64_t tokens) const {
   const int64_t rows = tokens_at_once(tokens);
-  return passed(rows, config_.d_model) + passed(rows, encode_scratch_size());
+  if (on_gpu()) {
+    constexpr size_t kIdPositionAndTile = 28;
+    return gpu_rows(rows, config_.encoder_ffn_dim) + static_cast<size_t>(rows) * kIdPositionAndTile;
+  }
+  return Workspace::matrix_bytes(rows, config_.d_model) + Workspace::matrix_bytes(rows, encode_scratch_size());
 }
 
 size_t BartMemory::step(int64_t rows) const {
-  return passed(rows, config_.d_model) + passed(rows, step_scratch_size());
+  if (on_gpu()) {
+    const StepRoom room = step_room(rows);
+    constexpr int64_t kTokenTileAndRules = 84;
+    const int64_t inputs =
+        room.rows * (kTokenTileAndRules + 4 * config_.max_position_embeddings) + 4 * room.rule_tokens;
+    return gpu_rows(room.rows, config_.decoder_ffn_dim) + static_cast<size_t>(inputs + 8 * room.rows * room.ranked);
+  }
+  return Workspace::matrix_bytes(rows, config_.d_model) + Workspace::matrix_bytes(rows, step_scratch_size());
 }
 
-size_t BartMemory::logits(int64_t rows) const { return Workspace::matrix_bytes(rows, config_.vocab_size); }
-
-// A GPU's products take and give their precision's elements, a CPU's fp32, beside which it prepares reduced ones.
-size_t BartMemory::passed(int64_t rows, int64_t columns) const {
-  const bool halves = device_ == DeviceKind::kGpu && precision_ != Precision::kFp32;
-  return Workspace::matrix_bytes(rows, halves ? (columns + 1) / 2 : columns);
+size_t BartMemory::logits(int64_t rows) const {
+  return Workspace::matrix_bytes(on_gpu() ? step_room(rows).rows : rows, config_.vocab_size);
 }
 
 size_t BartMemory::prepared(int64_t rows, int64_t inner) const {
-  if (precision_ == Precision::kFp32 || device_ == DeviceKind::kGpu) return 0;
+  if (precision_ == Precision::kFp32 || on_gpu()) return 0;
   const int64_t element = precision_ == Precision::kBf16 ? 2 : 1;
   return Workspace::matrix_bytes(rows, std::max(config_.d_model, inner) * element / int64_t{sizeof(float)});
 }

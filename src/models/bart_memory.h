@@ -18,8 +18,9 @@ struct DecodeLimits {
   int64_t max_positions = 1;  // Tokens of a sequence, the start token included.
 };
 
-// Bytes, each of them one workspace. Of the configuration vocab_size, d_model and what has layers, heads and inner
-// sizes count.
+// Bytes, each of them one workspace; on a GPU as models/cuda/bart_step.h lays things out, where cross_attention() and
+// cache() are parts of one block, as are step() and logits(). Of the configuration vocab_size, d_model and what has
+// layers, heads and inner sizes count.
 class BartMemory {
  public:
   // Never kAuto.
@@ -38,7 +39,19 @@ class BartMemory {
   size_t prepared_encode(int64_t tokens) const;
   size_t prepared_step(int64_t rows) const;
 
-  // Tokens that are encoded together, of so many.
+  // What a GPU's decoder makes room for, where a step has so many rows: the next power of two, so that it need not grow
+  // with every document that joins, tokens that are ranked of a row, and some that its rules name. A step that wants
+  // more takes more.
+  struct StepRoom {
+    int64_t rows = 0;
+    int64_t ranked = 0;
+    int64_t rule_tokens = 0;
+  };
+  StepRoom step_room(int64_t rows) const;
+
+  // Documents are encoded together up to so many tokens; tokens_at_once() are those of so many, since one document may
+  // have more.
+  int64_t encode_tokens() const { return on_gpu() ? kGpuEncodeTokens : kEncodeTokens; }
   int64_t tokens_at_once(int64_t tokens) const;
   // Columns of scratch that encoding has for each row.
   int64_t encode_scratch_size() const;
@@ -49,12 +62,15 @@ class BartMemory {
   kernels::StoredAs stored() const;
   nn::KvCacheShape cache_shape(const DecodeLimits& limits) const;
 
-  // Documents are encoded together up to so many tokens: enough to use what is read of the weights many times, and few
-  // enough for the caches to hold what passes from layer to layer.
+  // Enough to use what is read of the weights many times, and few enough for the caches to hold what passes from layer
+  // to layer; on a GPU, enough to have work for all of it.
   static constexpr int64_t kEncodeTokens = 1024;
+  static constexpr int64_t kGpuEncodeTokens = 4096;
 
  private:
-  size_t passed(int64_t rows, int64_t columns) const;
+  bool on_gpu() const { return device_ == DeviceKind::kGpu; }
+  int64_t gpu_element() const { return precision_ == Precision::kFp32 ? 4 : 2; }
+  size_t gpu_rows(int64_t rows, int64_t inner) const;
   size_t prepared(int64_t rows, int64_t inner) const;
 
   io::BartConfig config_;

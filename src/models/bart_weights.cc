@@ -99,15 +99,60 @@ nn::DecoderLayer BartWeights::decoder_layer(int64_t index, Precision precision, 
   };
 }
 
+BartLayerTensors BartWeights::layer_tensors(const std::string& side, int64_t index) const {
+  const std::string base = fmt::format("{}.layers.{}.", side, index);
+  const bool decodes = side == "decoder";
+  const int64_t size = config_.d_model;
+  const int64_t inner = decodes ? config_.decoder_ffn_dim : config_.encoder_ffn_dim;
+  const auto matrix = [&](const std::string& name, int64_t out, int64_t in) {
+    return reader_.get(base + name + ".weight", {out, in});
+  };
+  const auto bias = [&](const std::string& name, int64_t out) {
+    return FloatTensor::from(reader_.get(base + name + ".bias", {out}));
+  };
+  BartLayerTensors layer;
+  layer.own = {.query = matrix("self_attn.q_proj", size, size),
+               .key = matrix("self_attn.k_proj", size, size),
+               .value = matrix("self_attn.v_proj", size, size),
+               .attention_output = matrix("self_attn.out_proj", size, size),
+               .intermediate = matrix("fc1", inner, size),
+               .output = matrix("fc2", size, inner),
+               .query_bias = bias("self_attn.q_proj", size),
+               .key_bias = bias("self_attn.k_proj", size),
+               .value_bias = bias("self_attn.v_proj", size),
+               .attention_output_bias = bias("self_attn.out_proj", size),
+               .intermediate_bias = bias("fc1", inner),
+               .output_bias = bias("fc2", size),
+               .attention_norm = norm(base + "self_attn_layer_norm"),
+               .output_norm = norm(base + "final_layer_norm")};
+  if (!decodes) return layer;
+  layer.cross_query = matrix("encoder_attn.q_proj", size, size);
+  layer.cross_key = matrix("encoder_attn.k_proj", size, size);
+  layer.cross_value = matrix("encoder_attn.v_proj", size, size);
+  layer.cross_output = matrix("encoder_attn.out_proj", size, size);
+  layer.cross_query_bias = bias("encoder_attn.q_proj", size);
+  layer.cross_key_bias = bias("encoder_attn.k_proj", size);
+  layer.cross_value_bias = bias("encoder_attn.v_proj", size);
+  layer.cross_output_bias = bias("encoder_attn.out_proj", size);
+  layer.cross_norm = norm(base + "encoder_attn_layer_norm");
+  return layer;
+}
+
 nn::Linear BartWeights::output(Precision precision, ComputePool& pool) const {
   const Shape shape = {config_.vocab_size, config_.d_model};
-  nn::Linear output{config_.tie_word_embeddings ? reader_.weights({tokens_name("decoder")}, shape, precision, pool)
-                                                : head_.weights({"lm_head.weight"}, shape, precision, pool),
-                    {}};
-  if (head_.has("final_logits_bias")) {
-    output.bias = FloatTensor::from(head_.get("final_logits_bias", {1, config_.vocab_size}));
-  }
-  return output;
+  return {config_.tie_word_embeddings ? reader_.weights({tokens_name("decoder")}, shape, precision, pool)
+                                      : head_.weights({"lm_head.weight"}, shape, precision, pool),
+          output_bias()};
+}
+
+TensorView BartWeights::output_tensor() const {
+  const Shape shape = {config_.vocab_size, config_.d_model};
+  return config_.tie_word_embeddings ? reader_.get(tokens_name("decoder"), shape) : head_.get("lm_head.weight", shape);
+}
+
+FloatTensor BartWeights::output_bias() const {
+  if (!head_.has("final_logits_bias")) return {};
+  return FloatTensor::from(head_.get("final_logits_bias", {1, config_.vocab_size}));
 }
 
 nn::LayerNorm BartWeights::norm(const std::string& name) const {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "io/bart_config.h"
+#include "models/encoder_weights.h"
 #include "models/weight_reader.h"
 #include "nn/decoder_layer.h"
 #include "nn/encoder_layer.h"
@@ -22,6 +23,14 @@ struct BartEmbedding {
   size_t bytes() const { return positions.bytes() + norm.bytes(); }
 };
 
+// A decoder layer's parameters as the checkpoint has them, and an encoder layer's, which has nothing of `cross`.
+struct BartLayerTensors {
+  EncoderLayerTensors own;
+  TensorView cross_query, cross_key, cross_value, cross_output;
+  FloatTensor cross_query_bias, cross_key_bias, cross_value_bias, cross_output_bias;
+  nn::LayerNorm cross_norm;
+};
+
 // Reads the parameters from a checkpoint of BartForConditionalGeneration or of BartModel, as BartConfig describes them.
 // Each getter throws Error(kInvalidFile) naming the file, the tensor, and the shapes expected and found.
 class BartWeights {
@@ -34,11 +43,18 @@ class BartWeights {
   BartEmbedding decoder_embedding() const { return embedding("decoder"); }
   nn::EncoderLayer encoder_layer(int64_t index, Precision precision, ComputePool& pool) const;
   nn::DecoderLayer decoder_layer(int64_t index, Precision precision, ComputePool& pool) const;
+  // The same, not packed.
+  BartLayerTensors encoder_layer_tensors(int64_t index) const { return layer_tensors("encoder", index); }
+  BartLayerTensors decoder_layer_tensors(int64_t index) const { return layer_tensors("decoder", index); }
   // From the decoder's output to logits: [vocab_size, d_model], final_logits_bias its bias.
   nn::Linear output(Precision precision, ComputePool& pool) const;
+  // The same, not packed, and its bias, which is empty where there is none.
+  TensorView output_tensor() const;
+  FloatTensor output_bias() const;
 
  private:
   BartEmbedding embedding(const std::string& side) const;
+  BartLayerTensors layer_tensors(const std::string& side, int64_t index) const;
   std::string tokens_name(const std::string& side) const;
   void check_layers(const std::string& side, int64_t layers) const;
   nn::LayerNorm norm(const std::string& name) const;

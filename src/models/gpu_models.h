@@ -2,6 +2,7 @@
 #pragma once
 
 #include "device/gpu_backend.h"
+#include "models/cuda_bart.h"
 #include "models/cuda_models.h"
 
 namespace remuda::models {
@@ -12,5 +13,9 @@ const remuda::cuda::Models& models_of(const GpuBackend& backend);
 
 // Those of gpu_backend(); looked up once.
 const remuda::cuda::Models& gpu_models();
+
+// The same of BART.
+const remuda::cuda::BartModels& bart_models_of(const GpuBackend& backend);
+const remuda::cuda::BartModels& gpu_bart_models();
 
 }  // namespace remuda::models

@@ -16,12 +16,15 @@ using ::testing::ThrowsMessage;
 TEST(GpuModels, AreThoseOfTheLibrary) {
   const GpuBackend backend = open_gpu_backend(test_library("remuda_cuda_on_host"));
   EXPECT_EQ(models::models_of(backend).abi_version, cuda::kModelsAbiVersion);
+  EXPECT_EQ(models::bart_models_of(backend).abi_version, cuda::kBartAbiVersion);
 }
 
 TEST(GpuModels, ALibraryWithoutThemSaysSo) {
   const GpuBackend backend = open_gpu_backend(test_library("described_backend"));
   EXPECT_THAT([&] { models::models_of(backend); },
               ThrowsMessage<Error>(HasSubstr("libdescribed_backend.so has no models for GPUs")));
+  EXPECT_THAT([&] { models::bart_models_of(backend); },
+              ThrowsMessage<Error>(HasSubstr("libdescribed_backend.so has no BART models for GPUs")));
 }
 
 TEST(GpuModels, ThoseOfAnotherVersionAreNotUsed) {
@@ -29,6 +32,9 @@ TEST(GpuModels, ThoseOfAnotherVersionAreNotUsed) {
   EXPECT_THAT([&] { models::models_of(backend); },
               ThrowsMessage<Error>(AllOf(HasSubstr("is of another remuda"),
                                          HasSubstr("this needs " + std::to_string(cuda::kModelsAbiVersion)))));
+  EXPECT_THAT([&] { models::bart_models_of(backend); },
+              ThrowsMessage<Error>(AllOf(HasSubstr("its BART models are of version"),
+                                         HasSubstr("this needs " + std::to_string(cuda::kBartAbiVersion)))));
 }
 
 TEST(GpuModels, WithoutALibraryThereIsAReason) {

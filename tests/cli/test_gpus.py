@@ -106,16 +106,24 @@ class Gpus(CliTest):
         self.assertIsNone(problem)
         self.assertIsNone(gpu["problem"])
 
-    def test_a_kind_of_model_that_the_library_has_no_kernels_for(self):
-        _, err = self.remuda("summarize", "--device", "cuda:0", stdin="a text", env=on_host(), code=1)
-        self.assertIn("cuda:0 can't be used: remuda's library has no kernels for BART", err)
+    def test_summaries_are_computed_on_one(self):
+        arguments = ("summarize", "--num-beams", "2", "--max-length", "6")
+        text = "The herd waits at dawn for the hands.\n"
+        expected = self.remuda(*arguments, stdin=text)[0]
+        out, err = self.remuda(*arguments, "--device", "cuda:0", "--precision", "fp32", "--stats", stdin=text,
+                               env=on_host())
+        self.assertEqual(out, expected)
+        stats = json.loads(err.splitlines()[-1])
+        self.assertEqual((stats["device"], stats["precision"]), ("cuda:0", "fp32"))
+        self.assertEqual(stats["pool"]["by_device"], {"cuda:0": 1})
 
     def test_a_library_whose_models_can_not_be_used(self):
-        for name, problem in (("described_backend", "has no models for GPUs"), ("other_models", "of another remuda")):
+        for name, problem in (("described_backend", "models for GPUs"), ("other_models", "of another remuda")):
             with self.subTest(name):
                 env = {"REMUDA_CUDA_LIBRARY": library(name)}
-                _, err = self.remuda("embed", "--device", "cuda:0", stdin="a text", env=env, code=1)
-                self.assertIn(problem, err)
+                for command in ("embed", "summarize"):
+                    _, err = self.remuda(command, "--device", "cuda:0", stdin="a text", env=env, code=1)
+                    self.assertIn(problem, err)
 
     def test_the_cpu_alone_opens_no_library(self):
         env = {"REMUDA_CUDA_LIBRARY": library("other_version")}

@@ -54,6 +54,28 @@ def test_embeddings_of_a_gpu(python, monkeypatch):
     assert left == 0
 
 
+def test_summaries_of_a_gpu(python, monkeypatch):
+    if not ON_HOST.exists():
+        pytest.skip(f"needs {ON_HOST}, which the release build's tests have")
+    monkeypatch.setenv("REMUDA_CUDA_LIBRARY", os.fspath(ON_HOST))
+    ran = python("""
+        import json, remuda
+        text, how = "The herd waits at dawn.", dict(num_beams=2, max_length=6)
+        expected = remuda.SummarizationModelManager(remuda.Settings(precision="fp32")).summarize_text(text, **how)
+        manager = remuda.SummarizationModelManager(remuda.Settings(device="cuda:0", precision="fp32"))
+        found = manager.summarize_text(text, **how)
+        (taken,) = remuda.gpu_memory()
+        manager.cleanup()
+        (left,) = remuda.gpu_memory()
+        print(json.dumps([manager.get_device(), expected, found, taken["allocated"], left["reserved"]]))
+    """)
+    device, expected, found, taken, left = json.loads(ran.stdout)
+    assert device == "cuda:0"
+    assert found == expected != ""
+    assert taken > 0
+    assert left == 0
+
+
 def test_a_forced_gpu_that_is_not_there_says_why(python, monkeypatch):
     monkeypatch.setenv("REMUDA_CUDA_LIBRARY", "/nowhere/libremuda_cuda.so")
     ran = python("""

@@ -251,7 +251,7 @@ Status copy(Stream* stream, void* to, const void* from, uint64_t bytes, Message*
 }
 
 constexpr Backend kBackend = {.abi_version = kAbiVersion,
-                              .computes_models = kComputesEncoders,
+                              .computes_models = kComputesEncoders | kComputesBart,
                               .build = "described GPUs",
                               .start = start,
                               .describe = describe,

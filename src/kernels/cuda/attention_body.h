@@ -35,7 +35,26 @@ struct AttentionParams {
   // max_distance + 1. Of sequences that attend to themselves.
   const float* relative_bias = nullptr;
   int max_distance = 0;
+  // [num_tiles], where each tile has keys and values in memory of its own, as a document's beams have in a decoder:
+  // [layers, num_keys, 2 * num_heads * head_dim], of which layer `layer` is attended to; or nullptr. Then k and v don't
+  // count, a tile's key_row is 0, and kv_stride must be 2 * num_heads * head_dim.
+  const void* const* tile_keys = nullptr;
+  int layer = 0;
 };
+
+// Where a tile's keys begin, of row 0, and its values.
+template <class Element>
+struct KeysValues {
+  const Element* k;
+  const Element* v;
+};
+template <class Element>
+REMUDA_HOST_DEVICE KeysValues<Element> keys_values_of(const AttentionParams<Element>& p, int64_t tile) {
+  if (p.tile_keys == nullptr) return {p.k, p.v};
+  const int64_t layer = int64_t{p.layer} * p.tiles[tile].num_keys * p.kv_stride;
+  const Element* const k = static_cast<const Element*>(p.tile_keys[tile]) + layer;
+  return {k, k + p.kv_stride / 2};
+}
 
 inline constexpr int kAttentionWarps = 4;
 inline constexpr int kAttentionThreads = kAttentionWarps * kWarpSize;
@@ -85,6 +104,7 @@ class AttentionBlockBody {
         p_(params),
         head_(attention_block(thread.block(), params.num_heads).head),
         tile_(params.tiles[attention_block(thread.block(), params.num_heads).tile]),
+        keys_values_(keys_values_of(params, attention_block(thread.block(), params.num_heads).tile)),
         shared_{thread.shared()},
         lane_(thread.index() % kWarpSize),
         warp_query_(tile_.first_query + thread.index() / kWarpSize * kWarpQueries) {}
@@ -147,8 +167,8 @@ class AttentionBlockBody {
       const int chunk = i % Shared::kChunks;
       const bool there = key < keys && chunk * 8 < p_.head_dim;
       const int64_t from = there ? (int64_t{tile_.key_row} + first + key) * p_.kv_stride + column(chunk * 8) : 0;
-      thread_.copy_async(Shared::chunk(shared_.keys(stage), key, chunk), p_.k + from, there);
-      thread_.copy_async(Shared::chunk(shared_.values(stage), key, chunk), p_.v + from, there);
+      thread_.copy_async(Shared::chunk(shared_.keys(stage), key, chunk), keys_values_.k + from, there);
+      thread_.copy_async(Shared::chunk(shared_.values(stage), key, chunk), keys_values_.v + from, there);
     }
     thread_.commit_copies();
     if (p_.relative_bias == nullptr) return;
@@ -277,6 +297,7 @@ class AttentionBlockBody {
   const AttentionParams<Element>& p_;
   const int head_;
   const AttentionTile tile_;
+  const KeysValues<Element> keys_values_;
   const Shared shared_;
   const int lane_;
   const int warp_query_;  // This warp's first.

@@ -100,6 +100,7 @@ cudaDataType_t data_type(ElementType type) {
   return type == ElementType::kFloat32 ? CUDA_R_32F : type == ElementType::kFloat16 ? CUDA_R_16F : CUDA_R_16BF;
 }
 size_t element_bytes(ElementType type) { return type == ElementType::kFloat32 ? 4 : 2; }
+ElementType output_type(const ProductShape& shape) { return shape.gives_floats ? ElementType::kFloat32 : shape.type; }
 
 // The library's matrices are stored by columns: a matrix [rows, cols] of ours is one [cols, rows] of its.
 Layout layout_of(ElementType type, int64_t rows, int64_t cols) {
@@ -133,8 +134,8 @@ Desc desc_of(const ProductShape& shape, const void* bias) {
   return desc;
 }
 
-// How many rows an algorithm is chosen for: a batch of some size. It does for others too.
-constexpr int64_t kPlannedRows = 4096;
+// How many rows an algorithm is chosen for: a batch of some size, or a step. It does for others too.
+int64_t planned_rows(const ProductShape& shape) { return shape.has_few_rows ? 32 : 4096; }
 constexpr int kMaxAlgorithms = 16;
 
 // The library's choices, best first.
@@ -145,8 +146,8 @@ std::vector<cublasLtMatmulAlgo_t> algorithms_for(const ProductShape& shape, cons
   set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{0});
   set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, static_cast<uint32_t>(CUBLASLT_REDUCTION_SCHEME_NONE));
   const Layout w = layout_of(shape.type, shape.out_features, shape.in_features);
-  const Layout x = layout_of(shape.type, kPlannedRows, shape.in_features);
-  const Layout y = layout_of(shape.type, kPlannedRows, shape.out_features);
+  const Layout x = layout_of(shape.type, planned_rows(shape), shape.in_features);
+  const Layout y = layout_of(output_type(shape), planned_rows(shape), shape.out_features);
   std::array<cublasLtMatmulHeuristicResult_t, kMaxAlgorithms> results;
   int found = 0;
   check(library().get_heuristic(handle_of_current_device(), desc.get(), w.get(), x.get(), y.get(), y.get(),
@@ -170,15 +171,19 @@ void write_element(ElementType type, float value, std::byte* to) {
 
 // Different rows, over and over again.
 constexpr int64_t kTrialRows = 67;
-// As the last number: more tiles than multiprocessors, and no multiple of a tile.
-constexpr int64_t kNumbersOfRows[] = {kTrialRows, 1, 2, 16, 33, kTrialRows * 61};
-constexpr int64_t kMostRows = kNumbersOfRows[std::size(kNumbersOfRows) - 1];
+constexpr int64_t kNumbersOfRows[] = {kTrialRows, 1, 2, 16, 33};
+// Then more tiles than multiprocessors, and no multiple of a tile; of a step, whose rows are as long as a vocabulary,
+// some tiles.
+int64_t most_rows(const ProductShape& shape) { return kTrialRows * (shape.has_few_rows ? 5 : 61); }
 
 // Of the rows that go in, to a multiple of what an address is aligned to; those that come out lie behind them.
 size_t trial_input_bytes(const ProductShape& shape) {
   constexpr size_t kAlignment = 256;
-  const size_t bytes = static_cast<size_t>(kMostRows * shape.in_features) * element_bytes(shape.type);
+  const size_t bytes = static_cast<size_t>(most_rows(shape) * shape.in_features) * element_bytes(shape.type);
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+size_t output_row_bytes(const ProductShape& shape) {
+  return static_cast<size_t>(shape.out_features) * element_bytes(output_type(shape));
 }
 
 std::vector<std::byte> trial_rows(const ProductShape& shape) {
@@ -206,7 +211,7 @@ struct Product::Plan {
     const float zero = 0.0f;
     const Desc biased = shape.has_bias ? desc_of(shape, bias) : nullptr;
     const Layout x_layout = layout_of(shape.type, rows, shape.in_features);
-    const Layout y_layout = layout_of(shape.type, rows, shape.out_features);
+    const Layout y_layout = layout_of(output_type(shape), rows, shape.out_features);
     return library().matmul(handle, (shape.has_bias ? biased : unbiased).get(), &one, w, weights.get(), x,
                             x_layout.get(), &zero, y, y_layout.get(), y, y_layout.get(), &algorithm, nullptr, 0,
                             stream);
@@ -215,16 +220,19 @@ struct Product::Plan {
   // Whether rows give the same bytes among any number of others, and at any place.
   bool keeps_rows_apart(const void* w, const void* bias, void* trial, cudaStream_t stream) const {
     const std::vector<std::byte> rows = trial_rows(shape);
-    const size_t out_row = static_cast<size_t>(shape.out_features) * element_bytes(shape.type);
+    const size_t out_row = output_row_bytes(shape);
+    const int64_t most = most_rows(shape);
     std::byte* const x = static_cast<std::byte*>(trial);
     std::byte* const y = x + trial_input_bytes(shape);
-    for (int64_t copy = 0; copy < kMostRows / kTrialRows; ++copy) {
+    for (int64_t copy = 0; copy < most / kTrialRows; ++copy) {
       check(cudaMemcpyAsync(x + static_cast<size_t>(copy) * rows.size(), rows.data(), rows.size(),
                             cudaMemcpyHostToDevice, stream),
             "cudaMemcpyAsync");
     }
     std::vector<std::byte> expected;
-    for (const int64_t number : kNumbersOfRows) {
+    std::vector<int64_t> numbers(std::begin(kNumbersOfRows), std::end(kNumbersOfRows));
+    numbers.push_back(most);
+    for (const int64_t number : numbers) {
       std::vector<std::byte> found(out_row * static_cast<size_t>(number));
       if (try_multiply(x, w, bias, y, number, stream) != CUBLAS_STATUS_SUCCESS) return false;
       check(cudaMemcpyAsync(found.data(), y, found.size(), cudaMemcpyDeviceToHost, stream), "cudaMemcpyAsync");
@@ -242,7 +250,7 @@ struct Product::Plan {
 };
 
 uint64_t Product::trial_bytes(const ProductShape& shape) {
-  return trial_input_bytes(shape) + static_cast<size_t>(kMostRows * shape.out_features) * element_bytes(shape.type);
+  return trial_input_bytes(shape) + static_cast<size_t>(most_rows(shape)) * output_row_bytes(shape);
 }
 
 Product::Product(const ProductShape& shape, const void* weights, const void* bias, void* trial, cudaStream_t stream)

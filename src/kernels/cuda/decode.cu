@@ -12,9 +12,9 @@ __global__ void __launch_bounds__(kRowWarps* kWarpSize)
   CachedAttentionBody<Element, DeviceThread>(thread, params).run();
 }
 
-__global__ void __launch_bounds__(kTopThreads) top_tokens_kernel(const __grid_constant__ TopTokensParams params) {
+__global__ void __launch_bounds__(kRankingThreads) rank_kernel(const __grid_constant__ RankingParams params) {
   DeviceThread thread;
-  TopTokensBody<DeviceThread>(thread, params).run();
+  RankingBody<DeviceThread>(thread, params).run();
 }
 
 }  // namespace
@@ -22,15 +22,15 @@ __global__ void __launch_bounds__(kTopThreads) top_tokens_kernel(const __grid_co
 template <class Element>
 void cached_attention(const CachedAttentionParams<Element>& params, cudaStream_t stream) {
   if (params.head_dim > kMaxCachedHeadDim) throw remuda::cuda::CudaError(cudaErrorInvalidValue, "cached_attention");
-  launch(cached_attention_kernel<Element>, launch_of_cached_attention(params.sequences, params.num_heads), params,
-         stream, "cached_attention");
+  launch(cached_attention_kernel<Element>, launch_of_cached_attention(params.count, params.num_heads), params, stream,
+         "cached_attention");
 }
 
-void top_tokens(const TopTokensParams& params, cudaStream_t stream) {
-  if (params.k < 1 || params.k > params.vocabulary) {
-    throw remuda::cuda::CudaError(cudaErrorInvalidValue, "top_tokens");
+void rank(const RankingParams& params, cudaStream_t stream) {
+  if (params.k < 1 || params.k > params.vocabulary || params.logits_stride % kRowVector != 0) {
+    throw remuda::cuda::CudaError(cudaErrorInvalidValue, "rank");
   }
-  launch(top_tokens_kernel, launch_of_top_tokens(params.rows), params, stream, "top_tokens");
+  launch(rank_kernel, launch_of_ranking(params.rows, params.vocabulary), params, stream, "rank");
 }
 
 template void cached_attention(const CachedAttentionParams<float>&, cudaStream_t);

@@ -26,6 +26,10 @@ class DeviceThread {
   __device__ __forceinline__ int32_t shuffle_xor(int32_t x, int mask) const { return __shfl_xor_sync(kAll, x, mask); }
   __device__ __forceinline__ float shuffle(float x, int lane) const { return __shfl_sync(kAll, x, lane); }
 
+  // In the block's shared memory; add() gives what was there before.
+  __device__ __forceinline__ int32_t add(int32_t* to, int32_t x) const { return atomicAdd(to, x); }
+  __device__ __forceinline__ void set_bits(uint32_t* in, uint32_t bits) const { atomicOr(in, bits); }
+
   __device__ __forceinline__ float infinity() const { return __int_as_float(0x7f800000); }
   // A NaN is passed over.
   __device__ __forceinline__ float maximum(float a, float b) const { return fmaxf(a, b); }

@@ -41,7 +41,7 @@ REMUDA_HOST_DEVICE constexpr int fragment_column(int lane) { return 2 * (lane % 
 // What a block of an attention has: of a group of queries, at rows [query_row, query_row + num_queries), those from
 // first_query on, as many as a tile holds; and the keys that they all attend to, at rows [key_row, key_row + num_keys),
 // at least one. In an encoder a group and its keys are a sequence; in a decoder's step they are the beams of a
-// document, and the document.
+// document, and the document. A tile without queries and keys is one that nothing is done for.
 struct AttentionTile {
   int32_t key_row;
   int32_t num_keys;

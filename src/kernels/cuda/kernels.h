@@ -8,6 +8,7 @@
 #include "kernels/cuda/attention_body.h"
 #include "kernels/cuda/decode_body.h"
 #include "kernels/cuda/pooling_body.h"
+#include "kernels/cuda/ranking_body.h"
 #include "kernels/cuda/rowwise_body.h"
 
 namespace remuda::kernels::cuda {
@@ -37,6 +38,6 @@ void attention(const AttentionParams<Element>& params, cudaStream_t stream);
 // Of a decoder's step.
 template <class Element>
 void cached_attention(const CachedAttentionParams<Element>& params, cudaStream_t stream);
-void top_tokens(const TopTokensParams& params, cudaStream_t stream);
+void rank(const RankingParams& params, cudaStream_t stream);
 
 }  // namespace remuda::kernels::cuda

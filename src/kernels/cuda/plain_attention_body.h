@@ -40,6 +40,7 @@ class PlainAttentionBody {
         p_(params),
         head_(attention_block(thread.block(), params.num_heads).head),
         tile_(params.tiles[attention_block(thread.block(), params.num_heads).tile]),
+        keys_values_(keys_values_of(params, attention_block(thread.block(), params.num_heads).tile)),
         row_(plain_row_floats(params.head_dim)),
         q_(reinterpret_cast<float*>(thread.shared())),
         k_(q_ + kPlainQueries * row_),
@@ -51,8 +52,8 @@ class PlainAttentionBody {
   REMUDA_HOST_DEVICE void run() {
     load(p_.q, p_.q_stride, tile_.query_row, tile_.num_queries, tile_.first_query, kPlainQueries, q_);
     for (int key = 0; key < tile_.num_keys; key += kPlainKeys) {
-      load(p_.k, p_.kv_stride, tile_.key_row, tile_.num_keys, key, kPlainKeys, k_);
-      load(p_.v, p_.kv_stride, tile_.key_row, tile_.num_keys, key, kPlainKeys, v_);
+      load(keys_values_.k, p_.kv_stride, tile_.key_row, tile_.num_keys, key, kPlainKeys, k_);
+      load(keys_values_.v, p_.kv_stride, tile_.key_row, tile_.num_keys, key, kPlainKeys, v_);
       thread_.sync();
       // The same for all of a warp: it has queries or has none. Of those after the last nothing is stored.
       if (query(0) < tile_.num_queries) {
@@ -141,6 +142,7 @@ class PlainAttentionBody {
   const AttentionParams<Element>& p_;
   const int head_;
   const AttentionTile tile_;
+  const KeysValues<Element> keys_values_;
   const int row_;
   float* const q_;
   float* const k_;

@@ -30,6 +30,8 @@ struct ProductShape {
   int64_t in_features = 0;
   ElementType type = ElementType::kFloat32;  // Of x, W, bias and y; sums are floats, and TF32 is not used.
   bool has_bias = false;
+  bool gives_floats = false;  // y is of floats, whatever the rest is. Without a bias.
+  bool has_few_rows = false;  // The algorithm is chosen for some dozens of rows, as a decoder's steps have.
 
   bool operator==(const ProductShape&) const = default;
 };

@@ -101,13 +101,14 @@ REMUDA_HOST_DEVICE void store_normalized(Thread& thread, WarpRow<steps>& row, in
   });
 }
 
-// y[r] = layer_norm(words[ids[r]] + positions[position_ids[r]]).
+// y[r] = layer_norm(scale * words[ids[r]] + positions[position_ids[r]]).
 template <class Element>
 struct EmbedParams {
   const int32_t* ids = nullptr;           // [rows], in range
   const int32_t* position_ids = nullptr;  // [rows], in range
   const Element* words = nullptr;         // [vocabulary, columns]
   const float* positions = nullptr;       // [max_positions, columns]
+  float scale = 1.0f;
   Normalization norm = {};
   Element* y = nullptr;  // [rows, columns]
   int64_t rows = 0;
@@ -119,6 +120,10 @@ REMUDA_HOST_DEVICE void embed_body(Thread& thread, const EmbedParams<Element>& p
   if (r >= p.rows) return;
   WarpRow<steps> row = {};
   add_row(thread, p.words + int64_t{p.ids[r]} * p.columns, p.columns, row);
+  for_each_vector<steps>(thread, p.columns, [&](int step, int) {
+    REMUDA_UNROLL
+    for (int i = 0; i < kRowVector; ++i) row.at[step][i] *= p.scale;
+  });
   add_row(thread, p.positions + int64_t{p.position_ids[r]} * p.columns, p.columns, row);
   store_normalized(thread, row, p.columns, p.norm, p.y + r * p.columns);
 }

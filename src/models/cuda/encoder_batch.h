@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "kernels/cuda/geometry.h"
-#include "models/cuda/arena.h"
+#include "models/cuda/layers.h"
 #include "models/cuda_models.h"
 
 namespace remuda::models::cuda {
@@ -55,30 +55,20 @@ inline std::vector<std::byte> pack_inputs(const remuda::cuda::HostBatch& batch, 
   return bytes;
 }
 
-// Between the layers. Query, key, value and context are dead when the inner layer begins, and lie in the same place.
+// Between the layers.
 template <class Element>
 struct BatchWorkspace {
   BatchInputs inputs;
-  Element* hidden;           // [tokens, hidden_size]
-  Element* product;          // [tokens, hidden_size]
-  Element* query_key_value;  // [tokens, 3 * hidden_size]
-  Element* context;          // [tokens, hidden_size]
-  Element* inner;            // [tokens, intermediate_size]
+  LayerRows<Element> rows;
   std::vector<float*>
       dense;  // What was pooled, [sequences, num_poolings * hidden_size], then each dense layer's output.
 };
 template <class Element>
-BatchWorkspace<Element> lay_out_workspace(const remuda::cuda::HostEncoder& shape, const BatchSize& size, Parts& parts) {
+BatchWorkspace<Element> lay_out_workspace(const remuda::cuda::HostEncoder& shape, const LayerShape& layers,
+                                          const BatchSize& size, cudaStream_t stream, Parts& parts) {
   BatchWorkspace<Element> workspace = {};
   workspace.inputs = lay_out_inputs(size, parts);
-  workspace.hidden = parts.take<Element>(size.tokens * shape.hidden_size);
-  workspace.product = parts.take<Element>(size.tokens * shape.hidden_size);
-  Parts attention = parts;
-  Parts feed_forward = parts;
-  workspace.query_key_value = attention.take<Element>(size.tokens * 3 * shape.hidden_size);
-  workspace.context = attention.take<Element>(size.tokens * shape.hidden_size);
-  workspace.inner = feed_forward.take<Element>(size.tokens * shape.intermediate_size);
-  parts = attention.bytes() > feed_forward.bytes() ? attention : feed_forward;
+  workspace.rows = lay_out_rows<Element>(layers, size.tokens, stream, parts);
   workspace.dense.push_back(parts.take<float>(size.sequences * shape.num_poolings * shape.hidden_size));
   for (int32_t i = 0; i < shape.num_dense; ++i) {
     workspace.dense.push_back(parts.take<float>(size.sequences * shape.dense[i].out_features));

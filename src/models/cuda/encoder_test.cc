@@ -8,7 +8,6 @@
 #include <cmath>
 #include <cstring>
 #include <memory>
-#include <new>
 #include <optional>
 #include <random>
 #include <string>
@@ -16,12 +15,15 @@
 
 #include "base/scratch_directory.h"
 #include "device/cuda/cuda_error.h"
+#include "kernels/cuda/testing/device_memory.h"
 #include "models/gpu_encoder_weights.h"
 #include "models/random_weights.h"
 #include "models/sentence_encoder.h"
 
 namespace remuda {
 namespace {
+
+using cuda::DeviceMemory;
 
 constexpr int64_t kVocabulary = 101;
 constexpr int64_t kPositions = 160;
@@ -124,23 +126,6 @@ Batch ragged_batch() {
   }
   return batch;
 }
-
-// As a GPU's is aligned, with nothing in it that could be taken for a number, and exactly so large, so that the address
-// sanitizer sees its ends.
-class DeviceMemory {
- public:
-  explicit DeviceMemory(uint64_t bytes) : data_(static_cast<std::byte*>(operator new(bytes, kAlignment))) {
-    std::memset(data_.get(), 0xff, bytes);
-  }
-  void* data() const { return data_.get(); }
-
- private:
-  static constexpr std::align_val_t kAlignment{cuda::kMemoryAlignment};
-  struct Free {
-    void operator()(std::byte* memory) const { operator delete(memory, kAlignment); }
-  };
-  std::unique_ptr<std::byte, Free> data_;
-};
 
 // The encoder of the GPU's library, with the processor in a GPU's place.
 class EncoderOnHost {

@@ -2,107 +2,18 @@
 
 #include <algorithm>
 #include <string>
-#include <type_traits>
 
-#include "kernels/cuda/kernels.h"
 #include "kernels/cuda/plain_attention_body.h"
 
 namespace remuda::models::cuda {
 namespace {
 
-using remuda::cuda::HostMatrix;
 using remuda::cuda::NumberType;
 using remuda::cuda::Status;
 using remuda::cuda::StatusError;
 
 void expect(bool holds, const std::string& what) {
   if (!holds) throw StatusError(Status::kInvalidArgument, "encoder: expected " + what);
-}
-
-// Elements that are converted at once: few beside a model, and so many that the copies between them take the time.
-constexpr int64_t kStagedElements = int64_t{1} << 22;
-
-// Copies matrices of any type through a piece of the device's memory, in parts where they are larger.
-class Uploader {
- public:
-  // staging: kStagedElements floats, or as many as the largest matrix has.
-  Uploader(void* staging, cudaStream_t stream) : staging_(staging), stream_(stream) {}
-
-  void floats(const float* from, int64_t count, float* to) const {
-    if (from == nullptr) return;
-    copy_to_device(to, from, static_cast<uint64_t>(count) * sizeof(float), stream_);
-  }
-
-  template <class Element>
-  void matrix(const HostMatrix& from, int64_t count, Element* to) const {
-    switch (from.type) {
-      case NumberType::kFloat32:
-        return convert(static_cast<const float*>(from.data), count, to);
-      case NumberType::kFloat16:
-        return convert(static_cast<const kernels::cuda::Float16*>(from.data), count, to);
-      case NumberType::kBFloat16:
-        return convert(static_cast<const kernels::cuda::BFloat16*>(from.data), count, to);
-    }
-    throw StatusError(Status::kInvalidArgument, "encoder: a matrix of an unknown type");
-  }
-
- private:
-  // `from` may be at any address: it is only copied from.
-  template <class From, class Element>
-  void convert(const From* from, int64_t count, Element* to) const {
-    if constexpr (std::is_same_v<From, Element>) {
-      copy_to_device(to, from, static_cast<uint64_t>(count) * sizeof(From), stream_);
-      return;
-    }
-    auto* const staging = static_cast<From*>(staging_);
-    for (int64_t done = 0; done < count; done += kStagedElements) {
-      const int64_t part = std::min(kStagedElements, count - done);
-      copy_to_device(staging, from + done, static_cast<uint64_t>(part) * sizeof(From), stream_);
-      kernels::cuda::convert(kernels::cuda::ConvertParams<From, Element>{staging, to + done, part}, stream_);
-    }
-  }
-
-  void* staging_;
-  cudaStream_t stream_;
-};
-
-template <class Element>
-void upload_layer(const Uploader& uploader, const remuda::cuda::HostEncoderLayer& from, int64_t size, int64_t inner,
-                  const LayerWeights<Element>& to) {
-  uploader.matrix(from.query, size * size, to.query_key_value);
-  uploader.matrix(from.key, size * size, to.query_key_value + size * size);
-  uploader.matrix(from.value, size * size, to.query_key_value + 2 * size * size);
-  uploader.matrix({from.query_bias, NumberType::kFloat32, 0}, size, to.query_key_value_bias);
-  uploader.matrix({from.key_bias, NumberType::kFloat32, 0}, size, to.query_key_value_bias + size);
-  uploader.matrix({from.value_bias, NumberType::kFloat32, 0}, size, to.query_key_value_bias + 2 * size);
-  uploader.matrix(from.attention_output, size * size, to.attention_output);
-  uploader.floats(from.attention_output_bias, size, to.attention_output_bias);
-  uploader.floats(from.attention_gamma, size, to.attention_gamma);
-  uploader.floats(from.attention_beta, size, to.attention_beta);
-  uploader.matrix(from.intermediate, inner * size, to.intermediate);
-  uploader.floats(from.intermediate_bias, inner, to.intermediate_bias);
-  uploader.matrix(from.output, size * inner, to.output);
-  uploader.floats(from.output_bias, size, to.output_bias);
-  uploader.floats(from.output_gamma, size, to.output_gamma);
-  uploader.floats(from.output_beta, size, to.output_beta);
-}
-
-template <class Element>
-LayerWeights<Element> lay_out_layer(int64_t size, int64_t inner, Parts& parts) {
-  LayerWeights<Element> layer;
-  layer.query_key_value = parts.take<Element>(3 * size * size);
-  layer.query_key_value_bias = parts.take<Element>(3 * size);
-  layer.attention_output = parts.take<Element>(size * size);
-  layer.attention_output_bias = parts.take<float>(size);
-  layer.attention_gamma = parts.take<float>(size);
-  layer.attention_beta = parts.take<float>(size);
-  layer.intermediate = parts.take<Element>(inner * size);
-  layer.intermediate_bias = parts.take<float>(inner);
-  layer.output = parts.take<Element>(size * inner);
-  layer.output_bias = parts.take<float>(size);
-  layer.output_gamma = parts.take<float>(size);
-  layer.output_beta = parts.take<float>(size);
-  return layer;
 }
 
 int64_t relative_bias_floats(const HostEncoder& host) {
@@ -161,9 +72,7 @@ uint64_t staging_bytes(const HostEncoder& host) {
   for (int32_t i = 0; i < host.num_dense; ++i) {
     largest = std::max(largest, int64_t{host.dense[i].in_features} * host.dense[i].out_features);
   }
-  Parts counted;
-  counted.take<float>(std::min(largest, kStagedElements));
-  return counted.bytes();
+  return staging_bytes_of(largest);
 }
 
 template <class Element>
@@ -176,7 +85,7 @@ void upload(const HostEncoder& host, const EncoderWeights<Element>& to, void* st
   uploader.floats(host.embedding_beta, size, to.embedding_beta);
   uploader.floats(host.relative_bias, relative_bias_floats(host), to.relative_bias);
   for (int32_t i = 0; i < host.num_layers; ++i) {
-    upload_layer(uploader, host.layers[i], size, host.intermediate_size, to.layers[static_cast<size_t>(i)]);
+    uploader.layer(host.layers[i], size, host.intermediate_size, to.layers[static_cast<size_t>(i)]);
   }
   for (int32_t i = 0; i < host.num_dense; ++i) {
     const DenseWeights& dense = to.dense[static_cast<size_t>(i)];

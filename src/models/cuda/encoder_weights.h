@@ -4,9 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernels/cuda/rowwise_body.h"
-#include "models/cuda/arena.h"
-#include "models/cuda_models.h"
+#include "models/cuda/layer_weights.h"
 
 namespace remuda::models::cuda {
 
@@ -14,22 +12,6 @@ using remuda::cuda::HostEncoder;
 
 // Throws StatusError(kInvalidArgument) that says which field is out of range.
 void check_shape(const HostEncoder& host);
-
-template <class Element>
-struct LayerWeights {
-  Element* query_key_value;  // [3 * hidden_size, hidden_size]
-  Element* query_key_value_bias;
-  Element* attention_output;  // [hidden_size, hidden_size]
-  float* attention_output_bias;
-  float* attention_gamma;
-  float* attention_beta;
-  Element* intermediate;  // [intermediate_size, hidden_size]
-  float* intermediate_bias;
-  Element* output;  // [hidden_size, intermediate_size]
-  float* output_bias;
-  float* output_gamma;
-  float* output_beta;
-};
 
 struct DenseWeights {
   float* weight;

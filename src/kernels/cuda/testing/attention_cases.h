@@ -94,10 +94,11 @@ void attention_case(Runner& runner, CaseReport& report, const std::vector<int64_
   }
 }
 
-// A decoder's step: the beams of each document, a row each, attend to the document.
+// A decoder's step: the beams of each document, a row each, attend to the document. `apart`: each document's keys and
+// values lie in memory of their own, behind those of another layer, and there are tiles without queries.
 template <class Element, class Runner>
-void shared_keys_case(Runner& runner, CaseReport& report, int head_dim) {
-  const std::string what = attention_name<Element>(head_dim, false) + ", shared keys";
+void shared_keys_case(Runner& runner, CaseReport& report, int head_dim, bool apart) {
+  const std::string what = attention_name<Element>(head_dim, false) + (apart ? ", keys apart" : ", shared keys");
   constexpr int kHeads = 2;
   const std::vector<int64_t> query_offsets = {0, 4, 5, 5, 75, 79};
   const std::vector<int64_t> key_offsets = {0, 33, 34, 40, 57, 187};
@@ -105,14 +106,27 @@ void shared_keys_case(Runner& runner, CaseReport& report, int head_dim) {
   Numbers numbers(static_cast<uint32_t>(head_dim) + 7);
   const auto q = numbers.normal<Element>(static_cast<size_t>(query_offsets.back() * width));
   const auto kv = numbers.normal<Element>(static_cast<size_t>(key_offsets.back() * 2 * width));
-  const std::vector<AttentionTile> tiles =
+  std::vector<AttentionTile> tiles =
       attention_tiles(query_offsets, key_offsets, runner.template attention_tile_queries<Element>(head_dim));
+  std::vector<const void*> tile_keys;
+  for (AttentionTile& tile : tiles) {
+    if (!apart) break;
+    const auto begin = kv.begin() + tile.key_row * 2 * width;
+    std::vector<Element> layers(static_cast<size_t>(tile.num_keys * 2 * width));
+    layers.insert(layers.end(), begin, begin + tile.num_keys * 2 * width);
+    tile_keys.push_back(runner.upload(layers));
+    tile.key_row = 0;
+  }
+  if (apart) {
+    tiles.insert(tiles.end(), 2, AttentionTile{});
+    tile_keys.insert(tile_keys.end(), 2, nullptr);
+  }
   const GuardedOutput<Element, Runner> out(runner, q.size());
   const Element* const data = runner.upload(kv);
   const double scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
   runner.attention(AttentionParams<Element>{.q = runner.upload(q),
-                                            .k = data,
-                                            .v = data + width,
+                                            .k = apart ? nullptr : data,
+                                            .v = apart ? nullptr : data + width,
                                             .q_stride = width,
                                             .kv_stride = 2 * width,
                                             .out = out.data(),
@@ -121,7 +135,9 @@ void shared_keys_case(Runner& runner, CaseReport& report, int head_dim) {
                                             .num_tiles = static_cast<int64_t>(tiles.size()),
                                             .num_heads = kHeads,
                                             .head_dim = head_dim,
-                                            .scale = static_cast<float>(scale)});
+                                            .scale = static_cast<float>(scale),
+                                            .tile_keys = apart ? runner.upload(tile_keys) : nullptr,
+                                            .layer = apart ? 1 : 0});
   const std::vector<Element> found = out.read(report, what);
   const Tolerance tolerance = {half_step<Element>() * 2, sizeof(Element) == 4 ? 3e-6 : half_step<Element>() * 2};
   for (size_t g = 0; g + 1 < query_offsets.size(); ++g) {

@@ -2,127 +2,139 @@
 #pragma once
 
 #include <algorithm>
-#include <limits>
-#include <numeric>
 
 #include "kernels/cuda/decode_body.h"
 #include "kernels/cuda/testing/kernel_cases.h"
 
 namespace remuda::kernels::cuda {
 
-// Sequences whose tables name rows of one log in any order, some of them the same.
+// Sequences of several documents, each of which has a log of its own, whose rows they name in any order, some of them
+// the same. Of each log the second layer is worked with.
+template <class Element>
+class CachedAttentionBatch {
+ public:
+  static constexpr int kHeads = 3;
+  static constexpr int kLayers = 3;
+  static constexpr int kLayer = 1;
+
+  explicit CachedAttentionBatch(int head_dim)
+      : head_dim_(head_dim),
+        width_(static_cast<size_t>(kHeads * head_dim)),
+        numbers_(static_cast<uint32_t>(head_dim) + 11) {
+    qkv_ = numbers_.template normal<Element>(lengths_.size() * 3 * width_);
+    for (const size_t rows : log_rows_) logs_.push_back(numbers_.template normal<Element>(kLayers * 2 * rows * width_));
+    for (size_t s = 0; s < lengths_.size(); ++s) {
+      begins_.push_back(static_cast<int32_t>(tables_.size()));
+      // The last row of a log is that of its newest sequence, and so on: nobody else names them.
+      const auto free = static_cast<int32_t>(log_rows_[log_of(s)] - 3);
+      const auto table = numbers_.below(static_cast<size_t>(lengths_[s]) - 1, free);
+      tables_.insert(tables_.end(), table.begin(), table.end());
+      tables_.push_back(free + static_cast<int32_t>(s % 3));
+    }
+  }
+
+  template <class Runner>
+  void run(Runner& runner, CaseReport& report, const std::string& what) {
+    std::vector<GuardedOutput<Element, Runner>> logs;
+    for (const std::vector<Element>& log : logs_) logs.emplace_back(runner, log);
+    std::vector<LogSequence> sequences;
+    for (size_t s = 0; s < lengths_.size(); ++s) {
+      sequences.push_back({.log = logs[log_of(s)].data(),
+                           .part_rows = static_cast<int64_t>(log_rows_[log_of(s)]),
+                           .table = begins_[s],
+                           .length = lengths_[s]});
+    }
+    const GuardedOutput<Element, Runner> out(runner, lengths_.size() * width_);
+    const Element* const qkv = runner.upload(qkv_);
+    runner.cached_attention(CachedAttentionParams<Element>{.q = qkv,
+                                                           .k = qkv + width_,
+                                                           .v = qkv + 2 * width_,
+                                                           .stride = static_cast<int64_t>(3 * width_),
+                                                           .sequences = runner.upload(sequences),
+                                                           .tables = runner.upload(tables_),
+                                                           .layer = kLayer,
+                                                           .out = out.data(),
+                                                           .out_stride = static_cast<int64_t>(width_),
+                                                           .count = static_cast<int64_t>(lengths_.size()),
+                                                           .num_heads = kHeads,
+                                                           .head_dim = head_dim_,
+                                                           .scale = static_cast<float>(scale())});
+    for (size_t s = 0; s < lengths_.size(); ++s) append(s);
+    for (size_t i = 0; i < logs.size(); ++i) {
+      const std::vector<Element> found = logs[i].read(report, what);
+      if (std::memcmp(found.data(), logs_[i].data(), found.size() * sizeof(Element)) != 0) {
+        report.add(what + ": log " + std::to_string(i));
+      }
+    }
+    const std::vector<Element> found = out.read(report, what);
+    for (size_t s = 0; s < lengths_.size(); ++s) {
+      for (size_t column = 0; column < width_; column += static_cast<size_t>(head_dim_)) {
+        compare(s, column, found, report, what);
+      }
+    }
+  }
+
+ private:
+  double scale() const { return 1.0 / std::sqrt(static_cast<double>(head_dim_)); }
+  static size_t log_of(size_t sequence) { return sequence / 3; }
+  size_t table_entry(size_t s, int32_t position) const {
+    return static_cast<size_t>(tables_[static_cast<size_t>(begins_[s] + position)]);
+  }
+  // Of the layer's keys (0) or values (1).
+  size_t log_element(size_t s, size_t part, size_t row) const {
+    return ((2 * kLayer + part) * log_rows_[log_of(s)] + row) * width_;
+  }
+
+  // What the kernel must have done to the log.
+  void append(size_t s) {
+    const size_t row = table_entry(s, lengths_[s] - 1);
+    for (const size_t part : {0, 1}) {
+      const auto from = qkv_.begin() + static_cast<int64_t>((3 * s + 1 + part) * width_);
+      std::copy_n(from, width_, logs_[log_of(s)].begin() + static_cast<int64_t>(log_element(s, part, row)));
+    }
+  }
+
+  Doubles head_of(const std::vector<Element>& from, size_t at) const {
+    Doubles head;
+    for (int d = 0; d < head_dim_; ++d)
+      head.push_back(static_cast<double>(to_float(from[at + static_cast<size_t>(d)])));
+    return head;
+  }
+
+  void compare(size_t s, size_t column, const std::vector<Element>& found, CaseReport& report,
+               const std::string& what) const {
+    Doubles keys, values;
+    for (int32_t position = 0; position < lengths_[s]; ++position) {
+      const size_t row = table_entry(s, position);
+      for (const size_t part : {0, 1}) {
+        const Doubles each = head_of(logs_[log_of(s)], log_element(s, part, row) + column);
+        Doubles& to = part == 0 ? keys : values;
+        to.insert(to.end(), each.begin(), each.end());
+      }
+    }
+    const Doubles expected = reference_query(head_of(qkv_, 3 * s * width_ + column), keys, values, scale());
+    const Doubles got = head_of(found, s * width_ + column);
+    for (size_t d = 0; d < expected.size(); ++d) {
+      expect_near(report, what, got[d], expected[d], {half_step<Element>() * 1.01, 3e-6});
+    }
+  }
+
+  const int head_dim_;
+  const size_t width_;
+  const std::vector<int32_t> lengths_ = {1, 31, 32, 33, 70};
+  const std::vector<size_t> log_rows_ = {150, 60};
+  Numbers numbers_;
+  std::vector<Element> qkv_;
+  std::vector<std::vector<Element>> logs_;
+  std::vector<int32_t> tables_;
+  std::vector<int32_t> begins_;
+};
+
 template <class Element, class Runner>
 void cached_attention_case(Runner& runner, CaseReport& report, int head_dim) {
-  const std::string what =
-      std::string("cached attention ") + element_name<Element>() + ", heads of " + std::to_string(head_dim);
-  constexpr int kHeads = 3;
-  constexpr int32_t kLogRows = 150;
-  constexpr int64_t kTableStride = 72;
-  const std::vector<int32_t> lengths = {1, 31, 32, 33, 70};
-  const size_t width = static_cast<size_t>(kHeads * head_dim);
-  Numbers numbers(static_cast<uint32_t>(head_dim) + 11);
-  const auto q = numbers.normal<Element>(lengths.size() * width);
-  const auto keys = numbers.normal<Element>(kLogRows * width);
-  const auto values = numbers.normal<Element>(kLogRows * width);
-  const auto tables = numbers.below(lengths.size() * kTableStride, kLogRows);
-  const GuardedOutput<Element, Runner> out(runner, q.size());
-  const double scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
-  runner.cached_attention(CachedAttentionParams<Element>{.q = runner.upload(q),
-                                                         .q_stride = static_cast<int64_t>(width),
-                                                         .keys = runner.upload(keys),
-                                                         .values = runner.upload(values),
-                                                         .tables = runner.upload(tables),
-                                                         .lengths = runner.upload(lengths),
-                                                         .table_stride = kTableStride,
-                                                         .out = out.data(),
-                                                         .out_stride = static_cast<int64_t>(width),
-                                                         .sequences = static_cast<int64_t>(lengths.size()),
-                                                         .num_heads = kHeads,
-                                                         .head_dim = head_dim,
-                                                         .scale = static_cast<float>(scale)});
-  const std::vector<Element> found = out.read(report, what);
-  for (size_t s = 0; s < lengths.size(); ++s) {
-    for (size_t column = 0; column < width; column += static_cast<size_t>(head_dim)) {
-      const auto head_of = [&](const std::vector<Element>& from, size_t row) {
-        const Doubles whole = row_of(from, row, width);
-        const auto begin = whole.begin() + static_cast<int64_t>(column);
-        return Doubles(begin, begin + head_dim);
-      };
-      Doubles head_keys, head_values;
-      for (int32_t position = 0; position < lengths[s]; ++position) {
-        const auto row = static_cast<size_t>(tables[s * kTableStride + static_cast<size_t>(position)]);
-        const Doubles key = head_of(keys, row);
-        const Doubles value = head_of(values, row);
-        head_keys.insert(head_keys.end(), key.begin(), key.end());
-        head_values.insert(head_values.end(), value.begin(), value.end());
-      }
-      const Doubles expected = reference_query(head_of(q, s), head_keys, head_values, scale);
-      const Doubles got = head_of(found, s);
-      for (size_t d = 0; d < expected.size(); ++d) {
-        expect_near(report, what, got[d], expected[d], {half_step<Element>() * 1.01, 3e-6});
-      }
-    }
-  }
-}
-
-// With equals among the greatest, and at the end of what is asked for.
-template <class Runner>
-void top_tokens_case(Runner& runner, CaseReport& report, int64_t rows, int vocabulary, int k) {
-  const std::string what = "top " + std::to_string(k) + " tokens of " + std::to_string(vocabulary);
-  const size_t width = static_cast<size_t>(vocabulary);
-  const size_t count = static_cast<size_t>(k);
-  Numbers numbers(static_cast<uint32_t>(vocabulary));
-  auto logits = numbers.normal<float>(static_cast<size_t>(rows) * width, 3.0f);
-  for (float& logit : logits) logit = std::round(logit * 4.0f) / 4.0f;
-  const GuardedOutput<float, Runner> scores(runner, static_cast<size_t>(rows) * count);
-  const GuardedOutput<int32_t, Runner> tokens(runner, static_cast<size_t>(rows) * count);
-  runner.top_tokens({.logits = runner.upload(logits),
-                     .rows = rows,
-                     .vocabulary = vocabulary,
-                     .k = k,
-                     .scores = scores.data(),
-                     .tokens = tokens.data()});
-  const std::vector<float> found_scores = scores.read(report, what);
-  const std::vector<int32_t> found_tokens = tokens.read(report, what);
-  for (size_t r = 0; r < static_cast<size_t>(rows); ++r) {
-    const float* const row = logits.data() + r * width;
-    std::vector<int32_t> order(width);
-    std::iota(order.begin(), order.end(), 0);
-    std::sort(order.begin(), order.end(),
-              [&](int32_t a, int32_t b) { return std::pair(-row[a], a) < std::pair(-row[b], b); });
-    double sum = 0.0;
-    for (size_t i = 0; i < width; ++i) sum += std::exp(static_cast<double>(row[i] - row[order[0]]));
-    for (size_t i = 0; i < count; ++i) {
-      if (found_tokens[r * count + i] != order[i]) report.add(what + ": token " + std::to_string(i));
-      const double expected = static_cast<double>(row[order[i]] - row[order[0]]) - std::log(sum);
-      expect_near(report, what, static_cast<double>(found_scores[r * count + i]), expected, {3e-7, 2e-6});
-    }
-  }
-}
-
-// A NaN, an infinity, and nothing but minus infinity: no score is a number, and no token outside the vocabulary.
-template <class Runner>
-void top_tokens_broken_case(Runner& runner, CaseReport& report) {
-  const std::string what = "top tokens of a broken row";
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-  const std::vector<float> logits = {1.0f, kNan, kNan,       kNan,       0.0f,       kInfinity,
-                                     2.0f, 3.0f, -kInfinity, -kInfinity, -kInfinity, -kInfinity};
-  const GuardedOutput<float, Runner> scores(runner, 9);
-  const GuardedOutput<int32_t, Runner> tokens(runner, 9);
-  runner.top_tokens({.logits = runner.upload(logits),
-                     .rows = 3,
-                     .vocabulary = 4,
-                     .k = 3,
-                     .scores = scores.data(),
-                     .tokens = tokens.data()});
-  for (const float score : scores.read(report, what)) {
-    ++report.compared;
-    if (!std::isnan(score)) report.add(what + ": a score that is a number");
-  }
-  for (const int32_t token : tokens.read(report, what)) {
-    if (token < -1 || token >= 4) report.add(what + ": token " + std::to_string(token));
-  }
+  CachedAttentionBatch<Element>(head_dim).run(
+      runner, report,
+      std::string("cached attention ") + element_name<Element>() + ", heads of " + std::to_string(head_dim));
 }
 
 }  // namespace remuda::kernels::cuda

@@ -15,6 +15,7 @@
 #include "kernels/cuda/testing/gpu_runner.h"
 #include "kernels/cuda/testing/kernel_cases.h"
 #include "kernels/cuda/testing/product_cases.h"
+#include "kernels/cuda/testing/ranking_cases.h"
 
 namespace remuda::kernels::cuda {
 namespace {
@@ -76,7 +77,7 @@ void check_attention(GpuRunner& runner, CaseReport& report, bool quick) {
   for (const int head_dim : head_dims) {
     for (const bool biased : {false, true}) attention_case<Element>(runner, report, lengths, head_dim, biased);
     attention_nan_case<Element>(runner, report, head_dim);
-    shared_keys_case<Element>(runner, report, head_dim);
+    for (const bool apart : {false, true}) shared_keys_case<Element>(runner, report, head_dim, apart);
   }
   const std::vector<int64_t> long_lengths = {63, 64, 100, 127, 128, 129, 200, 384, 512};
   for (const int head_dim : quick ? std::vector<int>{} : std::vector<int>{32, 64, 128}) {
@@ -87,13 +88,27 @@ void check_attention(GpuRunner& runner, CaseReport& report, bool quick) {
 
 template <class Element>
 void check_products(GpuRunner& runner, CaseReport& report, bool quick) {
-  // MiniLM's, mpnet-base's and bge-large's.
+  constexpr ElementType kType = element_type_of<Element>;
+  // MiniLM's, mpnet-base's and bge-large's; BART's are of the same sizes.
   for (const int64_t size : quick ? std::vector<int64_t>{384} : std::vector<int64_t>{384, 768, 1024}) {
-    product_case<Element>(runner, report, 3 * size, size, true);
-    product_case<Element>(runner, report, size, size, false);
-    product_case<Element>(runner, report, 4 * size, size, false);
-    product_case<Element>(runner, report, size, 4 * size, false);
+    for (const bool step : {false, true}) {
+      const auto shape = [&](int64_t out, int64_t in, bool has_bias) {
+        return ProductShape{
+            .out_features = out, .in_features = in, .type = kType, .has_bias = has_bias, .has_few_rows = step};
+      };
+      product_case<Element>(runner, report, shape(3 * size, size, true));
+      product_case<Element>(runner, report, shape(size, size, false));
+      product_case<Element>(runner, report, shape(4 * size, size, false));
+      product_case<Element>(runner, report, shape(size, 4 * size, false));
+    }
   }
+  // Logits.
+  product_case<Element, float>(runner, report,
+                               {.out_features = quick ? 1000 : 50272,
+                                .in_features = 768,
+                                .type = kType,
+                                .gives_floats = true,
+                                .has_few_rows = true});
 }
 
 template <class Element>
@@ -122,12 +137,7 @@ std::vector<Check> all_checks(const Options& options) {
   add_checks<float>(options, checks);
   add_checks<Float16>(options, checks);
   add_checks<BFloat16>(options, checks);
-  checks.push_back({"top tokens", [](auto& runner, auto& report) {
-                      top_tokens_case(runner, report, 3, 1000, 10);
-                      top_tokens_case(runner, report, 2, 1, 1);
-                      top_tokens_case(runner, report, 8, 50264, 8);
-                      top_tokens_broken_case(runner, report);
-                    }});
+  checks.push_back({"ranking", [](auto& runner, auto& report) { ranking_cases(runner, report, true); }});
   checks.push_back({"normalize", [](auto& runner, auto& report) {
                       for (const int columns : {1, 31, 32, 33, 384, 1024}) normalize_case(runner, report, 5, columns);
                     }});

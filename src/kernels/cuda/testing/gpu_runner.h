@@ -75,7 +75,7 @@ class GpuRunner {
   void cached_attention(const CachedAttentionParams<Element>& p) {
     cuda::cached_attention(p, stream_);
   }
-  void top_tokens(const TopTokensParams& p) { cuda::top_tokens(p, stream_); }
+  void rank(const RankingParams& p) { cuda::rank(p, stream_); }
 
  private:
   cudaStream_t stream_ = nullptr;

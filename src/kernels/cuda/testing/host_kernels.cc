@@ -2,26 +2,29 @@
 #include "kernels/cuda/kernels.h"
 #include "kernels/cuda/products.h"
 #include "kernels/cuda/testing/host_runner.h"
+#include "kernels/cuda/testing/host_runtime.h"
 
 namespace remuda::kernels::cuda {
 
 template <class Element>
-void embed(const EmbedParams<Element>& params, cudaStream_t) {
-  HostRunner().embed(params);
+void embed(const EmbedParams<Element>& params, cudaStream_t stream) {
+  on_stream(stream, [params] { HostRunner().embed(params); });
 }
 template <class Element>
-void layer_norm(const LayerNormParams<Element>& params, cudaStream_t) {
-  HostRunner().layer_norm(params);
+void layer_norm(const LayerNormParams<Element>& params, cudaStream_t stream) {
+  on_stream(stream, [params] { HostRunner().layer_norm(params); });
 }
 template <class Element>
-void activate(const ActivateParams<Element>& params, cudaStream_t) {
-  HostRunner().activate(params);
+void activate(const ActivateParams<Element>& params, cudaStream_t stream) {
+  on_stream(stream, [params] { HostRunner().activate(params); });
 }
 template <class Element>
-void pool(const PoolParams<Element>& params, cudaStream_t) {
-  HostRunner().pool(params);
+void pool(const PoolParams<Element>& params, cudaStream_t stream) {
+  on_stream(stream, [params] { HostRunner().pool(params); });
 }
-void normalize(const NormalizeParams& params, cudaStream_t) { HostRunner().normalize(params); }
+void normalize(const NormalizeParams& params, cudaStream_t stream) {
+  on_stream(stream, [params] { HostRunner().normalize(params); });
+}
 // One thread after the other without a block around them, as they need none: a model has many millions.
 struct LoneThread {
   int64_t number;
@@ -38,8 +41,15 @@ int attention_tile_queries(int64_t head_dim) {
   return HostRunner().attention_tile_queries<Element>(head_dim);
 }
 template <class Element>
-void attention(const AttentionParams<Element>& params, cudaStream_t) {
-  HostRunner().attention(params);
+void attention(const AttentionParams<Element>& params, cudaStream_t stream) {
+  on_stream(stream, [params] { HostRunner().attention(params); });
+}
+template <class Element>
+void cached_attention(const CachedAttentionParams<Element>& params, cudaStream_t stream) {
+  on_stream(stream, [params] { HostRunner().cached_attention(params); });
+}
+void rank(const RankingParams& params, cudaStream_t stream) {
+  on_stream(stream, [params] { HostRunner().rank(params); });
 }
 
 #define REMUDA_INSTANTIATE(Element)                                             \
@@ -51,7 +61,8 @@ void attention(const AttentionParams<Element>& params, cudaStream_t) {
   template void convert(const ConvertParams<Float16, Element>&, cudaStream_t);  \
   template void convert(const ConvertParams<BFloat16, Element>&, cudaStream_t); \
   template int attention_tile_queries<Element>(int64_t);                        \
-  template void attention(const AttentionParams<Element>&, cudaStream_t)
+  template void attention(const AttentionParams<Element>&, cudaStream_t);       \
+  template void cached_attention(const CachedAttentionParams<Element>&, cudaStream_t)
 REMUDA_INSTANTIATE(float);
 REMUDA_INSTANTIATE(Float16);
 REMUDA_INSTANTIATE(BFloat16);
@@ -62,9 +73,10 @@ struct Product::Plan {
 
 // As a GPU has it: the rows of the largest trial, in and out.
 uint64_t Product::trial_bytes(const ProductShape& shape) {
-  constexpr uint64_t kRows = 4087;
-  return kRows * static_cast<uint64_t>(shape.in_features + shape.out_features) *
-         (shape.type == ElementType::kFloat32 ? 4 : 2);
+  const uint64_t rows = shape.has_few_rows ? 335 : 4087;
+  const uint64_t bytes = shape.type == ElementType::kFloat32 ? 4 : 2;
+  return rows * (static_cast<uint64_t>(shape.in_features) * bytes +
+                 static_cast<uint64_t>(shape.out_features) * (shape.gives_floats ? sizeof(float) : bytes));
 }
 
 Product::Product(const ProductShape& shape, const void*, const void*, void*, cudaStream_t)
@@ -77,8 +89,8 @@ const ProductShape& Product::shape() const { return plan_->shape; }
 
 namespace {
 
-template <class Element>
-void multiply_rows(const ProductShape& shape, const Element* x, const Element* weights, const Element* bias, Element* y,
+template <class Element, class Output>
+void multiply_rows(const ProductShape& shape, const Element* x, const Element* weights, const Element* bias, Output* y,
                    int64_t rows) {
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t o = 0; o < shape.out_features; ++o) {
@@ -87,7 +99,7 @@ void multiply_rows(const ProductShape& shape, const Element* x, const Element* w
         sum += to_float(x[r * shape.in_features + i]) * to_float(weights[o * shape.in_features + i]);
       }
       if (shape.has_bias) sum += to_float(bias[o]);
-      y[r * shape.out_features + o] = from_float<Element>(sum);
+      y[r * shape.out_features + o] = from_float<Output>(sum);
     }
   }
 }
@@ -95,20 +107,26 @@ void multiply_rows(const ProductShape& shape, const Element* x, const Element* w
 }  // namespace
 
 void Product::multiply(const void* x, const void* weights, const void* bias, void* y, int64_t rows,
-                       cudaStream_t) const {
-  const auto run = [&](auto element) {
+                       cudaStream_t stream) const {
+  const ProductShape shape = plan_->shape;
+  const auto run = [=](auto element) {
     using Element = decltype(element);
-    multiply_rows(plan_->shape, static_cast<const Element*>(x), static_cast<const Element*>(weights),
-                  static_cast<const Element*>(bias), static_cast<Element*>(y), rows);
+    const auto multiply_to = [=](auto* output) {
+      multiply_rows(shape, static_cast<const Element*>(x), static_cast<const Element*>(weights),
+                    static_cast<const Element*>(bias), output, rows);
+    };
+    shape.gives_floats ? multiply_to(static_cast<float*>(y)) : multiply_to(static_cast<Element*>(y));
   };
-  switch (plan_->shape.type) {
-    case ElementType::kFloat32:
-      return run(0.0f);
-    case ElementType::kFloat16:
-      return run(Float16{});
-    case ElementType::kBFloat16:
-      return run(BFloat16{});
-  }
+  on_stream(stream, [=] {
+    switch (shape.type) {
+      case ElementType::kFloat32:
+        return run(0.0f);
+      case ElementType::kFloat16:
+        return run(Float16{});
+      case ElementType::kBFloat16:
+        return run(BFloat16{});
+    }
+  });
 }
 
 }  // namespace remuda::kernels::cuda

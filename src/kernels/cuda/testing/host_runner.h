@@ -9,6 +9,7 @@
 #include "kernels/cuda/decode_body.h"
 #include "kernels/cuda/plain_attention_body.h"
 #include "kernels/cuda/pooling_body.h"
+#include "kernels/cuda/ranking_body.h"
 #include "kernels/cuda/rowwise_body.h"
 #include "kernels/cuda/testing/host_thread.h"
 
@@ -82,12 +83,12 @@ class HostRunner {
   }
   template <class Element>
   void cached_attention(const CachedAttentionParams<Element>& p) {
-    run_on_host(launch_of_cached_attention(p.sequences, p.num_heads), schedule_,
+    run_on_host(launch_of_cached_attention(p.count, p.num_heads), schedule_,
                 [&](HostThread& thread) { CachedAttentionBody<Element, HostThread>(thread, p).run(); });
   }
-  void top_tokens(const TopTokensParams& p) {
-    run_on_host(launch_of_top_tokens(p.rows), schedule_,
-                [&](HostThread& thread) { TopTokensBody<HostThread>(thread, p).run(); });
+  void rank(const RankingParams& p) {
+    run_on_host(launch_of_ranking(p.rows, p.vocabulary), schedule_,
+                [&](HostThread& thread) { RankingBody<HostThread>(thread, p).run(); });
   }
 
  private:

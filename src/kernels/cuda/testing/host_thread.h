@@ -49,7 +49,13 @@ struct HostSchedule {
   bool copies_at_once = false;
 };
 
-// One of a block's fibers, run until it waits or ends.
+// One of a block's fibers, run until it waits or ends. Fibers change places millions of times. swapcontext() makes a
+// system call for that, for a signal mask that is always the same; GCC's jumps don't, of which sanitizers must not be
+// kept in the dark.
+#if defined(__clang__) || defined(REMUDA_ADDRESS_SANITIZER) || defined(__SANITIZE_THREAD__)
+#define REMUDA_SWAPS_CONTEXTS 1
+#endif
+
 class Fiber {
  public:
   explicit Fiber(std::function<void()> work) : work_(std::move(work)), stack_(new std::byte[kStackBytes]) {
@@ -67,14 +73,18 @@ class Fiber {
 
   bool done() const { return done_; }
 
-  void resume() {
+  [[gnu::noinline]] void resume() {
 #if defined(REMUDA_ADDRESS_SANITIZER)
     void* fake_stack = nullptr;
     __sanitizer_start_switch_fiber(&fake_stack, stack_.get(), kStackBytes);
     swapcontext(&caller_, &own_);
     __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
-#else
+#elif defined(REMUDA_SWAPS_CONTEXTS)
     swapcontext(&caller_, &own_);
+#else
+    if (__builtin_setjmp(caller_jump_) != 0) return;
+    if (std::exchange(started_, true)) jump(own_jump_);
+    setcontext(&own_);
 #endif
   }
 
@@ -94,14 +104,20 @@ class Fiber {
     fiber->leave(true);
   }
 
-  void leave([[maybe_unused]] bool for_good) {
+#if !defined(REMUDA_SWAPS_CONTEXTS)
+  [[noreturn, gnu::noinline]] static void jump(void** to) { __builtin_longjmp(to, 1); }
+#endif
+
+  [[gnu::noinline]] void leave([[maybe_unused]] bool for_good) {
 #if defined(REMUDA_ADDRESS_SANITIZER)
     void* fake_stack = nullptr;
     __sanitizer_start_switch_fiber(for_good ? nullptr : &fake_stack, caller_stack_, caller_stack_bytes_);
     swapcontext(&own_, &caller_);
     __sanitizer_finish_switch_fiber(fake_stack, &caller_stack_, &caller_stack_bytes_);
-#else
+#elif defined(REMUDA_SWAPS_CONTEXTS)
     swapcontext(&own_, &caller_);
+#else
+    if (__builtin_setjmp(own_jump_) == 0) jump(caller_jump_);
 #endif
   }
 
@@ -109,6 +125,10 @@ class Fiber {
   std::unique_ptr<std::byte[]> stack_;
   ucontext_t own_;
   ucontext_t caller_;
+  // As __builtin_setjmp() wants them.
+  [[maybe_unused]] void* own_jump_[5] = {};
+  [[maybe_unused]] void* caller_jump_[5] = {};
+  [[maybe_unused]] bool started_ = false;
   [[maybe_unused]] const void* caller_stack_ = nullptr;
   [[maybe_unused]] size_t caller_stack_bytes_ = 0;
   bool done_ = false;
@@ -131,6 +151,9 @@ class HostThread {
   double shuffle_xor(double x, int mask);
   int32_t shuffle_xor(int32_t x, int mask);
   float shuffle(float x, int lane);
+
+  int32_t add(int32_t* to, int32_t x) const { return std::exchange(*to, *to + x); }
+  void set_bits(uint32_t* in, uint32_t bits) const { *in |= bits; }
 
   float infinity() const { return std::numeric_limits<float>::infinity(); }
   float maximum(float a, float b) const { return std::fmax(a, b); }

@@ -158,6 +158,7 @@ void embed_case(Runner& runner, CaseReport& report, int64_t rows, int columns) {
                            std::to_string(columns) + "]";
   constexpr int32_t kVocabulary = 50;
   constexpr int32_t kPositions = 20;
+  constexpr float kScale = 1.75f;
   constexpr float kEpsilon = 1e-12f;
   Numbers numbers(static_cast<uint32_t>(columns) + 1);
   const size_t width = static_cast<size_t>(columns);
@@ -172,6 +173,7 @@ void embed_case(Runner& runner, CaseReport& report, int64_t rows, int columns) {
                                     .position_ids = runner.upload(position_ids),
                                     .words = runner.upload(words),
                                     .positions = runner.upload(positions),
+                                    .scale = kScale,
                                     .norm = {runner.upload(gamma), runner.upload(beta), kEpsilon},
                                     .y = y.data(),
                                     .rows = rows,
@@ -180,6 +182,7 @@ void embed_case(Runner& runner, CaseReport& report, int64_t rows, int columns) {
   for (size_t r = 0; r < static_cast<size_t>(rows); ++r) {
     Doubles row = row_of(words, static_cast<size_t>(ids[r]), width);
     for (size_t i = 0; i < width; ++i) {
+      row[i] *= static_cast<double>(kScale);
       row[i] += static_cast<double>(positions[static_cast<size_t>(position_ids[r]) * width + i]);
     }
     const Doubles expected = reference_layer_norm(row, gamma, beta, static_cast<double>(kEpsilon));

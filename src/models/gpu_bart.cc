@@ -1,0 +1,271 @@
+#include "models/gpu_bart.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/fail.h"
+#include "base/log.h"
+#include "device/gpu_devices.h"
+#include "models/gpu_bart_weights.h"
+#include "models/gpu_models.h"
+
+namespace remuda::models {
+namespace {
+
+remuda::cuda::HostLimits host_limits(const DecodeLimits& limits) {
+  return {.max_rows = limits.max_rows, .max_positions = limits.max_positions};
+}
+
+// Nothing of the block is in use any more, so there is nothing to wait for, and it is free for every other stream, too.
+void give_back(GpuArena::Block& block, GpuStream& stream) {
+  block.release();
+  try {
+    stream.synchronize();
+  } catch (const std::exception& error) {
+    log::debug("a GPU's memory is given back: {}", error.what());  // Of a GPU that is lost, it is lost.
+  }
+}
+
+}  // namespace
+
+GpuBart::GpuBart(const io::BartConfig& config, const io::Checkpoint& checkpoint, const std::string& device,
+                 Precision precision)
+    : models_(gpu_bart_models()),
+      config_(config),
+      memory_(config, precision, DeviceKind::kGpu),
+      number_(gpu_number(device).value_or(-1)),
+      arena_(GpuArena::of(device)),
+      loading_(gpu_backend(), number_),
+      bart_(nullptr, models_.unload_bart) {
+  load(checkpoint, precision);
+}
+
+void GpuBart::load(const io::Checkpoint& checkpoint, Precision precision) {
+  const GpuBartWeights host(config_, checkpoint, precision);
+  uint64_t weights = 0, loading = 0;
+  remuda::cuda::Message message = {};
+  if (models_.bart_bytes(&host.host(), &weights, &loading, &message) != remuda::cuda::Status::kOk) {
+    fail(ErrorCode::kUnsupported, "there are no kernels for this model on GPUs: {}", message.text);
+  }
+  weights_ = arena_.allocate_reserved(weights, loading_);
+  {
+    const GpuArena::Block trial = arena_.allocate_reserved(loading, loading_);
+    remuda::cuda::Bart* loaded = nullptr;
+    call_gpu("loading a BART", models_.load_bart, loading_.get(), &host.host(), weights_.data(), trial.data(), &loaded);
+    bart_.reset(loaded);
+  }
+  checkpoint.drop_pages();
+  // What it took goes back to the driver, so that others see that it is free.
+  loading_.synchronize();
+  arena_.trim();
+}
+
+GpuBart::~GpuBart() {
+  bart_.reset();
+  give_back(weights_, loading_);
+}
+
+size_t GpuBart::document_bytes(int64_t encoder_tokens, const DecodeLimits& limits) const {
+  const remuda::cuda::HostLimits host = host_limits(limits);
+  uint64_t bytes = 0;
+  call_gpu("a document", models_.document_bytes, bart_.get(), encoder_tokens, &host, &bytes);
+  return bytes;
+}
+
+size_t GpuBart::encode_bytes(int64_t tokens) const {
+  uint64_t bytes = 0;
+  call_gpu("encoding documents", models_.encode_bytes, bart_.get(), memory_.tokens_at_once(tokens), &bytes);
+  return bytes;
+}
+
+remuda::cuda::HostStepRoom GpuBart::room_for(int64_t rows) const {
+  const BartMemory::StepRoom room = memory_.step_room(rows);
+  return {.rows = room.rows, .k = room.ranked, .rule_tokens = room.rule_tokens};
+}
+
+uint64_t GpuBart::room_bytes(const remuda::cuda::HostStepRoom& room) const {
+  uint64_t bytes = 0;
+  call_gpu("a decoder's step", models_.step_bytes, bart_.get(), &room, &bytes);
+  return bytes;
+}
+
+size_t GpuBart::step_bytes(int64_t rows) const { return room_bytes(room_for(rows)); }
+
+void GpuBart::check_documents(const RaggedIds& batch, std::span<const DecodeLimits> limits) const {
+  if (std::ssize(limits) != batch.sequences()) {
+    fail(ErrorCode::kInvalidArgument, "expected decoding limits for each of {} documents, found {}", batch.sequences(),
+         limits.size());
+  }
+  for (int64_t i = 0; i < batch.sequences(); ++i) {
+    const int64_t length = batch.offsets[i + 1] - batch.offsets[i];
+    if (length < 1 || length > config_.max_position_embeddings) {
+      fail(ErrorCode::kInvalidArgument, "document {}: expected 1 to {} tokens, found {}", i,
+           config_.max_position_embeddings, length);
+    }
+  }
+  const auto bad = std::ranges::find_if(batch.ids, [&](int32_t id) { return id < 0 || id >= config_.vocab_size; });
+  if (bad != batch.ids.end()) {
+    fail(ErrorCode::kInvalidArgument, "token {}: expected an id from 0 to {}, found {}", bad - batch.ids.begin(),
+         config_.vocab_size - 1, *bad);
+  }
+}
+
+GpuBart::Document::Document(int64_t encoder_tokens, const DecodeLimits& limits, GpuStream& stream,
+                            GpuArena::Block memory)
+    : stream_(stream),
+      encoder_tokens_(encoder_tokens),
+      limits_(limits),
+      memory_(std::move(memory)),
+      numbers_(static_cast<size_t>(2 * limits.max_rows * limits.max_positions)),
+      tables_(limits.max_rows, limits.max_positions, numbers_.data(),
+              numbers_.data() + limits.max_rows * limits.max_positions) {}
+
+GpuBart::Document::~Document() { give_back(memory_, stream_); }
+
+GpuBart::Decoder::Decoder(const GpuBart& bart)
+    : bart_(bart), stream_(gpu_backend(), bart.number_), decoder_(nullptr, bart.models_.destroy_decoder) {
+  remuda::cuda::BartDecoder* made = nullptr;
+  call_gpu("a decoder", bart_.models_.make_decoder, static_cast<const remuda::cuda::Bart*>(bart_.bart_.get()),
+           stream_.get(), &made);
+  decoder_.reset(made);
+}
+
+GpuBart::Decoder::~Decoder() {
+  decoder_.reset();
+  give_back(workspace_, stream_);
+}
+
+std::vector<std::unique_ptr<GpuBart::Document>> GpuBart::Decoder::encode(const RaggedIds& batch,
+                                                                         std::span<const DecodeLimits> limits) {
+  bart_.check_documents(batch, limits);
+  std::vector<std::unique_ptr<Document>> documents;
+  if (limits.empty()) return documents;
+  // Asked for before anything is allocated: it refuses limits that are out of range.
+  std::vector<uint64_t> bytes;
+  for (size_t i = 0; i < limits.size(); ++i) {
+    bytes.push_back(bart_.document_bytes(batch.offsets[i + 1] - batch.offsets[i], limits[i]));
+  }
+  GpuArena::Block workspace =
+      bart_.arena_.allocate(bart_.encode_bytes(batch.offsets.back()), stream_, "encoding documents");
+  for (size_t i = 0; i < limits.size(); ++i) {
+    GpuArena::Block memory = bart_.arena_.allocate(bytes[i], stream_, "a document");
+    documents.push_back(std::unique_ptr<Document>(
+        new Document(batch.offsets[i + 1] - batch.offsets[i], limits[i], stream_, std::move(memory))));
+  }
+  std::vector<int64_t> offsets;
+  for (size_t first = 0; first < documents.size();) {
+    const int64_t begin = batch.offsets[first];
+    offsets.assign(1, 0);
+    size_t last = first;
+    do {
+      offsets.push_back(batch.offsets[++last] - begin);
+    } while (last < documents.size() &&
+             batch.offsets[last + 1] - begin <= bart_.memory_.tokens_at_once(batch.offsets.back()));
+    const auto ids = batch.ids.subspan(static_cast<size_t>(begin), static_cast<size_t>(offsets.back()));
+    encode_some({ids, offsets}, std::span(documents).subspan(first, last - first), workspace);
+    first = last;
+  }
+  give_back(workspace, stream_);
+  return documents;
+}
+
+void GpuBart::Decoder::encode_some(const RaggedIds& batch, std::span<const std::unique_ptr<Document>> documents,
+                                   const GpuArena::Block& workspace) {
+  std::vector<void*> memories;
+  for (const std::unique_ptr<Document>& document : documents) memories.push_back(document->memory_.data());
+  const remuda::cuda::HostDocuments host = {
+      .ids = batch.ids.data(), .offsets = batch.offsets.data(), .documents = batch.sequences()};
+  call_gpu("encoding documents", bart_.models_.encode, static_cast<const remuda::cuda::Bart*>(bart_.bart_.get()),
+           stream_.get(), workspace.data(), &host, static_cast<void* const*>(memories.data()));
+}
+
+void GpuBart::Decoder::make_room(int64_t rows, int64_t k, int64_t rule_tokens) {
+  if (rows <= room_.rows && k <= room_.k && rule_tokens <= room_.rule_tokens) return;
+  remuda::cuda::HostStepRoom room = bart_.room_for(std::max(rows, room_.rows));
+  const auto at_least = [](int64_t& has, int64_t wanted) {
+    while (has < wanted) has *= 2;
+  };
+  at_least(room.k, std::max(k, room_.k));
+  at_least(room.rule_tokens, std::max(rule_tokens, room_.rule_tokens));
+  room.k = std::min<int64_t>(room.k, remuda::cuda::kMaxRanked);
+  // The old one first, which may be most of the new one. Until that is there, there is no room for anything.
+  room_ = {};
+  give_back(workspace_, stream_);
+  workspace_ = bart_.arena_.allocate_more(bart_.room_bytes(room), stream_, "a decoder's step");
+  call_gpu("a decoder's step", bart_.models_.set_workspace, decoder_.get(), workspace_.data(),
+           static_cast<const remuda::cuda::HostStepRoom*>(&room));
+  room_ = room;
+}
+
+GpuBart::Decoder::Ranked GpuBart::Decoder::step(std::span<const Rows> documents, std::span<const RowRanking> rankings,
+                                                int64_t k) {
+  tokens_.clear();
+  parents_.clear();
+  for (const Rows& each : documents) {
+    const size_t first = parents_.size();
+    for (const auto& [token, parent] : each.rows) {
+      if (token < 0 || token >= bart_.config_.vocab_size) {
+        fail(ErrorCode::kInvalidArgument, "token of a step: expected an id from 0 to {}, found {}",
+             bart_.config_.vocab_size - 1, token);
+      }
+      tokens_.push_back(token);
+      parents_.push_back(parent);
+    }
+    each.document->tables_.check_advance(std::span(parents_).subspan(first));
+  }
+  if (tokens_.empty()) return {};
+  const auto rows = std::ssize(tokens_);
+  if (k < 0 || k > std::min<int64_t>(remuda::cuda::kMaxRanked, bart_.config_.vocab_size)) {
+    fail(ErrorCode::kInvalidArgument, "ranked tokens: expected 0 to {}, found {}",
+         std::min<int64_t>(remuda::cuda::kMaxRanked, bart_.config_.vocab_size), k);
+  }
+  check_invariant(k == 0 || std::ssize(rankings) == rows, "every row that is ranked has rules");
+  int64_t rule_tokens = 0;
+  host_rules_.clear();
+  for (const auto& [rules, first] : rankings) {
+    rule_tokens += std::ssize(rules.penalized) + std::ssize(rules.forbidden);
+    host_rules_.push_back({.penalized = rules.penalized.data(),
+                           .forbidden = rules.forbidden.data(),
+                           .num_penalized = static_cast<int32_t>(rules.penalized.size()),
+                           .num_forbidden = static_cast<int32_t>(rules.forbidden.size()),
+                           .penalty = rules.penalty,
+                           .rules_come_first = first ? 1 : 0});
+  }
+  make_room(rows, k, rule_tokens);
+  host_documents_.clear();
+  size_t first = 0;
+  for (const Rows& each : documents) {
+    Document& document = *each.document;
+    document.tables_.advance(std::span(parents_).subspan(first, each.rows.size()));
+    first += each.rows.size();
+    host_documents_.push_back({.memory = document.memory_.data(),
+                               .encoder_tokens = document.encoder_tokens_,
+                               .limits = host_limits(document.limits_),
+                               .rows = static_cast<int32_t>(document.tables_.rows()),
+                               .length = static_cast<int32_t>(document.tables_.length()),
+                               .tables = document.tables_.table(0),
+                               .table_stride = document.tables_.stride()});
+  }
+  scores_.resize(static_cast<size_t>(rows * k));
+  best_.resize(static_cast<size_t>(rows * k));
+  const remuda::cuda::HostStep host = {.documents = host_documents_.data(),
+                                       .num_documents = std::ssize(host_documents_),
+                                       .tokens = tokens_.data(),
+                                       .rules = host_rules_.data(),
+                                       .k = k,
+                                       .scores = scores_.data(),
+                                       .best = best_.data()};
+  call_gpu("a decoder's step", bart_.models_.step, decoder_.get(), &host);
+  return {scores_, best_};
+}
+
+MatrixView<const float> GpuBart::Decoder::fetch_logits(std::span<const int32_t> rows) {
+  const int64_t vocabulary = bart_.config_.vocab_size;
+  logits_.resize(rows.size() * static_cast<size_t>(vocabulary));
+  call_gpu("logits", bart_.models_.fetch_logits, decoder_.get(), rows.data(), std::ssize(rows), logits_.data());
+  return {logits_.data(), std::ssize(rows), vocabulary};
+}
+
+uint64_t GpuBart::Decoder::replayed_steps() const { return bart_.models_.replayed_steps(decoder_.get()); }
+
+}  // namespace remuda::models
