@@ -38,7 +38,7 @@ struct HostBartSide {
 };
 
 struct HostBart {
-  int32_t vocab_size;
+  int32_t vocab_size;     // Up to 300,000.
   int32_t d_model;        // A multiple of 8, up to 4,096.
   int32_t max_positions;  // Of either side.
   float layer_norm_epsilon;

@@ -171,7 +171,7 @@ TEST(GpuBartEncoding, ManyDocumentsAreEncodedInParts) {
   ASSERT_GT(laid.offsets.back(), BartMemory::kGpuEncodeTokens);
   const std::vector<DecodeLimits> limits(ids.size(), {.max_rows = 1, .max_positions = 1});
   const auto documents = decoder.encode({laid.ids, laid.offsets}, limits);
-  for (const size_t each : {size_t{0}, size_t{44}, size_t{45}, size_t{46}, size_t{47}}) {
+  for (const size_t each : {size_t{0}, size_t{45}, size_t{46}}) {
     const Documents one({ids[each]});
     const auto alone = decoder.encode({one.ids, one.offsets}, std::span(limits).first(1));
     const std::vector<StepRow> row = {{2, -1}};

@@ -51,8 +51,9 @@ struct KeysValues {
 template <class Element>
 REMUDA_HOST_DEVICE KeysValues<Element> keys_values_of(const AttentionParams<Element>& p, int64_t tile) {
   if (p.tile_keys == nullptr) return {p.k, p.v};
-  const int64_t layer = int64_t{p.layer} * p.tiles[tile].num_keys * p.kv_stride;
-  const Element* const k = static_cast<const Element*>(p.tile_keys[tile]) + layer;
+  const Element* const layers = static_cast<const Element*>(p.tile_keys[tile]);
+  if (layers == nullptr) return {nullptr, nullptr};  // A tile without keys.
+  const Element* const k = layers + int64_t{p.layer} * p.tiles[tile].num_keys * p.kv_stride;
   return {k, k + p.kv_stride / 2};
 }
 

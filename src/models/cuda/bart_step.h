@@ -96,7 +96,7 @@ inline void check_room(const HostBart& host, const HostStepRoom& room) {
 // Looks at what the host says of a step: what is out of range would read anywhere in the GPU's memory.
 class StepCheck {
  public:
-  StepCheck(const HostBart& host, const HostStepRoom& room, const HostStep& step) : host_(host), room_(room) {
+  StepCheck(const HostBart& host, const HostStepRoom& room, const HostStep& step) : host_(host) {
     if (step.num_documents < 1) refuse("step: expected at least one document");
     for (int64_t i = 0; i < step.num_documents; ++i) check_document(step.documents[i]);
     if (rows_ > room.rows) {
@@ -149,7 +149,6 @@ class StepCheck {
   }
 
   const HostBart& host_;
-  const HostStepRoom& room_;
   int64_t rows_ = 0;
   int64_t rule_tokens_ = 0;
 };

@@ -417,6 +417,7 @@ TEST_F(CudaBartErrors, DocumentsRoomsAndShapesThatItDoesNotDo) {
     expect_refused(what, [&] { models::cuda::bart_bytes(host); });
   };
   shape("d_model that is a multiple of 8", [](auto& host) { host.d_model = 60; });
+  shape("up to 300,000 tokens", [](auto& host) { host.vocab_size = 300001; });
   shape("inner size of the decoder", [](auto& host) { host.decoder.inner_size = 37; });
   shape("heads of the decoder of up to 128", [](auto& host) {
     host.d_model = 256;

@@ -93,7 +93,10 @@ bool adds_output_bias(const HostBart& host) {
 }  // namespace
 
 void check_shape(const HostBart& host) {
-  expect(host.vocab_size > 0 && host.max_positions > 0, "a vocabulary and positions");
+  // The ranking of a row has two bits of a block's shared memory for each token; every GPU has room for so many.
+  constexpr int32_t kMaxVocabulary = 300'000;
+  expect(host.vocab_size > 0 && host.vocab_size <= kMaxVocabulary && host.max_positions > 0,
+         "a vocabulary of up to 300,000 tokens, and positions, found " + std::to_string(host.vocab_size));
   expect(host.d_model > 0 && host.d_model % 8 == 0 && host.d_model <= kernels::cuda::kMaxColumns,
          "a d_model that is a multiple of 8, up to 4,096, found " + std::to_string(host.d_model));
   expect(host.computed_as >= NumberType::kFloat32 && host.computed_as <= NumberType::kBFloat16, "a known number type");

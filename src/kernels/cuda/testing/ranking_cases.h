@@ -76,8 +76,8 @@ struct RankingReference {
     }
     order.resize(log_p.size());
     std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
-      return compared[static_cast<size_t>(a)] > compared[static_cast<size_t>(b)];
+    std::sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
+      return std::pair(-compared[static_cast<size_t>(a)], a) < std::pair(-compared[static_cast<size_t>(b)], b);
     });
   }
 
