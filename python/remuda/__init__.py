@@ -24,6 +24,7 @@ from remuda.embedding import EmbeddingModelManager, Embeddings, quantize_embeddi
 from remuda.errors import (
     AcquireTimeout,
     Cancelled,
+    DeviceError,
     InternalError,
     InvalidArgument,
     InvalidFile,
@@ -51,6 +52,7 @@ __all__ = [
     "AbstractModelManager",
     "AcquireTimeout",
     "Cancelled",
+    "DeviceError",
     "DocumentPart",
     "EmbeddingModelManager",
     "Embeddings",

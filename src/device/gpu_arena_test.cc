@@ -140,7 +140,7 @@ TEST_F(GpuArenaTest, MemoryThatOthersTookMeanwhileIsAnErrorAndCountsNothing) {
   stream_->synchronize();
   gpu().taken_by_others = 1000 * kMiB;  // The budget looked before.
   EXPECT_THAT([&] { arena_->allocate(100 * kMiB, *stream_, "test"); },
-              ThrowsMessage<OutOfMemory>(HasSubstr("104857600 bytes of cuda:0: out of memory")));
+              ThrowsMessage<OutOfMemory>(HasSubstr("cuda:0: taking 104857600 bytes: out of memory")));
   expect_counted(0);
   gpu().taken_by_others = 0;
   const GpuArena::Block block = arena_->allocate(100 * kMiB, *stream_, "test");

@@ -27,12 +27,12 @@ void check_fit(const EmbeddingModel& model, const io::ModelDirectory& directory)
   }
 }
 
+}  // namespace
+
 std::shared_ptr<const text::Tokenizer> load_tokenizer(const io::ModelDirectory& directory) {
   return std::make_shared<const text::Tokenizer>(
       text::Tokenizer::load(directory.transformer, {.lower_case = directory.pipeline.do_lower_case}));
 }
-
-}  // namespace
 
 EmbeddingModel::EmbeddingModel(const io::ModelDirectory& directory, Precision precision, ComputePool& pool,
                                const WeightCache& cache)

@@ -57,6 +57,7 @@ class Residency : public MemoryHolder {
   void wait_while_leaving(Deadline deadline);
 
   WeightsSnapshot snapshot() const;
+  const std::string& device() const { return budget_->device(); }
 
   std::optional<Clock::time_point> idle_since() override;
   bool evict() override;
