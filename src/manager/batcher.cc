@@ -221,7 +221,12 @@ void Batcher::recover(Lock& lock, BatchCaller& caller, const std::exception_ptr&
   BatchSession& session = *caller.leads->session;
   const Recovery recovery = options_.recovery ? options_.recovery(error) : Recovery::kFail;
   int64_t calls = 0;
-  for (const Pointer& request : session.take_back()) {
+  BatchSession::Requests requests;
+  for (Pointer& request : session.take_back()) {  // Which may have had several parts.
+    if (std::ranges::find(requests, request) == requests.end()) requests.push_back(std::move(request));
+  }
+  std::ranges::reverse(requests);  // So that they are in the queue in their order.
+  for (const Pointer& request : requests) {
     if (request->is_over() || request->caller_ == nullptr) {
       wake(request->caller_);
       continue;
