@@ -16,6 +16,7 @@ import time
 import gpu_library
 import numpy as np
 import torch
+from report import Report
 from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -73,20 +74,6 @@ def torch_encode(model, texts, device):
 
 def cosines(a, b):
     return (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
-
-
-class Report:
-    def __init__(self):
-        self.rows = []
-
-    def add(self, what, value, limit, holds):
-        """holds: True, False, or None where it could not be tried."""
-        self.rows.append({"what": what, "value": value, "limit": limit, "holds": holds})
-        verdict = {True: "ok", False: "MISSED", None: "NOT TRIED"}[holds]
-        print(f"{what:58} {value!s:>14} {limit:>14}  {verdict}", flush=True)
-
-    def good(self):
-        return all(row["holds"] for row in self.rows)
 
 
 def check_parity(library, report, shapes, device, vocabulary, texts):

@@ -4,8 +4,8 @@ from ctypes import POINTER, c_char, c_char_p, c_float, c_int32, c_int64, c_uint3
 
 import numpy as np
 
-ABI_VERSION = 1
-MODELS_ABI_VERSION = 1
+ABI_VERSION = 2
+MODELS_ABI_VERSION = 2
 NUMBER_TYPES = {"fp32": 0, "fp16": 1, "bf16": 2}
 ACTIVATIONS = {"none": 0, "gelu": 1, "gelu_new": 2, "relu": 3, "tanh": 4}
 POOLINGS = {"cls": 0, "max": 1, "mean": 2, "mean_sqrt_len": 3, "weighted_mean": 4, "last_token": 5}
@@ -39,6 +39,8 @@ class Backend(ctypes.Structure):
         ("synchronize", _function(c_void_p, _M)),
         ("make_pool", _function(c_int32, POINTER(c_void_p), _M)),
         ("destroy_pool", _function(c_void_p, result=None)),
+        ("allocate", _function(c_void_p, c_uint64, c_void_p, POINTER(c_void_p), _M)),
+        ("release", _function(c_void_p, c_void_p, c_void_p, _M)),
     ]  # What follows is not used here.
 
 
@@ -71,11 +73,11 @@ class HostBatch(ctypes.Structure):
 class Models(ctypes.Structure):
     _fields_ = [
         ("abi_version", c_uint32), ("reserved", c_uint32),
-        ("encoder_bytes", _function(POINTER(HostEncoder), POINTER(c_uint64), _M)),
-        ("workspace_bytes", _function(POINTER(HostEncoder), POINTER(HostBatch), POINTER(c_uint64), _M)),
-        ("load_encoder", _function(c_void_p, c_void_p, POINTER(HostEncoder), POINTER(c_void_p), _M)),
+        ("encoder_bytes", _function(POINTER(HostEncoder), POINTER(c_uint64), POINTER(c_uint64), _M)),
+        ("load_encoder", _function(c_void_p, POINTER(HostEncoder), c_void_p, c_void_p, POINTER(c_void_p), _M)),
         ("unload_encoder", _function(c_void_p, result=None)),
         ("dimension", _function(c_void_p)),
+        ("workspace_bytes", _function(c_void_p, POINTER(HostBatch), POINTER(c_uint64), _M)),
         ("encode", _function(c_void_p, c_void_p, c_void_p, POINTER(HostBatch), c_void_p, _M)),
     ]
 
@@ -126,6 +128,24 @@ class Library:
         return made
 
 
+class Memory:
+    """Of the GPU, from a pool and in a stream's order, as long as the context."""
+
+    def __init__(self, library, pool, bytes, stream):
+        self._library, self._pool, self._stream = library, pool, stream
+        self.data = c_void_p()
+        library.call(library.backend.allocate, pool, bytes, stream, ctypes.byref(self.data))
+
+    def release(self):
+        self._library.call(self._library.backend.release, self._pool, self.data, self._stream)
+
+    def __enter__(self):
+        return self.data
+
+    def __exit__(self, *_):
+        self.release()
+
+
 class Instance:
     """A stream; memory comes of the encoder's pool. For one thread at a time."""
 
@@ -146,8 +166,11 @@ class Instance:
         vectors = np.full((len(texts), self._encoder.dimension), np.nan, np.float32)
         batch = HostBatch(ids.ctypes.data, positions.ctypes.data, offsets.ctypes.data, None, len(texts))
         library = self._encoder.library
-        library.call(library.models.encode, self._encoder.handle, self._encoder.pool, self._stream,
-                     ctypes.byref(batch), vectors.ctypes.data)
+        bytes = c_uint64()
+        library.call(library.models.workspace_bytes, self._encoder.handle, ctypes.byref(batch), ctypes.byref(bytes))
+        with Memory(library, self._encoder.pool, bytes, self._stream) as workspace:
+            library.call(library.models.encode, self._encoder.handle, self._stream, workspace, ctypes.byref(batch),
+                         vectors.ctypes.data)
         return vectors
 
 
@@ -159,15 +182,22 @@ class Encoder:
         self._kept = []
         host = self._describe(model, precision, poolings)
         self.pool = library.make(library.backend.make_pool)
-        stream = library.make(library.backend.make_stream)
+        self._stream = library.make(library.backend.make_stream)
+        weights, loading = c_uint64(), c_uint64()
+        library.call(library.models.encoder_bytes, ctypes.byref(host), ctypes.byref(weights), ctypes.byref(loading))
+        self._weights = Memory(library, self.pool, weights, self._stream)
         self.handle = c_void_p()
-        library.call(library.models.load_encoder, self.pool, stream, ctypes.byref(host), ctypes.byref(self.handle))
-        library.backend.destroy_stream(stream)
+        with Memory(library, self.pool, loading, self._stream) as trial:
+            library.call(library.models.load_encoder, self._stream, ctypes.byref(host), self._weights.data, trial,
+                         ctypes.byref(self.handle))
         self.dimension = library.models.dimension(self.handle)
         self._kept.clear()  # Nothing of it is needed any more.
 
     def close(self):
         self.library.models.unload_encoder(self.handle)
+        self._weights.release()
+        self.library.call(self.library.backend.synchronize, self._stream)
+        self.library.backend.destroy_stream(self._stream)
         self.library.backend.destroy_pool(self.pool)
 
     def _floats(self, tensor):

@@ -104,17 +104,47 @@ function(remuda_add_cuda)
   remuda_target_defaults(remuda_cuda)
 endfunction()
 
+# The models' sources that compile without nvcc, and the kernels and the runtime that run on the processor.
+set(REMUDA_CUDA_ON_HOST src/models/cuda/encoder.cc src/models/cuda/encoder_weights.cc
+                        src/kernels/cuda/testing/host_kernels.cc src/kernels/cuda/testing/host_runtime.cc)
+
+# The CUDA runtime's header; where there is no toolkit, what takes its place in tests.
+function(remuda_include_cuda target)
+  if(REMUDA_BUILDS_CUDA)
+    target_include_directories(${target} SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+  else()
+    target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/src/kernels/cuda/testing/stand_in")
+  endif()
+endfunction()
+
+# A library for tests to open. TESTS are the targets that do.
+function(remuda_add_test_library name)
+  cmake_parse_arguments(library "" "" "SOURCES;TESTS" ${ARGN})
+  add_library(remuda_${name} MODULE ${library_SOURCES})
+  set_target_properties(remuda_${name} PROPERTIES OUTPUT_NAME ${name}
+                        LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/test-libraries")
+  remuda_target_defaults(remuda_${name})
+  foreach(test ${library_TESTS})
+    add_dependencies(${test} remuda_${name})
+  endforeach()
+endfunction()
+
 # Libraries that stand for the backend in tests, and some that are none.
 function(remuda_add_test_backends)
-  foreach(name described_backend other_version no_backend)
-    add_library(remuda_${name} MODULE src/device/testing/${name}.cc)
-    set_target_properties(remuda_${name} PROPERTIES OUTPUT_NAME ${name}
-                          LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/test-libraries")
-    remuda_target_defaults(remuda_${name})
-    foreach(test remuda_device_test remuda_manager_test)
-      add_dependencies(${test} remuda_${name})
-    endforeach()
-  endforeach()
+  set(described src/device/testing/described_backend.cc)
+  remuda_add_test_library(no_backend SOURCES src/device/testing/no_backend.cc TESTS remuda_device_test)
+  remuda_add_test_library(other_version SOURCES src/device/testing/other_version.cc TESTS remuda_device_test)
+  # GPUs that are described, without models, and with models of another version.
+  remuda_add_test_library(described_backend SOURCES ${described} TESTS remuda_device_test remuda_models_test)
+  remuda_add_test_library(other_models SOURCES ${described} src/models/testing/other_models.cc
+                          TESTS remuda_models_test)
+  # libremuda_cuda_on_host.so: the whole library, with the processor in a GPU's place.
+  remuda_add_test_library(cuda_on_host
+                          SOURCES ${described} ${REMUDA_CUDA_ON_HOST} src/models/cuda/models.cc
+                                  src/device/cuda/cuda_error.cc src/kernels/cuda/testing/host_backend.cc
+                          TESTS remuda_models_test remuda_manager_test)
+  set_target_properties(remuda_cuda_on_host PROPERTIES OUTPUT_NAME remuda_cuda_on_host)
+  remuda_include_cuda(remuda_cuda_on_host)
   if(REMUDA_BUILDS_CUDA)
     # A driver that is of no use, for what the real library makes of it: tests/cli/test_gpus.py.
     add_library(remuda_described_driver MODULE src/device/testing/described_driver.cc)
@@ -127,9 +157,7 @@ endfunction()
 # What of the backend can run without a GPU: the library itself, and the models over kernels that run on the processor.
 function(remuda_add_cuda_tests)
   file(GLOB tests CONFIGURE_DEPENDS "src/*/cuda/*_test.cc")
-  add_executable(remuda_cuda_test ${tests} src/models/cuda/encoder.cc src/models/cuda/encoder_weights.cc
-                                  src/kernels/cuda/testing/host_kernels.cc src/kernels/cuda/testing/host_runtime.cc
-                                  tests/test_environment.cc)
+  add_executable(remuda_cuda_test ${tests} ${REMUDA_CUDA_ON_HOST} tests/test_environment.cc)
   target_link_libraries(remuda_cuda_test PRIVATE remuda_models_module GTest::gtest_main GTest::gmock)
   target_compile_definitions(remuda_cuda_test PRIVATE REMUDA_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                                                       REMUDA_TEST_CACHE_HOME="${PROJECT_BINARY_DIR}/test-cache"
@@ -140,14 +168,6 @@ function(remuda_add_cuda_tests)
   include(GoogleTest)
   gtest_discover_tests(remuda_cuda_test TEST_PREFIX "cuda/" DISCOVERY_MODE PRE_TEST
                        DISCOVERY_TIMEOUT 60 PROPERTIES LABELS cuda TIMEOUT 600)
-
-  # The library with the processor in a GPU's place: bench/gpu.py is tried with it.
-  add_library(remuda_cuda_on_host MODULE
-              src/models/cuda/encoder.cc src/models/cuda/encoder_weights.cc src/models/cuda/models.cc
-              src/device/cuda/cuda_error.cc src/kernels/cuda/testing/host_backend.cc
-              src/kernels/cuda/testing/host_kernels.cc src/kernels/cuda/testing/host_runtime.cc)
-  target_include_directories(remuda_cuda_on_host SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
-  remuda_target_defaults(remuda_cuda_on_host)
 
   # The kernels themselves; skipped where there is no GPU. scripts/gpu_check.sh does more.
   add_executable(remuda_cuda_check src/kernels/cuda/testing/gpu_check.cc $<TARGET_OBJECTS:remuda_cuda>)

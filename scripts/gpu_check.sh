@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All that needs a GPU, on a machine with nvcc and PyTorch and no network: builds the CUDA backend, runs every kernel
-# against its definition, plain and under compute-sanitizer, compares whole encoders with PyTorch and the CPU engine, and
-# measures. Writes a table, and all figures to DIRECTORY/gpu_check.json. A few minutes on 16 cores.
+# against its definition, plain and under compute-sanitizer, compares whole encoders with PyTorch and the CPU engine,
+# measures, and has another process take and free memory. Eight minutes at most. Writes a table, and all figures to DIRECTORY/gpu_check.json. A few minutes on 16 cores.
 #
 #   bash scripts/gpu_check.sh [DIRECTORY]     DIRECTORY: build/gpu
 #
@@ -67,14 +67,14 @@ run() {  # NAME SECONDS COMMAND...
   [ $status = 0 ] || failed="$failed
   $name: exit status $status"
 }
-run "kernels" 80 "$out/remuda_cuda_check" --json "$out/kernels.json"
+run "kernels" 60 "$out/remuda_cuda_check" --json "$out/kernels.json"
 step "compute-sanitizer"
 sanitizer=$(command -v compute-sanitizer || echo "$(dirname "$(readlink -f "$nvcc")")/compute-sanitizer")
 tools="memcheck racecheck synccheck initcheck"
 if [ -x "$sanitizer" ]; then
   # Side by side: each takes one core, and little of the GPU.
   for tool in $tools; do
-    (timeout 110 "$sanitizer" --tool $tool --error-exitcode 3 "$out/remuda_cuda_check" --quick --no-products \
+    (timeout 95 "$sanitizer" --tool $tool --error-exitcode 3 "$out/remuda_cuda_check" --quick --no-products \
        >"$out/$tool.log" 2>&1; echo $? >"$out/$tool.status") &
   done
   wait
@@ -92,18 +92,20 @@ if ! "$python" -c "import remuda" 2>/dev/null && ls dist/*.whl >/dev/null 2>&1; 
   "$python" -m pip install -q --no-index --no-deps --find-links dist --target "$out/site" --upgrade remuda &&
     export PYTHONPATH="$out/site:${PYTHONPATH:-}"
 fi
-run "answers" 90 "$python" bench/gpu.py --library "$out/libremuda_cuda.so" --only parity --json "$out/answers.json"
-run "speed" 120 "$python" bench/gpu.py --library "$out/libremuda_cuda.so" --only speed --json "$out/speed.json"
+run "answers" 60 "$python" bench/gpu.py --library "$out/libremuda_cuda.so" --only parity --json "$out/answers.json"
+run "speed" 80 "$python" bench/gpu.py --library "$out/libremuda_cuda.so" --only speed --json "$out/speed.json"
+run "memory" 125 env REMUDA_CUDA_LIBRARY="$(realpath "$out/libremuda_cuda.so")" \
+  "$python" bench/gpu_memory.py --json "$out/memory.json"
 
 step "done"
 "$python" - "$out" "$failed" <<'PYTHON'
 import json, pathlib, sys
 out = pathlib.Path(sys.argv[1])
-parts = {name: json.loads((out / f"{name}.json").read_text()) for name in ("kernels", "answers", "speed")
+parts = {name: json.loads((out / f"{name}.json").read_text()) for name in ("kernels", "answers", "speed", "memory")
          if (out / f"{name}.json").is_file()}
 rows = [(check["name"], f'{check["compared"]} compared', check["passed"]) for check in parts.get("kernels", {}).get("checks", [])]
 rows += [(row["what"], f'{row["value"]} ({row["limit"]})', row["holds"])
-         for name in ("answers", "speed") for row in parts.get(name, {}).get("checks", [])]
+         for name in ("answers", "speed", "memory") for row in parts.get(name, {}).get("checks", [])]
 for what, value, holds in rows:
     print(f"{what:60} {value:>28}  {'ok' if holds else 'not tried' if holds is None else 'NOT GOOD'}")
 failed = [line.strip() for line in sys.argv[2].splitlines() if line.strip()]

@@ -12,7 +12,8 @@ struct MemoryCost {
   uint64_t shared_weights =
       0;                   // Once for all instances, with the tokenizer and with what is read where files are mapped.
   uint64_t workspace = 0;  // Of one instance while it computes, documents and their sequences included.
-  uint64_t loading = 0;    // Beside the weights while they are packed, which is once for a model, not for a load.
+  uint64_t loading = 0;    // Beside the weights while they are packed, which is once for a model, not for a load; on a
+                           // GPU, while they are loaded.
   // Of a model that generates: a document that fills the window, as long as it is decoded, with the cache of its
   // sequences and its share of a step; and of that, the cache of one sequence (beam) of the greatest length. Sequences
   // and length are the checkpoint's defaults.

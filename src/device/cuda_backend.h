@@ -10,8 +10,12 @@
 
 namespace remuda::cuda {
 
-inline constexpr uint32_t kAbiVersion = 1;
+inline constexpr uint32_t kAbiVersion = 2;
 inline constexpr const char* kBackendSymbol = "remuda_cuda_backend";  // Of BackendFunction.
+
+// Bits of Backend::computes_models, by kinds of model.
+inline constexpr int32_t kComputesEncoders = 1;
+inline constexpr int32_t kComputesBart = 2;
 
 enum class Status : int32_t {
   kOk = 0,
@@ -48,7 +52,7 @@ struct Pool;    // Memory of one GPU that is kept for the next who asks.
 // was. Pointers to memory are the GPU's unless a comment says otherwise.
 struct Backend {
   uint32_t abi_version;     // First in every version.
-  int32_t computes_models;  // 0: the library has no kernels for models yet.
+  int32_t computes_models;  // kComputes*: what the library has kernels for.
   const char* build;        // "CUDA 13.0, sm_80 sm_90".
 
   // Looks for driver and GPUs, without a context on any of them; what was found is found again, what failed is tried
@@ -58,7 +62,7 @@ struct Backend {
   // Bytes that are free now, for whoever asks the driver first, and that there are. Makes no context where the driver's
   // management library (NVML) is there; once a device was lost, it is kDeviceLost.
   Status (*memory)(int32_t device, uint64_t* free, uint64_t* total, Message* message);
-  // Whether cuBLASLt, which matrix products need, is there. Loads it.
+  // Whether cuBLASLt, which matrix products and so all models need, is there. Loads it.
   Status (*find_products)(Message* message);
 
   Status (*make_stream)(int32_t device, Stream** stream, Message* message);

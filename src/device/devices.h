@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "device/cuda_backend.h"
 #include "remuda/precision.h"
 
 namespace remuda {
@@ -26,6 +27,7 @@ struct Device {
   std::string problem = {};             // Why it can't be used, for people; empty: it can.
   std::string compute_capability = {};  // Of a GPU: "9.0".
   bool is_lost = false;                 // It was there, and this process can't use it any more; `problem` says why.
+  int32_t computes = cuda::kComputesEncoders | cuda::kComputesBart;  // Kinds of models.
 };
 
 // The CPU, always first. Its available memory is the smaller of the machine's and what this process's control groups

@@ -71,6 +71,15 @@ GpuBackend open_gpu_backend(const fs::path& file) {
   return {.table = table, .file = file};
 }
 
+void* find_in_gpu_backend(const GpuBackend& backend, const char* symbol) {
+  if (backend.table == nullptr) return nullptr;
+  void* const library = dlopen(backend.file.c_str(), RTLD_NOW | RTLD_NOLOAD);
+  if (library == nullptr) return nullptr;
+  void* const found = dlsym(library, symbol);
+  dlclose(library);  // The backend holds it as well.
+  return found;
+}
+
 std::vector<fs::path> gpu_backend_files() {
   if (const char* named = std::getenv("REMUDA_CUDA_LIBRARY"); named != nullptr && *named != '\0') return {named};
   const fs::path directory = own_directory();

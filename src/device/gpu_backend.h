@@ -19,6 +19,9 @@ struct GpuBackend {
 // Opens a library and looks whether it is one of this version. It is never closed again.
 GpuBackend open_gpu_backend(const std::filesystem::path& file);
 
+// What the library has under a name, beside the table: null where there is no such thing.
+void* find_in_gpu_backend(const GpuBackend& backend, const char* symbol);
+
 // Where the library is looked for: REMUDA_CUDA_LIBRARY alone where that is set, else beside the program or the Python
 // module that this code is in, then where `cmake --install` puts it from there.
 std::vector<std::filesystem::path> gpu_backend_files();

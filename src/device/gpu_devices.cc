@@ -54,18 +54,23 @@ void GpuDevices::start() {
     }
     found.push_back(info);
   }
+  const bool can_multiply = found.empty() || backend_.table->find_products(&message) == cuda::Status::kOk;
+  products_problem_ = can_multiply ? "" : message.text;
   found_ = std::move(found);
 }
 
 Device GpuDevices::describe(int number) {
   cuda::DeviceInfo info = {};
+  std::string products_problem;
   {
     const std::lock_guard lock(mutex_);
     info = found_.at(static_cast<size_t>(number));
+    products_problem = products_problem_;
   }
   Device device{.id = gpu_id(number), .name = info.name, .kind = DeviceKind::kGpu};
   device.compute_capability = fmt::format("{}.{}", info.major, info.minor);
   device.memory_total = info.memory_total;
+  device.computes = backend_.table->computes_models;
   device.problem = info.problem;
   uint64_t total = 0;
   cuda::Message message = {};
@@ -82,9 +87,8 @@ Device GpuDevices::describe(int number) {
       device.memory_available = 0;
       device.problem = message.text;
   }
-  if (device.problem.empty() && backend_.table->computes_models == 0) {
-    device.problem = "remuda has no kernels for models on GPUs yet";
-  }
+  if (device.problem.empty() && device.computes == 0) device.problem = "remuda's library has no kernels for models";
+  if (device.problem.empty()) device.problem = products_problem;
   return device;
 }
 

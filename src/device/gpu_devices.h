@@ -46,6 +46,7 @@ class GpuDevices {
   std::mutex mutex_;
   std::vector<cuda::DeviceInfo> found_;  // Guarded by mutex_.
   std::string problem_;                  // Guarded by mutex_.
+  std::string products_problem_;         // Why no GPU can compute anything; guarded by mutex_.
 };
 
 }  // namespace remuda

@@ -125,6 +125,25 @@ TEST_F(GpuDevicesTest, ALibraryWithoutKernelsIsTheProblemOfEveryGpu) {
   EXPECT_EQ(device.memory_available, 79 * kGiB);
 }
 
+TEST_F(GpuDevicesTest, AMissingLibraryOfProductsIsTheProblemOfEveryGpuThatHasNoneOfItsOwn) {
+  add("GPU", 9, 0, 80 * kGiB, 79 * kGiB);
+  add("Tesla T4", 7, 5, 16 * kGiB, 15 * kGiB);
+  gpus_.products_status = cuda::Status::kFailed;
+  std::snprintf(gpus_.products_message, sizeof gpus_.products_message, "cuBLASLt is missing");
+  const std::vector<Device> devices = GpuDevices(backend_).devices();
+  EXPECT_EQ(devices.at(0).problem, "cuBLASLt is missing");
+  EXPECT_THAT(devices.at(1).problem, HasSubstr("7.5"));
+}
+
+TEST_F(GpuDevicesTest, ComputeWhatTheLibrarySays) {
+  add("GPU", 9, 0, 80 * kGiB, 79 * kGiB);
+  cuda::Backend table = *backend_.table;
+  table.computes_models = cuda::kComputesBart;
+  const Device device = GpuDevices({.table = &table, .file = backend_.file}).devices().at(0);
+  EXPECT_EQ(device.computes, cuda::kComputesBart);
+  EXPECT_EQ(device.problem, "");
+}
+
 TEST_F(GpuDevicesTest, AForkOfAProcessThatLookedHasNone) {
   add("GPU", 9, 0, 80 * kGiB, 79 * kGiB);
   GpuDevices looked_at(backend_), untouched(backend_);

@@ -52,8 +52,8 @@ TEST_P(BatchInvariance, AloneInAnyBatchInAnyOrderWithAnyNumberOfThreads) {
   const auto directory = io::read_model_directory(hub::resolve_model(hub::kDefaultEmbeddingModel));
   ComputePool one_thread(1);
   ComputePool three_threads(3);
-  const EmbeddingModel model(directory, GetParam(), one_thread);
-  const EmbeddingModel packed_by_three(directory, GetParam(), three_threads);
+  const EmbeddingModel model(directory, "cpu", GetParam(), one_thread);
+  const EmbeddingModel packed_by_three(directory, "cpu", GetParam(), three_threads);
 
   const Embeddings expected = embed(model, texts(), 512, one_thread);
   for (const int64_t max_batch_tokens : {1, 100, 1000, 100000}) {

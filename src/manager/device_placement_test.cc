@@ -1,5 +1,5 @@
-// Managers on machines with GPUs. The GPUs are described, not there: models are placed on them and counted in their
-// budgets, and compute where tests can, on the CPU.
+// Managers on machines with GPUs. The GPUs are described, not there: what they have free is what a test says, and the
+// processor computes in their place.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -14,6 +14,7 @@
 
 #include "base/log_test_support.h"
 #include "device/memory_budget.h"
+#include "manager/gpu_test_support.h"
 #include "manager/placement.h"
 #include "manager/placement_test_support.h"
 #include "remuda/embedding_model_manager.h"
@@ -25,7 +26,9 @@ namespace remuda {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::FloatNear;
 using ::testing::HasSubstr;
+using ::testing::Pointwise;
 using ::testing::ThrowsMessage;
 constexpr std::chrono::milliseconds kSoon{100};
 using ByDevice = std::map<std::string, int64_t>;
@@ -70,8 +73,16 @@ class BusyMachine : public DeviceProvider {
 
 class DevicePlacement : public ::testing::Test {
  protected:
+  // Of the library's GPUs there are always enough, with memory enough.
+  DevicePlacement() {
+    DescribedGpus& gpus = described_gpus(gpu_backend());
+    gpus = {};
+    gpus.count = 8;
+    for (DescribedGpu& gpu : gpus.gpus) gpu = {.name = "GPU", .major = 9, .minor = 0, .memory_total = 80 * kGiB};
+  }
   ~DevicePlacement() override {
     if (before_ != nullptr) set_device_provider(before_);
+    described_gpus(gpu_backend()).count = 0;
   }
 
   // GPUs with so much memory available.
@@ -180,7 +191,7 @@ TEST_F(DevicePlacement, AFullGpuThatWasAskedForIsLeftAsTheSettingsSayAndNotForAn
               ThrowsMessage<OutOfMemory>(AllOf(HasSubstr("cuda:0 has"), ::testing::Not(HasSubstr("cuda:1")))));
 }
 
-TEST_F(DevicePlacement, OnAGpuWeightsAreCountedInItsBudgetAndResultsAreTheSame) {
+TEST_F(DevicePlacement, OnAGpuWeightsAreCountedInItsBudgetAndResultsAreAlmostTheSame) {
   machine({});
   const std::vector<float> expected = EmbeddingModelManager(Settings{}).embed_text("The herd at dawn.");
   machine({8 * kGiB});
@@ -188,7 +199,7 @@ TEST_F(DevicePlacement, OnAGpuWeightsAreCountedInItsBudgetAndResultsAreTheSame) 
   settings.gpu_use_fp16 = false;
   EmbeddingModelManager manager(settings);
   EXPECT_EQ(manager.get_device(), "cuda:0") << "before there is an instance, too";
-  EXPECT_EQ(manager.embed_text("The herd at dawn."), expected);
+  EXPECT_THAT(manager.embed_text("The herd at dawn."), Pointwise(FloatNear(1e-5f), expected));
   const auto leases = lease(manager, 2);
   EXPECT_EQ(leases[0]->metadata().device, "cuda:0");
   EXPECT_EQ(manager.get_pool_stats().by_device, (ByDevice{{"cuda:0", 2}}));
@@ -228,16 +239,20 @@ TEST_F(DevicePlacement, WhatAGpuComputesInIsWhatIsAskedForAndCountedSo) {
     const auto lease = manager.acquire();
     EXPECT_EQ(lease->metadata().precision, each.found);
     const MemoryCost cost = estimate_memory(info, each.found, EmbedOptions().max_batch_tokens, DeviceKind::kGpu);
-    EXPECT_EQ(lease->metadata().shared_bytes, cost.shared_weights);
-    EXPECT_EQ(MemoryBudget::of("cuda:0").stats().weights - before, cost.shared_weights) << to_string(each.found);
+    const uint64_t bytes = lease->metadata().shared_bytes;
+    EXPECT_NEAR(static_cast<double>(bytes), static_cast<double>(cost.shared_weights),
+                0.01 * static_cast<double>(bytes));
+    EXPECT_EQ(MemoryBudget::of("cuda:0").stats().weights - before, bytes) << to_string(each.found);
   }
 }
 
 TEST_F(DevicePlacement, AModelThatFitsInFp16AloneGoesToTheGpuInFp16Alone) {
   const EmbeddingModelInfo info = inspect_embedding_model(Settings{}.embedding_model);
   const MemoryCost half = estimate_memory(info, Precision::kFp16, EmbedOptions().max_batch_tokens, DeviceKind::kGpu);
-  const uint64_t room = (half.shared_weights + 2 * half.workspace) * 4 / 3;  // Of so little a quarter is kept free.
-  ASSERT_LT(room, estimate_memory(info, Precision::kFp32, 1, DeviceKind::kGpu).shared_weights);
+  const MemoryCost full = estimate_memory(info, Precision::kFp32, EmbedOptions().max_batch_tokens, DeviceKind::kGpu);
+  // Of so little a quarter is kept free.
+  const uint64_t room = (half.shared_weights + half.loading + 2 * half.workspace) * 4 / 3;
+  ASSERT_LT(room, full.shared_weights + full.loading + full.workspace);
   for (const bool use_fp16 : {true, false}) {
     machine({room});
     Settings settings = automatic(1);
@@ -316,11 +331,10 @@ TEST_F(DevicePlacement, WhatAGpuHasNoRoomForWaitsOrSpills) {
   MemoryCost cost;
   {
     EmbeddingModelManager on_cpu((Settings()));
-    on_cpu.warm_up();  // From here on loading takes nothing beside the weights.
     cost = estimate_memory(on_cpu.info(), Precision::kAuto, EmbedOptions().max_batch_tokens, DeviceKind::kGpu);
   }
   // Room for few to compute beside the weights; of so little a budget keeps a quarter free.
-  machine({(cost.shared_weights + cost.workspace * 3 / 2) * 4 / 3});
+  machine({(cost.shared_weights + cost.loading + cost.workspace * 3 / 2) * 4 / 3});
   constexpr int64_t kMost = 20;
   int64_t fit = 0;
   {
@@ -395,7 +409,7 @@ TEST_F(DevicePlacement, AGpuWithOneHundredMegabytesFreeTakesWhatFits) {
 }
 
 TEST_F(DevicePlacement, IdleModelsOfOthersMakeRoomOnAGpuBeforeTheCpuIsTaken) {
-  machine({130'000'000});
+  machine({170'000'000});
   Settings settings = automatic(1);
   EmbeddingModelManager half(settings);
   settings.gpu_use_fp16 = false;

@@ -119,10 +119,10 @@ void EmbeddingBatch::compute(std::span<const Part> parts) {
       prompt_tokens_.push_back(part.request->prompt_tokens());
     }
   }
-  const int64_t dimension = model_.encoder.dimension();
+  const int64_t dimension = model_.encoder->dimension();
   vectors_.resize(prompt_tokens_.size() * static_cast<size_t>(dimension));
-  model_.encoder.forward({ids_, offsets_}, prompt_tokens_, {vectors_.data(), std::ssize(prompt_tokens_), dimension},
-                         pool_);
+  model_.encoder->forward({ids_, offsets_}, prompt_tokens_, {vectors_.data(), std::ssize(prompt_tokens_), dimension},
+                          pool_);
   const float* vector = vectors_.data();
   for (const Part& part : parts) {
     for (const int64_t text : part.texts) {
@@ -156,7 +156,7 @@ BatchSession::Requests EmbeddingBatch::take_back() {
 Embeddings embed_tokenized(const EmbeddingModel& model, TokenizedTexts texts, const EmbedOptions& options,
                            ComputePool& pool) {
   const auto request =
-      std::make_shared<EmbeddingRequest>(model.tokenizer, std::move(texts), options, model.encoder.dimension());
+      std::make_shared<EmbeddingRequest>(model.tokenizer, std::move(texts), options, model.encoder->dimension());
   RequestQueue queue;
   if (request->has_waiting()) queue.push(request);
   EmbeddingBatch batch(model, pool);

@@ -5,6 +5,9 @@
 #include <utility>
 
 #include "base/fail.h"
+#include "manager/placement.h"
+#include "models/gpu_sentence_encoder.h"
+#include "models/sentence_encoder.h"
 
 namespace remuda {
 namespace {
@@ -14,10 +17,10 @@ constexpr int64_t kTextsPerTask = 32;
 
 // That the encoder has a row for each of the tokenizer's ids, and that texts have room beside the special tokens.
 void check_fit(const EmbeddingModel& model, const io::ModelDirectory& directory) {
-  if (model.tokenizer->vocab_size() > model.encoder.vocab_size()) {
+  if (model.tokenizer->vocab_size() > model.encoder->vocab_size()) {
     fail(ErrorCode::kInvalidFile,
          "{}: vocab_size: expected at least {} for the ids of the tokenizer beside it, found {}",
-         (directory.transformer / "config.json").string(), model.tokenizer->vocab_size(), model.encoder.vocab_size());
+         (directory.transformer / "config.json").string(), model.tokenizer->vocab_size(), model.encoder->vocab_size());
   }
   const int64_t special = model.tokenizer->encode("").total_tokens;
   if (directory.pipeline.max_seq_length < special) {
@@ -27,6 +30,17 @@ void check_fit(const EmbeddingModel& model, const io::ModelDirectory& directory)
   }
 }
 
+std::unique_ptr<const models::TextEncoder> load_encoder(const io::ModelDirectory& directory, const std::string& device,
+                                                        Precision precision, ComputePool& pool,
+                                                        const WeightCache& cache) {
+  if (kind_of(device) == DeviceKind::kGpu) {
+    return std::make_unique<models::GpuSentenceEncoder>(directory, device, precision);
+  }
+  return std::make_unique<models::SentenceEncoder>(cache.load(pool, [&](std::shared_ptr<io::PackedFile> packed) {
+    return models::SentenceEncoder(directory, precision, pool, std::move(packed));
+  }));
+}
+
 }  // namespace
 
 std::shared_ptr<const text::Tokenizer> load_tokenizer(const io::ModelDirectory& directory) {
@@ -34,16 +48,15 @@ std::shared_ptr<const text::Tokenizer> load_tokenizer(const io::ModelDirectory& 
       text::Tokenizer::load(directory.transformer, {.lower_case = directory.pipeline.do_lower_case}));
 }
 
-EmbeddingModel::EmbeddingModel(const io::ModelDirectory& directory, Precision precision, ComputePool& pool,
-                               const WeightCache& cache)
-    : EmbeddingModel(directory, precision, pool, cache,
+EmbeddingModel::EmbeddingModel(const io::ModelDirectory& directory, const std::string& device, Precision precision,
+                               ComputePool& pool, const WeightCache& cache)
+    : EmbeddingModel(directory, device, precision, pool, cache,
                      std::async(std::launch::async, [&directory] { return load_tokenizer(directory); })) {}
 
-EmbeddingModel::EmbeddingModel(const io::ModelDirectory& directory, Precision precision, ComputePool& pool,
-                               const WeightCache& cache, std::future<std::shared_ptr<const text::Tokenizer>> loading)
-    : encoder(cache.load(pool, [&](std::shared_ptr<io::PackedFile> packed) {
-        return models::SentenceEncoder(directory, precision, pool, std::move(packed));
-      })) {
+EmbeddingModel::EmbeddingModel(const io::ModelDirectory& directory, const std::string& device, Precision precision,
+                               ComputePool& pool, const WeightCache& cache,
+                               std::future<std::shared_ptr<const text::Tokenizer>> loading)
+    : on_cpu(kind_of(device) == DeviceKind::kCpu), encoder(load_encoder(directory, device, precision, pool, cache)) {
   tokenizer = loading.get();
   check_fit(*this, directory);
 }

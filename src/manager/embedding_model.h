@@ -10,27 +10,29 @@
 
 #include "io/model_directory.h"
 #include "manager/weight_cache.h"
-#include "models/sentence_encoder.h"
+#include "models/text_encoder.h"
 #include "remuda/embedding_model_manager.h"
 #include "text/tokenizer.h"
 
 namespace remuda {
 
 struct EmbeddingModel {
-  // Loads tokenizer and weights side by side. Throws Error.
-  EmbeddingModel(const io::ModelDirectory& directory, Precision precision, ComputePool& pool,
+  // Loads tokenizer and weights side by side. On a CPU the weights may come of the cache; a GPU's are in memory that is
+  // reserved, see models::GpuSentenceEncoder. Throws Error.
+  EmbeddingModel(const io::ModelDirectory& directory, const std::string& device, Precision precision, ComputePool& pool,
                  const WeightCache& cache = {});
 
-  // Memory held, in bytes.
-  size_t bytes() const { return encoder.bytes() + tokenizer->bytes(); }
-  size_t mapped_bytes() const { return encoder.mapped_bytes(); }  // Of that, pages of files.
+  // Memory of the device that is held, in bytes.
+  size_t bytes() const { return encoder->bytes() + (on_cpu ? tokenizer->bytes() : 0); }
+  size_t mapped_bytes() const { return encoder->mapped_bytes(); }  // Of that, pages of files.
 
+  bool on_cpu = true;
   std::shared_ptr<const text::Tokenizer> tokenizer;
-  models::SentenceEncoder encoder;
+  std::unique_ptr<const models::TextEncoder> encoder;
 
  private:
-  EmbeddingModel(const io::ModelDirectory& directory, Precision precision, ComputePool& pool, const WeightCache& cache,
-                 std::future<std::shared_ptr<const text::Tokenizer>> loading);
+  EmbeddingModel(const io::ModelDirectory& directory, const std::string& device, Precision precision, ComputePool& pool,
+                 const WeightCache& cache, std::future<std::shared_ptr<const text::Tokenizer>> loading);
 };
 
 // A model's tokenizer without its weights.

@@ -61,8 +61,9 @@ struct EmbeddingModelManager::Impl {
         model(given, manager.managed_pool(), manager.fallbacks(),
               {.directory = hub::resolve_model(given.embedding_model),
                .name = given.embedding_model,
+               .kind = cuda::kComputesEncoders,
                .cost = [this](DeviceKind kind, Precision precision) { return cost(kind, precision); },
-               .load = [this](Precision precision) { return load(precision); },
+               .load = [this](const std::string& device, Precision precision) { return load(device, precision); },
                .load_tokenizer = [this] { return load_tokenizer(directory); }}),
         directory(io::read_model_directory(model.directory())),
         info(describe(given.embedding_model, directory)),
@@ -113,8 +114,8 @@ struct EmbeddingModelManager::Impl {
     return cost;
   }
 
-  ModelPointer load(Precision precision) const {
-    return std::make_shared<const EmbeddingModel>(directory, precision, compute,
+  ModelPointer load(const std::string& device, Precision precision) const {
+    return std::make_shared<const EmbeddingModel>(directory, device, precision, compute,
                                                   model.cache(settings, info.file_bytes, precision));
   }
 

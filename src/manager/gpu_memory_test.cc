@@ -1,14 +1,9 @@
-// Managers, snapshots and the memory of GPUs that a backend describes. Models compute on the CPU, as there are no
-// kernels; what a GPU's arena would have of them is taken by the tests.
+// Managers, snapshots and the memory of GPUs that a backend describes.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <memory>
-#include <optional>
-
 #include "device/gpu_arena.h"
-#include "device/gpu_devices.h"
-#include "device/testing/test_libraries.h"
+#include "manager/gpu_test_support.h"
 #include "remuda/embedding_model_manager.h"
 #include "remuda/error.h"
 #include "remuda/snapshot.h"
@@ -22,48 +17,7 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using ::testing::ThrowsMessage;
 
-constexpr uint64_t kMiB = uint64_t{1} << 20;
-
-// A machine with the GPUs of a backend, as the process's own has them.
-class MachineWithBackend : public DeviceProvider {
- public:
-  explicit MachineWithBackend(const GpuBackend& backend) : gpus_(backend) {}
-
-  std::vector<Device> devices() override {
-    std::vector<Device> devices = list_devices();
-    for (Device& gpu : gpus_.devices()) devices.push_back(std::move(gpu));
-    return devices;
-  }
-  std::optional<Device> device(const std::string& id) override {
-    return id == kCpuDevice ? list_devices().front() : gpus_.device(id);
-  }
-  std::vector<Device> known_devices() override { return gpus_.is_started() ? devices() : list_devices(); }
-  std::string gpu_problem() override { return gpus_.problem(); }
-
- private:
-  GpuDevices gpus_;
-};
-
-class GpuMemory : public ::testing::Test {
- protected:
-  GpuMemory() {
-    gpus_ = {};
-    gpus_.count = 1;
-    gpus_.gpus[0] = {.name = "GPU", .major = 9, .minor = 0, .memory_total = 4096 * kMiB};
-  }
-  ~GpuMemory() override { set_device_provider(before_); }
-
-  static Settings on_a_gpu() {
-    Settings settings;
-    settings.masx_force_cpu = false;
-    settings.masx_force_gpu = true;
-    return settings;
-  }
-
-  const GpuBackend backend_ = open_gpu_backend(test_library("described_backend"));
-  DescribedGpus& gpus_ = described_gpus(backend_);
-  const std::shared_ptr<DeviceProvider> before_ = set_device_provider(std::make_shared<MachineWithBackend>(backend_));
-};
+using GpuMemory = GpuTest;
 
 TEST_F(GpuMemory, IsInSnapshotsOnceAnybodyLooked) {
   EXPECT_THAT(snapshot().devices, SizeIs(1)) << "a snapshot starts no driver";
@@ -90,9 +44,11 @@ TEST_F(GpuMemory, GoesBackToTheDriverWithTheModel) {
   GpuStream stream(backend_, 0);
   EmbeddingModelManager manager(on_a_gpu());
   EXPECT_EQ(manager.acquire()->metadata().device, "cuda:0");
+  const uint64_t weights = gpus_.gpus[0].reserved;
+  EXPECT_GT(weights, 40 * kMiB);
   arena.allocate(100 * kMiB, stream, "a computation").release();
   stream.synchronize();
-  EXPECT_EQ(gpus_.gpus[0].reserved, 100 * kMiB) << "kept for the next";
+  EXPECT_EQ(gpus_.gpus[0].reserved, weights + 100 * kMiB) << "kept for the next";
   EXPECT_TRUE(manager.cleanup());
   EXPECT_EQ(gpus_.gpus[0].reserved, 0u);
   EXPECT_EQ(MemoryBudget::of("cuda:0").stats().used, 0u);
@@ -104,7 +60,7 @@ TEST_F(GpuMemory, WithoutAGpuTheErrorSaysWhy) {
   EXPECT_THAT([] { EmbeddingModelManager{on_a_gpu()}; },
               ThrowsMessage<Error>(AllOf(HasSubstr("a GPU is demanded"), HasSubstr("the driver is too old"))));
   EXPECT_THAT(gpu_memory(), IsEmpty());
-  EXPECT_THAT([] { GpuArena::of("cuda:0"); }, ThrowsMessage<Error>(HasSubstr("there is no GPU cuda:0")));
+  EXPECT_THAT([] { GpuArena::of("cuda:9"); }, ThrowsMessage<Error>(HasSubstr("there is no GPU cuda:9")));
 }
 
 TEST_F(GpuMemory, AnInstanceOfALostGpuIsNotPooledAgain) {

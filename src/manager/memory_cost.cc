@@ -76,11 +76,27 @@ struct Layer {
 };
 
 // Of rows on their way through a layer: the hidden state, and scratch for query, key, value and context or for the
-// inner layer; a CPU's products in reduced precisions have their inputs beside that, prepared.
+// inner layer; a CPU's products in reduced precisions have their inputs beside that, prepared. A GPU has what is added
+// to the hidden state in a place of its own, and ids and positions there.
 uint64_t encoding_bytes(int64_t rows, int64_t hidden, int64_t inner, Held held) {
+  if (held.on_gpu()) {
+    constexpr int64_t kIdAndPosition = 8;
+    return static_cast<uint64_t>(rows * ((2 * hidden + std::max(4 * hidden, inner)) * held.element() + kIdAndPosition));
+  }
   const int64_t passed = rows * (hidden + std::max(4 * hidden, inner)) * held.passed();
   return models::workspace_block(static_cast<uint64_t>(passed)) +
          models::workspace_block(static_cast<uint64_t>(rows * std::max(hidden, inner) * held.prepared()));
+}
+
+// What loading an encoder's weights takes on a GPU beside them: what they are converted in, or what its products are
+// tried with, whichever is larger (models/cuda/encoder_weights.cc, kernels/cuda/cublas_lt_products.cc).
+uint64_t gpu_loading_bytes(const Layer& layer, int64_t vocab_size, Held held) {
+  constexpr int64_t kConvertedElements = int64_t{1} << 22;
+  constexpr int64_t kTrialRows = 4087;
+  const int64_t largest = std::max({vocab_size, layer.hidden, layer.inner}) * layer.hidden;
+  const int64_t features = layer.hidden + std::max(3 * layer.hidden, layer.inner);
+  return static_cast<uint64_t>(
+      std::max(std::min(largest, kConvertedElements) * kFloat, kTrialRows * features * held.element()));
 }
 
 // A document that fills the window, decoded as the checkpoint says.
@@ -145,11 +161,12 @@ MemoryCost estimate_memory(const EmbeddingModelInfo& info, Precision precision, 
   const int64_t tokenizer = held.on_gpu() ? 0 : info.vocab_size * kTokenizerBytesByToken;
   MemoryCost cost;
   cost.shared_weights = static_cast<uint64_t>(info.num_layers * layer.bytes(held) +
-                                              info.max_positions * info.hidden_size * held.passed() + tokenizer) +
+                                              info.max_positions * info.hidden_size * kFloat + tokenizer) +
                         static_cast<uint64_t>(table);
   cost.workspace =
       encoding_bytes(std::max(max_batch_tokens, info.max_seq_length), info.hidden_size, info.intermediate_size, held);
-  cost.loading = static_cast<uint64_t>(layer.loading_bytes(held));
+  cost.loading = held.on_gpu() ? gpu_loading_bytes(layer, info.vocab_size, held)
+                               : static_cast<uint64_t>(layer.loading_bytes(held));
   return cost;
 }
 

@@ -158,7 +158,7 @@ TEST(MemoryCost, OfEncoders) {
   }
 }
 
-// There are no kernels for GPUs to hold it to; the parameters are what has to lie there.
+// Parameters are what has to lie there; gpu_embedding_test.cc holds encoders to what the library takes.
 template <typename Info>
 void check_on_a_gpu(const Info& info) {
   const MemoryCost cpu = estimate_memory(info, Precision::kFp32, 4096);
@@ -167,18 +167,13 @@ void check_on_a_gpu(const Info& info) {
     const uint64_t element = precision == Precision::kFp32 ? 4 : 2;
     const MemoryCost gpu = estimate_memory(info, precision, 4096, DeviceKind::kGpu);
     expect_within_a_tenth(what + ": weights", gpu.shared_weights, static_cast<uint64_t>(info.parameters) * element);
-    EXPECT_EQ(gpu.loading, 0u) << what;
     if (precision == Precision::kFp32) {
-      EXPECT_EQ(gpu.workspace, cpu.workspace) << what;
+      EXPECT_GE(gpu.workspace, cpu.workspace) << what;
       EXPECT_EQ(gpu.sequence, cpu.sequence) << what;
       continue;
     }
     EXPECT_LT(gpu.workspace, cpu.workspace * 2 / 3) << what;
-    if (cpu.sequence > 0) {
-      expect_within_a_tenth(what + ": sequence", gpu.sequence, cpu.sequence / 2);
-    } else {
-      expect_within_a_tenth(what + ": workspace", gpu.workspace, cpu.workspace / 2);
-    }
+    if (cpu.sequence > 0) expect_within_a_tenth(what + ": sequence", gpu.sequence, cpu.sequence / 2);
   }
   const MemoryCost automatic = estimate_memory(info, Precision::kAuto, 4096, DeviceKind::kGpu);
   EXPECT_EQ(automatic.shared_weights, estimate_memory(info, Precision::kFp16, 4096, DeviceKind::kGpu).shared_weights);

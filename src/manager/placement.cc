@@ -80,7 +80,7 @@ const Device* roomiest(const PlacementRequest& request, std::span<const Device> 
   const Device* best = nullptr;
   for (const Device& device : devices) {
     if (!is_wanted(request, device) || !device.problem.empty() || request.avoided.contains(device.id)) continue;
-    const bool has_weights = instances_on(request, device.id) > 0;
+    const bool has_weights = instances_on(request, device.id) > 0 || request.resident.contains(device.id);
     if (instances_that_fit(request.gpu_cost, device.memory_available, has_weights) < 1) continue;
     if (best == nullptr || device.memory_available > best->memory_available) best = &device;
   }
@@ -113,8 +113,20 @@ void add_reclaimable(std::span<Device> devices, const std::set<std::string>& ful
   }
 }
 
-PlacementRequest base_request(const Settings& settings, std::string model) {
+// The machine's, as they are for this kind of model.
+std::vector<Device> devices_for(const PlacementRequest& request) {
+  std::vector<Device> devices = current_devices();
+  for (Device& device : devices) {
+    if (!device.problem.empty() || (device.computes & request.kind) == request.kind) continue;
+    device.problem = fmt::format("remuda's library has no kernels for {}",
+                                 request.kind == cuda::kComputesBart ? "BART" : "encoders");
+  }
+  return devices;
+}
+
+PlacementRequest base_request(const Settings& settings, std::string model, int32_t kind) {
   PlacementRequest request;
+  request.kind = kind;
   request.model = std::move(model);
   request.force_cpu = is_cpu_alone(settings);
   request.demand = demand_of(settings);
@@ -239,23 +251,25 @@ bool Placement::Stay::has_better_place() const {
     counts_->add_to(request);
   }
   try {
-    return roomiest(request, current_devices()) != nullptr;
+    return roomiest(request, devices_for(request)) != nullptr;
   } catch (const std::exception& error) {
     log::debug("{}: no look for a better place than {}: {}", request.model, device_, error.what());
     return false;
   }
 }
 
-Placement::Placement(const Settings& settings, std::string model, std::shared_ptr<std::atomic<uint64_t>> fallbacks)
-    : request_(base_request(settings, std::move(model))),
+Placement::Placement(const Settings& settings, std::string model, std::shared_ptr<std::atomic<uint64_t>> fallbacks,
+                     int32_t kind)
+    : request_(base_request(settings, std::move(model), kind)),
       counts_(std::make_shared<Counts>()),
       fallbacks_(std::move(fallbacks)) {
   // Of no cost: there is room wherever one works.
-  if (!request_.demand.empty()) next_place(request_, current_devices());
+  if (!request_.demand.empty()) next_place(request_, devices_for(request_));
 }
 
-PlacementRequest Placement::request(const MemoryCost& gpu_cost) const {
+PlacementRequest Placement::request(const MemoryCost& gpu_cost, const std::set<std::string>& resident) const {
   PlacementRequest request = request_;
+  request.resident = resident;
   request.gpu_cost = gpu_cost;
   const std::lock_guard lock(counts_->mutex);
   counts_->add_to(request);
@@ -287,7 +301,7 @@ void Placement::avoid(const std::string& device) {
 
 // By what GPUs have free, or would have without what is idle.
 std::optional<Place> Placement::choose(const PlacementRequest& request, const std::set<std::string>& full) const {
-  std::vector<Device> devices = current_devices();
+  std::vector<Device> devices = devices_for(request);
   for (Device& device : devices) {
     if (full.contains(device.id)) device.memory_available = 0;
   }
@@ -295,9 +309,11 @@ std::optional<Place> Placement::choose(const PlacementRequest& request, const st
   return next_place(request, devices);
 }
 
-std::shared_ptr<const Placement::Stay> Placement::next(const MemoryCost& gpu_cost, const std::set<std::string>& full) {
+std::shared_ptr<const Placement::Stay> Placement::next(const MemoryCost& gpu_cost,
+                                                       const std::set<std::string>& resident,
+                                                       const std::set<std::string>& full) {
   if (request_.force_cpu) return std::make_shared<Stay>(counts_, std::string(kCpuDevice));
-  const PlacementRequest wanted = request(gpu_cost);
+  const PlacementRequest wanted = request(gpu_cost, resident);
   std::optional<Place> place = choose(wanted, full);
   if (!place) {
     throw NoRoomYet(fmt::format("{}: no GPU has room for another instance, and fallback is {}", request_.model,
@@ -311,15 +327,16 @@ std::shared_ptr<const Placement::Stay> Placement::next(const MemoryCost& gpu_cos
   if (!place->fell_back.empty()) {
     stay->wanted_ = wanted;
     stay->wanted_->avoided.clear();
+    stay->wanted_->resident.clear();
     const std::lock_guard lock(counts_->mutex);
     counts_->next_look = Counts::Clock::now() + kAvoided;
   }
   return stay;
 }
 
-std::string Placement::device(const MemoryCost& gpu_cost) const {
+std::string Placement::device(const MemoryCost& gpu_cost, const std::set<std::string>& resident) const {
   if (request_.force_cpu) return std::string(kCpuDevice);
-  const PlacementRequest wanted = request(gpu_cost);
+  const PlacementRequest wanted = request(gpu_cost, resident);
   const auto most = std::ranges::max_element(wanted.instances, {}, [](const auto& each) { return each.second; });
   if (most != wanted.instances.end() && most->second > 0) return most->first;
   return choose(wanted, {}).value_or(Place{.device = std::string(kCpuDevice)}).device;

@@ -9,6 +9,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "device/devices.h"
 #include "manager/recovery.h"
@@ -25,8 +26,10 @@ bool is_cpu_alone(const Settings& settings);
 
 struct PlacementRequest {
   std::string model;                         // For messages.
+  int32_t kind = 0;                          // Of cuda::kComputes*: what a GPU must have kernels for; 0: anything.
   MemoryCost gpu_cost = {};                  // At the precision that a GPU computes in.
   std::map<std::string, int64_t> instances;  // Of the model, by device; where there are some, the weights are there.
+  std::set<std::string> resident = {};       // GPUs that have the weights, whoever has instances there.
   std::set<std::string> avoided = {};        // GPUs without memory to compute with, whatever is said of them.
   bool force_cpu = false;
   std::string demand = {};                            // What of the settings demands a GPU; empty: nothing does.
@@ -86,15 +89,19 @@ class Placement {
 
   // `fallbacks` counts instances that went to the CPU where a GPU was wanted. Throws Error(kUnsupported) where a GPU is
   // demanded and there is none that works, and for a precision that the device that is asked for doesn't have. A
-  // precision that only GPUs have demands one, and is never fallen back from.
-  Placement(const Settings& settings, std::string model, std::shared_ptr<std::atomic<uint64_t>> fallbacks);
+  // precision that only GPUs have demands one, and is never fallen back from. `kind` is of cuda::kComputes*: GPUs that
+  // don't compute it don't work.
+  Placement(const Settings& settings, std::string model, std::shared_ptr<std::atomic<uint64_t>> fallbacks,
+            int32_t kind = 0);
 
   // Whether there is no device but the CPU, and no need to know what an instance costs on a GPU.
   bool is_cpu_alone() const { return request_.force_cpu; }
 
-  // For one more instance, of this cost on a GPU; the GPUs in `full` turned out to have no room for it. Falling back is
-  // logged. Throws as next_place() does, and OutOfMemory where those that there are have to do.
-  std::shared_ptr<const Stay> next(const MemoryCost& gpu_cost, const std::set<std::string>& full);
+  // For one more instance, of this cost on a GPU; those in `resident` have the weights; the GPUs in `full` turned out
+  // to have no room for it. Falling back is logged. Throws as next_place() does, and OutOfMemory where those that there
+  // are have to do.
+  std::shared_ptr<const Stay> next(const MemoryCost& gpu_cost, const std::set<std::string>& resident,
+                                   const std::set<std::string>& full);
 
   // What becomes of work of calls without an instance of their own that failed on a GPU.
   Recovery recovery(const std::exception_ptr& error) const;
@@ -107,11 +114,11 @@ class Placement {
   static constexpr std::chrono::seconds kLongestAvoided{64};
 
   // Where instances compute: what has most of them, or would have the first. Throws as next() does.
-  std::string device(const MemoryCost& gpu_cost) const;
+  std::string device(const MemoryCost& gpu_cost, const std::set<std::string>& resident) const;
 
  private:
   // With what the manager has at the moment.
-  PlacementRequest request(const MemoryCost& gpu_cost) const;
+  PlacementRequest request(const MemoryCost& gpu_cost, const std::set<std::string>& resident) const;
   std::optional<Place> choose(const PlacementRequest& request, const std::set<std::string>& full) const;
 
   const PlacementRequest request_;  // Without cost and instances.

@@ -58,6 +58,7 @@ class Residency : public MemoryHolder {
 
   WeightsSnapshot snapshot() const;
   const std::string& device() const { return budget_->device(); }
+  const std::string& key() const { return key_; }
 
   std::optional<Clock::time_point> idle_since() override;
   bool evict() override;
@@ -72,6 +73,7 @@ class Residency : public MemoryHolder {
   bool is_over_residence(Clock::time_point now) const;
   MemoryEvent event(MemoryEvent::Kind kind, std::chrono::nanoseconds duration) const;
 
+  const std::string key_;
   const std::string what_;
   MemoryBudget* const budget_;
 

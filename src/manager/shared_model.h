@@ -34,8 +34,8 @@
 
 namespace remuda {
 
-// What the CPU computes in for a device of this precision. There are no kernels for GPUs yet: what lies on one is
-// computed here, fp16 as bf16, which is as large.
+// What the CPU computes in for a device of this precision: of a kind of model that has no kernels for GPUs, what is
+// placed on one (by tests; see ModelSource::kind) is computed here, fp16 as bf16, which is as large.
 Precision computed_in(Precision precision);
 
 // The process's pool, of as many threads as the settings say. Throws Error(kInvalidArgument) where it has others.
@@ -57,12 +57,16 @@ template <typename Model>
 struct ModelSource {
   std::filesystem::path directory;
   std::string name;  // As it was asked for.
+  int32_t kind = 0;  // Of cuda::kComputes*: what a GPU must have kernels for.
   // On a device of that kind, at a precision that it has.
   std::function<MemoryCost(DeviceKind, Precision)> cost;
-  // Into main memory, in what the CPU computes in. Called without a lock, when nobody in the process has the model.
-  std::function<std::shared_ptr<const Model>(Precision)> load;
+  // On a device, in whose budget what it costs has been reserved. Called without a lock, when nobody in the process has
+  // the model there.
+  std::function<std::shared_ptr<const Model>(const std::string& device, Precision)> load;
   // Alone, for when a GPU has no room for the model; none: that is an error.
   std::function<std::shared_ptr<const text::Tokenizer>()> load_tokenizer = nullptr;
+  // On a GPU, too: what it takes there is counted as estimated.
+  bool computes_on_cpu = false;
 };
 
 // A model for an instance, and where it is.
@@ -91,7 +95,7 @@ class SharedModel {
       : source_(std::move(source)),
         asked_(settings.precision),
         gpu_use_fp16_(settings.gpu_use_fp16),
-        placement_(settings, source_.name, std::move(fallbacks)),
+        placement_(settings, source_.name, std::move(fallbacks), source_.kind),
         pool_(std::move(pool)),
         identity_(file_identity(source_.directory)),
         limit_(memory_limit(settings)) {}
@@ -110,13 +114,13 @@ class SharedModel {
   PlacedModel<Model> get_for_instance() {
     const MemoryCost on_gpu = gpu_cost();
     for (std::set<std::string> full;;) {
-      const std::shared_ptr<const Placement::Stay> stay = placement_.next(on_gpu, full);
+      const std::shared_ptr<const Placement::Stay> stay = placement_.next(on_gpu, resident(), full);
       const bool gpu = kind_of(stay->device()) == DeviceKind::kGpu;
       const MemoryCost cost = gpu ? on_gpu : cost_on(stay->device());
       try {
         const auto patience = placement_.waits_for_room() ? kNoEnd : kPatience;
         Pointer model = hold(get(stay->device(), cost, patience), stay, cost);
-        const uint64_t bytes = gpu ? cost.shared_weights : model->bytes();
+        const uint64_t bytes = gpu && source_.computes_on_cpu ? cost.shared_weights : model->bytes();
         return {std::move(model), stay->device(), precision_at(stay->device()), bytes,
                 [stay] { return stay->has_better_place(); }};
       } catch (const DeviceError& error) {
@@ -132,7 +136,7 @@ class SharedModel {
   }
 
   // Where instances compute; see Placement::device().
-  std::string device() const { return placement_.device(gpu_cost()); }
+  std::string device() const { return placement_.device(gpu_cost(), resident()); }
   // What they compute in.
   Precision precision() const { return precision_at(device()); }
 
@@ -192,6 +196,19 @@ class SharedModel {
     return source_.cost(DeviceKind::kGpu, precision_on(DeviceKind::kGpu, asked_, gpu_use_fp16_));
   }
 
+  std::string key(const std::string& device) const {
+    return fmt::format("{}|{}|{}", identity_, to_string(precision_at(device)), device);
+  }
+  // Where the weights are.
+  std::set<std::string> resident() const {
+    std::set<std::string> devices;
+    if (placement_.is_cpu_alone()) return devices;
+    for (const auto& residency : Residency::all()) {
+      if (residency->key() == key(residency->device())) devices.insert(residency->device());
+    }
+    return devices;
+  }
+
   // Whether it is for want of what there may be later, or elsewhere.
   static bool may_pass(const std::exception_ptr& error) {
     try {
@@ -208,13 +225,12 @@ class SharedModel {
     std::optional<MemoryPatience> on_gpu;
     if (kind_of(device) == DeviceKind::kGpu) on_gpu.emplace(patience);
     const Precision precision = precision_at(device);
-    const WeightRequest request{.key = fmt::format("{}|{}|{}", identity_, to_string(precision), device),
+    const WeightRequest request{.key = key(device),
                                 .what = fmt::format("{} in {}", source_.name, to_string(precision)),
                                 .cost = cost,
-                                .counted_as_estimated = kind_of(device) == DeviceKind::kGpu,
+                                .counted_as_estimated = source_.computes_on_cpu && kind_of(device) == DeviceKind::kGpu,
                                 .budget = &MemoryBudget::of(device)};
-    Pointer model =
-        WeightStore<Model>::global().get(request, pool_, [this, precision] { return load(computed_in(precision)); });
+    Pointer model = WeightStore<Model>::global().get(request, pool_, [&, this] { return load(device, precision); });
     const std::lock_guard lock(mutex_);
     tokenizer_ = model->tokenizer;
     return model;
@@ -235,16 +251,16 @@ class SharedModel {
         bare};
   }
 
-  Pointer load(Precision precision) const {
+  Pointer load(const std::string& device, Precision precision) const {
     if (file_identity(source_.directory) != identity_) {
       fail(ErrorCode::kInvalidFile, "{}: files were changed since this manager read the configuration; make a new one",
            source_.directory.string());
     }
     const auto start = std::chrono::steady_clock::now();
-    Pointer model = source_.load(precision);
+    Pointer model = source_.load(device, precision);
     const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
-    log::info("loaded {} in {} ({:.1f} MB) in {:.0f} ms", source_.directory.string(), to_string(precision),
-              static_cast<double>(model->bytes()) / 1e6, took.count());
+    log::info("loaded {} in {} on {} ({:.1f} MB) in {:.0f} ms", source_.directory.string(), to_string(precision),
+              device, static_cast<double>(model->bytes()) / 1e6, took.count());
     return model;
   }
 

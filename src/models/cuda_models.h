@@ -1,6 +1,10 @@
 // The models of libremuda_cuda.so: a second table of functions beside device/cuda_backend.h, under the same rules. Only
 // plain data crosses, so that a program in any language can use it.
 //
+// Models take none of the GPU's memory by themselves. What a function needs a `*_bytes` function says, and the caller
+// hands it in, at an address that is a multiple of kMemoryAlignment, on the stream's GPU; so all of it is counted where
+// he counts it.
+//
 // Whoever changes anything here raises kModelsAbiVersion: a library of another version is not used.
 #pragma once
 
@@ -10,8 +14,10 @@
 
 namespace remuda::cuda {
 
-inline constexpr uint32_t kModelsAbiVersion = 1;
+inline constexpr uint32_t kModelsAbiVersion = 2;
 inline constexpr const char* kModelsSymbol = "remuda_cuda_models";  // Of ModelsFunction.
+
+inline constexpr uint64_t kMemoryAlignment = 256;  // Bytes; what the driver aligns memory to.
 
 enum class NumberType : int32_t { kFloat32 = 0, kFloat16 = 1, kBFloat16 = 2 };
 
@@ -92,21 +98,23 @@ struct Models {
   uint32_t abi_version;  // First in every version.
   uint32_t reserved;
 
-  // Bytes of the GPU's memory that this encoder's weights will take of the pool, to 1 %; and those that encode() takes
-  // while it works. `skipped` and ids of the batch are not looked at.
-  Status (*encoder_bytes)(const HostEncoder* host, uint64_t* bytes, Message* message);
-  Status (*workspace_bytes)(const HostEncoder* host, const HostBatch* batch, uint64_t* bytes, Message* message);
-
-  // Copies the weights to the pool's GPU and chooses the algorithms of products; nothing of `host` is kept. Returns
-  // when all is there. The pool must outlive the encoder.
-  Status (*load_encoder)(Pool* pool, Stream* stream, const HostEncoder* host, Encoder** encoder, Message* message);
-  void (*unload_encoder)(Encoder* encoder);  // When no stream works with it any more.
+  // Bytes of the GPU's memory that load_encoder() takes: `weights` for as long as the encoder lives, and `loading`
+  // until it returns, in which weights are converted and products tried.
+  Status (*encoder_bytes)(const HostEncoder* host, uint64_t* weights, uint64_t* loading, Message* message);
+  // Copies the weights there and chooses the algorithms of products; nothing of `host` is kept. Returns when all is
+  // done.
+  Status (*load_encoder)(Stream* stream, const HostEncoder* host, void* weights, void* loading, Encoder** encoder,
+                         Message* message);
+  void (*unload_encoder)(Encoder* encoder);  // When no stream works with it any more. Its memory is the caller's again.
   // Floats of a vector.
   int32_t (*dimension)(const Encoder* encoder);
 
+  // Bytes that encode() takes for this batch until it returns, of which no more than offsets and sequences are looked
+  // at.
+  Status (*workspace_bytes)(const Encoder* encoder, const HostBatch* batch, uint64_t* bytes, Message* message);
   // vectors: [sequences, dimension] in the host's memory, written when it returns. A text's vector is the same bytes in
-  // any batch and on any stream. kInvalidArgument where an id, a position or a length is out of range.
-  Status (*encode)(const Encoder* encoder, Pool* pool, Stream* stream, const HostBatch* batch, float* vectors,
+  // any batch and on any stream. Both are kInvalidArgument where an id, a position or a length is out of range.
+  Status (*encode)(const Encoder* encoder, Stream* stream, void* workspace, const HostBatch* batch, float* vectors,
                    Message* message);
 };
 

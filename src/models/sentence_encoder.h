@@ -1,4 +1,4 @@
-// A sentence-transformers module chain: transformer, pooling, dense layers, normalisation.
+// A sentence-transformers module chain on the CPU: transformer, pooling, dense layers, normalisation.
 #pragma once
 
 #include <cstdint>
@@ -6,32 +6,30 @@
 #include <span>
 #include <vector>
 
-#include "models/transformer_encoder.h"
+#include "models/text_encoder.h"
 #include "nn/pooling.h"
 
 namespace remuda::models {
 
 // Immutable after loading and thread-safe: intermediate results live in a workspace of the call.
-class SentenceEncoder {
+class SentenceEncoder : public TextEncoder {
  public:
   // `packed` is as for TransformerEncoder; Dense layers are too small to be kept there. Throws Error(kNotFound),
   // Error(kInvalidFile), Error(kUnsupported); PackedFileError.
   SentenceEncoder(const io::ModelDirectory& directory, Precision precision, ComputePool& pool,
                   std::shared_ptr<io::PackedFile> packed = nullptr);
 
-  int64_t dimension() const;
-  int64_t max_sequence_length() const { return transformer_.max_sequence_length(); }
-  int64_t vocab_size() const { return transformer_.vocab_size(); }
+  int64_t dimension() const override;
+  int64_t max_sequence_length() const override { return transformer_.max_sequence_length(); }
+  int64_t vocab_size() const override { return transformer_.vocab_size(); }
   // As TransformerEncoder has them.
-  size_t bytes() const;
-  size_t mapped_bytes() const { return transformer_.mapped_bytes(); }
+  size_t bytes() const override;
+  size_t mapped_bytes() const override { return transformer_.mapped_bytes(); }
   // Memory that forward() takes for a batch of this many tokens.
   size_t workspace_bytes(int64_t tokens) const;
 
-  // out: [sequences, dimension()]. The first prompt_tokens[i] of sequence i are a prompt, which some models leave out
-  // of the pooling. Conditions on ids and lengths as in TransformerEncoder::forward.
   void forward(const RaggedIds& batch, std::span<const int64_t> prompt_tokens, MatrixView<float> out,
-               ComputePool& pool) const;
+               ComputePool& pool) const override;
 
  private:
   struct Dense {

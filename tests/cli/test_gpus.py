@@ -19,6 +19,15 @@ def described(gpus, **settings):
     return {"REMUDA_CUDA_LIBRARY": library("described_backend"), "REMUDA_DESCRIBED_GPUS": gpus, **settings}
 
 
+def on_host(**settings):
+    """With models, which the processor computes in a GPU's place."""
+    return {"REMUDA_CUDA_LIBRARY": library("remuda_cuda_on_host"), **settings}
+
+
+def embeddings(out):
+    return [json.loads(line)["embedding"] for line in out.splitlines()]
+
+
 class Gpus(CliTest):
     def devices(self, env):
         report = json.loads(self.remuda("devices", "--json", env=env)[0])
@@ -77,6 +86,36 @@ class Gpus(CliTest):
         _, err = self.remuda("embed", stdin="a text", env=described("Tesla T4,7.5,16,15", **FORCED), code=1)
         self.assertIn("cuda:0 can't be used", err)
         self.assertIn("7.5", err)
+
+    def test_a_model_computes_on_one(self):
+        texts = "a horse at dawn\nthe herd\n"
+        expected = embeddings(self.remuda("embed", stdin=texts)[0])
+        for precision, most in (("fp32", 1e-4), ("auto", 5e-3)):
+            with self.subTest(precision):
+                out, err = self.remuda("embed", "--device", "cuda:0", "--precision", precision, "--stats", stdin=texts,
+                                       env=on_host())
+                stats = json.loads(err.splitlines()[-1])
+                self.assertEqual(stats["device"], "cuda:0")
+                self.assertEqual(stats["precision"], "fp32" if precision == "fp32" else "fp16")
+                self.assertEqual(stats["pool"]["by_device"], {"cuda:0": 1})
+                found_all = embeddings(out)
+                self.assertEqual(len(found_all), len(expected))
+                for found, vector in zip(found_all, expected):
+                    self.assertLess(max(abs(a - b) for a, b in zip(found, vector)), most)
+        (gpu,), problem = self.devices(on_host())
+        self.assertIsNone(problem)
+        self.assertIsNone(gpu["problem"])
+
+    def test_a_kind_of_model_that_the_library_has_no_kernels_for(self):
+        _, err = self.remuda("summarize", "--device", "cuda:0", stdin="a text", env=on_host(), code=1)
+        self.assertIn("cuda:0 can't be used: remuda's library has no kernels for BART", err)
+
+    def test_a_library_whose_models_can_not_be_used(self):
+        for name, problem in (("described_backend", "has no models for GPUs"), ("other_models", "of another remuda")):
+            with self.subTest(name):
+                env = {"REMUDA_CUDA_LIBRARY": library(name)}
+                _, err = self.remuda("embed", "--device", "cuda:0", stdin="a text", env=env, code=1)
+                self.assertIn(problem, err)
 
     def test_the_cpu_alone_opens_no_library(self):
         env = {"REMUDA_CUDA_LIBRARY": library("other_version")}

@@ -89,7 +89,7 @@ Backend make_backend() {
   static const std::string build = describe_build();
   Backend backend = {};
   backend.abi_version = kAbiVersion;
-  backend.computes_models = 0;
+  backend.computes_models = kComputesEncoders;
   backend.build = build.c_str();
   backend.start = start;
   backend.describe = describe;

@@ -1,5 +1,6 @@
 #include "device/cuda/driver.h"
 
+#include <cuda.h>
 #include <dlfcn.h>
 
 #include <memory>

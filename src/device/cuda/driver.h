@@ -1,13 +1,13 @@
 // The driver, and the GPUs that it shows this process.
 #pragma once
 
-#include <cuda.h>
-
 #include <cstdint>
 #include <string>
 
 #include "device/cuda/cuda_error.h"
 #include "device/cuda_backend.h"
+
+struct CUctx_st;  // CUDA's; a CUcontext points to it.
 
 namespace remuda::cuda {
 
@@ -30,7 +30,7 @@ class CurrentDevice {
   CurrentDevice& operator=(const CurrentDevice&) = delete;
 
  private:
-  CUcontext before_ = nullptr;
+  CUctx_st* before_ = nullptr;
 };
 
 // body() with the device current; a failure that loses the device is remembered.

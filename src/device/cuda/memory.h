@@ -3,14 +3,10 @@
 
 #include <cuda_runtime_api.h>
 
+#include "device/cuda/stream.h"
 #include "device/cuda_backend.h"
 
 namespace remuda::cuda {
-
-struct Stream {
-  int device;
-  cudaStream_t stream;
-};
 
 struct Pool {
   int device;

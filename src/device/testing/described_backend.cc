@@ -1,21 +1,22 @@
+// The backend's table over GPUs that are described, in the host's memory. Alone it is a library without models;
+// kernels/cuda/testing/ has what makes one with models of it.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <new>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "device/cuda/stream.h"
 #include "device/cuda_backend.h"
 #include "device/testing/described_gpus.h"
 
 namespace remuda::cuda {
-
-struct Stream {
-  int device;
-  std::vector<std::pair<Pool*, void*>> released;  // And not come to yet. Guarded by the mutex.
-};
 
 struct Pool {
   int device;
@@ -28,8 +29,16 @@ struct Pool {
 namespace {
 
 constexpr double kGiB = 1 << 30;
+constexpr const char* kOneGpu = "the host's memory,9.0,16,16";
+constexpr std::align_val_t kAlignment{256};
 
 std::mutex mutex;  // Of all below, and of pools.
+
+// What streams have released, and not come to yet.
+std::map<Stream*, std::vector<std::pair<Pool*, void*>>>& released() {
+  static std::map<Stream*, std::vector<std::pair<Pool*, void*>>> all;
+  return all;
+}
 
 void add_gpu(DescribedGpus& gpus, const std::string& text) {
   DescribedGpu& gpu = gpus.gpus[gpus.count];
@@ -46,7 +55,7 @@ void add_gpu(DescribedGpus& gpus, const std::string& text) {
 DescribedGpus read_environment() {
   DescribedGpus gpus = {};
   const char* const described = std::getenv("REMUDA_DESCRIBED_GPUS");
-  std::string_view rest = described == nullptr ? "" : described;
+  std::string_view rest = described == nullptr ? kOneGpu : described;
   while (!rest.empty() && gpus.count < 8) {
     const size_t end = rest.find(';');
     add_gpu(gpus, std::string(rest.substr(0, end)));
@@ -76,9 +85,17 @@ uint64_t free_on(const DescribedGpu& gpu) {
   return gpu.memory_total - std::min(gpu.memory_total, taken);
 }
 
+std::set<Pool*>& pools() {
+  static std::set<Pool*> all;
+  return all;
+}
+
+// Of all pools anew: a test may have described the GPU anew, too.
 void change_reserved(Pool& pool, uint64_t bytes) {
-  all().gpus[pool.device].reserved += bytes - pool.reserved;
   pool.reserved = bytes;
+  uint64_t& sum = all().gpus[pool.device].reserved;
+  sum = 0;
+  for (const Pool* each : pools()) sum += each->device == pool.device ? each->reserved : 0;
 }
 
 uint64_t in_pieces(uint64_t bytes) {
@@ -88,6 +105,7 @@ uint64_t in_pieces(uint64_t bytes) {
 void delete_if_done(Pool* pool) {
   if (!pool->is_destroyed || !pool->blocks.empty()) return;
   change_reserved(*pool, 0);
+  pools().erase(pool);
   delete pool;
 }
 
@@ -95,13 +113,13 @@ void free_block(Pool* pool, void* memory) {
   const auto block = pool->blocks.find(memory);
   pool->allocated -= block->second;
   pool->blocks.erase(block);
-  std::free(memory);
+  operator delete(memory, kAlignment);
   delete_if_done(pool);
 }
 
-void finish(Stream& stream) {
-  for (const auto& [pool, memory] : stream.released) free_block(pool, memory);
-  stream.released.clear();
+void finish(Stream* stream) {
+  for (const auto& [pool, memory] : released()[stream]) free_block(pool, memory);
+  released().erase(stream);
 }
 
 Status start(int32_t* device_count, Message* message) {
@@ -139,25 +157,30 @@ Status memory(int32_t device, uint64_t* free, uint64_t* total, Message* message)
   return Status::kOk;
 }
 
-Status find_products(Message* message) { return fail(Status::kFailed, "described GPUs multiply nothing", message); }
+Status find_products(Message* message) {
+  const std::lock_guard lock(mutex);
+  if (all().products_status != Status::kOk) return fail(all().products_status, all().products_message, message);
+  return Status::kOk;
+}
 
 Status make_stream(int32_t device, Stream** stream, Message* message) {
   const std::lock_guard lock(mutex);
   if (const Status status = look_at(device, message); status != Status::kOk) return status;
-  *stream = new Stream{.device = device, .released = {}};
+  *stream = new Stream{.device = device, .stream = nullptr};
+  (*stream)->stream = reinterpret_cast<CUstream_st*>(*stream);  // Of no use but to be told from others.
   return Status::kOk;
 }
 
 void destroy_stream(Stream* stream) {
   const std::lock_guard lock(mutex);
-  finish(*stream);
+  finish(stream);
   delete stream;
 }
 
 Status synchronize(Stream* stream, Message* message) {
   const std::lock_guard lock(mutex);
   if (const Status status = look_at(stream->device, message); status != Status::kOk) return status;
-  finish(*stream);
+  finish(stream);
   return Status::kOk;
 }
 
@@ -165,6 +188,7 @@ Status make_pool(int32_t device, Pool** pool, Message* message) {
   const std::lock_guard lock(mutex);
   if (const Status status = look_at(device, message); status != Status::kOk) return status;
   *pool = new Pool{.device = device};
+  pools().insert(*pool);
   return Status::kOk;
 }
 
@@ -185,7 +209,9 @@ Status allocate(Pool* pool, uint64_t bytes, Stream* stream, void** memory, Messa
     }
     change_reserved(*pool, wanted);
   }
-  *memory = std::malloc(bytes);
+  // Exactly so much, so that the address sanitizer sees its ends, and nothing that anybody could take for numbers.
+  *memory = operator new(bytes, kAlignment);
+  std::memset(*memory, 0xff, bytes);
   pool->blocks[*memory] = bytes;
   pool->allocated += bytes;
   return Status::kOk;
@@ -198,7 +224,7 @@ Status release(Pool* pool, void* memory, Stream* stream, Message* message) {
     return status;
   }
   if (!pool->blocks.contains(memory)) return fail(Status::kInvalidArgument, "not of this pool", message);
-  stream->released.emplace_back(pool, memory);
+  released()[stream].emplace_back(pool, memory);
   return Status::kOk;
 }
 
@@ -225,7 +251,7 @@ Status copy(Stream* stream, void* to, const void* from, uint64_t bytes, Message*
 }
 
 constexpr Backend kBackend = {.abi_version = kAbiVersion,
-                              .computes_models = 1,
+                              .computes_models = kComputesEncoders,
                               .build = "described GPUs",
                               .start = start,
                               .describe = describe,
@@ -249,3 +275,13 @@ constexpr Backend kBackend = {.abi_version = kAbiVersion,
 extern "C" const remuda::cuda::Backend* remuda_cuda_backend() { return &remuda::cuda::kBackend; }
 
 extern "C" remuda::DescribedGpus* remuda_described_gpus() { return &remuda::cuda::all(); }
+
+extern "C" void remuda_described_take(int32_t gpu, uint64_t taken_by_others) {
+  const std::lock_guard lock(remuda::cuda::mutex);
+  remuda::cuda::all().gpus[gpu].taken_by_others = taken_by_others;
+}
+
+extern "C" void remuda_described_lose(int32_t gpu) {
+  const std::lock_guard lock(remuda::cuda::mutex);
+  remuda::cuda::all().gpus[gpu].is_lost = true;
+}

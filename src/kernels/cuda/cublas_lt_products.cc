@@ -162,23 +162,6 @@ std::vector<cublasLtMatmulAlgo_t> algorithms_for(const ProductShape& shape, cons
   return algorithms;
 }
 
-// Memory of the device for as long as an algorithm is tried.
-class TrialMemory {
- public:
-  TrialMemory(size_t bytes, cudaStream_t stream) : stream_(stream) {
-    check(cudaMallocAsync(&data_, bytes, stream), "cudaMallocAsync");
-  }
-  ~TrialMemory() { cudaFreeAsync(data_, stream_); }
-  TrialMemory(const TrialMemory&) = delete;
-  TrialMemory& operator=(const TrialMemory&) = delete;
-
-  std::byte* data() const { return static_cast<std::byte*>(data_); }
-
- private:
-  void* data_ = nullptr;
-  cudaStream_t stream_;
-};
-
 void write_element(ElementType type, float value, std::byte* to) {
   const uint16_t half = type == ElementType::kFloat16 ? float_to_f16(value) : float_to_bf16(value);
   if (type == ElementType::kFloat32) std::memcpy(to, &value, sizeof(value));
@@ -187,6 +170,16 @@ void write_element(ElementType type, float value, std::byte* to) {
 
 // Different rows, over and over again.
 constexpr int64_t kTrialRows = 67;
+// As the last number: more tiles than multiprocessors, and no multiple of a tile.
+constexpr int64_t kNumbersOfRows[] = {kTrialRows, 1, 2, 16, 33, kTrialRows * 61};
+constexpr int64_t kMostRows = kNumbersOfRows[std::size(kNumbersOfRows) - 1];
+
+// Of the rows that go in, to a multiple of what an address is aligned to; those that come out lie behind them.
+size_t trial_input_bytes(const ProductShape& shape) {
+  constexpr size_t kAlignment = 256;
+  const size_t bytes = static_cast<size_t>(kMostRows * shape.in_features) * element_bytes(shape.type);
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
 
 std::vector<std::byte> trial_rows(const ProductShape& shape) {
   const size_t bytes = element_bytes(shape.type);
@@ -220,24 +213,21 @@ struct Product::Plan {
   }
 
   // Whether rows give the same bytes among any number of others, and at any place.
-  bool keeps_rows_apart(const void* w, const void* bias, cudaStream_t stream) const {
+  bool keeps_rows_apart(const void* w, const void* bias, void* trial, cudaStream_t stream) const {
     const std::vector<std::byte> rows = trial_rows(shape);
     const size_t out_row = static_cast<size_t>(shape.out_features) * element_bytes(shape.type);
-    // As the last number: more tiles than multiprocessors, and no multiple of a tile.
-    constexpr int64_t kNumbersOfRows[] = {kTrialRows, 1, 2, 16, 33, kTrialRows * 61};
-    const int64_t most = kNumbersOfRows[std::size(kNumbersOfRows) - 1];
-    const TrialMemory x(rows.size() * static_cast<size_t>(most / kTrialRows), stream);
-    const TrialMemory y(out_row * static_cast<size_t>(most), stream);
-    for (int64_t copy = 0; copy < most / kTrialRows; ++copy) {
-      check(cudaMemcpyAsync(x.data() + static_cast<size_t>(copy) * rows.size(), rows.data(), rows.size(),
+    std::byte* const x = static_cast<std::byte*>(trial);
+    std::byte* const y = x + trial_input_bytes(shape);
+    for (int64_t copy = 0; copy < kMostRows / kTrialRows; ++copy) {
+      check(cudaMemcpyAsync(x + static_cast<size_t>(copy) * rows.size(), rows.data(), rows.size(),
                             cudaMemcpyHostToDevice, stream),
             "cudaMemcpyAsync");
     }
     std::vector<std::byte> expected;
     for (const int64_t number : kNumbersOfRows) {
       std::vector<std::byte> found(out_row * static_cast<size_t>(number));
-      if (try_multiply(x.data(), w, bias, y.data(), number, stream) != CUBLAS_STATUS_SUCCESS) return false;
-      check(cudaMemcpyAsync(found.data(), y.data(), found.size(), cudaMemcpyDeviceToHost, stream), "cudaMemcpyAsync");
+      if (try_multiply(x, w, bias, y, number, stream) != CUBLAS_STATUS_SUCCESS) return false;
+      check(cudaMemcpyAsync(found.data(), y, found.size(), cudaMemcpyDeviceToHost, stream), "cudaMemcpyAsync");
       check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
       if (expected.empty()) expected = found;
       for (int64_t row = 0; row < number; ++row) {
@@ -251,7 +241,11 @@ struct Product::Plan {
   }
 };
 
-Product::Product(const ProductShape& shape, const void* weights, const void* bias, cudaStream_t stream)
+uint64_t Product::trial_bytes(const ProductShape& shape) {
+  return trial_input_bytes(shape) + static_cast<size_t>(kMostRows * shape.out_features) * element_bytes(shape.type);
+}
+
+Product::Product(const ProductShape& shape, const void* weights, const void* bias, void* trial, cudaStream_t stream)
     : plan_(std::make_unique<Plan>()) {
   plan_->shape = shape;
   plan_->handle = handle_of_current_device();
@@ -259,7 +253,7 @@ Product::Product(const ProductShape& shape, const void* weights, const void* bia
   if (!shape.has_bias) plan_->unbiased = desc_of(shape, nullptr);
   for (const cublasLtMatmulAlgo_t& algorithm : algorithms_for(shape, desc_of(shape, bias))) {
     plan_->algorithm = algorithm;
-    if (plan_->keeps_rows_apart(weights, bias, stream)) return;
+    if (plan_->keeps_rows_apart(weights, bias, trial, stream)) return;
   }
   throw StatusError(Status::kFailed, "cuBLASLt has no algorithm for weights [" + std::to_string(shape.out_features) +
                                          ", " + std::to_string(shape.in_features) +

@@ -40,9 +40,13 @@ inline constexpr int64_t kProductRowBytes = 16;
 // Immutable and thread-safe; of one device, which must be current when it is made and used.
 class Product {
  public:
-  // weights: [out_features, in_features] on the device, with which the algorithm is tried; bias: [out_features].
-  // Uses `stream` and waits for it. Throws StatusError where the library is missing or has no algorithm that passes.
-  Product(const ProductShape& shape, const void* weights, const void* bias, cudaStream_t stream);
+  // Bytes of the device's memory that the constructor takes for its trials.
+  static uint64_t trial_bytes(const ProductShape& shape);
+
+  // weights: [out_features, in_features] on the device, with which the algorithm is tried; bias: [out_features];
+  // trial: trial_bytes(), at a multiple of 256 bytes. Uses `stream` and waits for it. Throws StatusError where the
+  // library is missing or has no algorithm that passes.
+  Product(const ProductShape& shape, const void* weights, const void* bias, void* trial, cudaStream_t stream);
   ~Product();
   Product(Product&&) noexcept;
   Product& operator=(Product&&) noexcept;

@@ -3,14 +3,15 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "device/cuda/cuda_error.h"
-#include "device/cuda/memory.h"
+#include "models/cuda_models.h"
 
 namespace remuda::models::cuda {
 
-// What products ask of an address, and what the driver aligns memory to.
-inline constexpr uint64_t kPartAlignment = 256;
+// What products ask of an address, too.
+inline constexpr uint64_t kPartAlignment = remuda::cuda::kMemoryAlignment;
 
 // The parts of a piece of memory, one behind the other: first counted, to know how much to take, then given out.
 // Whoever lays out memory does both with one function.
@@ -33,26 +34,12 @@ class Parts {
   uint64_t bytes_ = 0;
 };
 
-// Memory of a pool, in a stream's order: what the stream does from now on may use it, until the object ends. The
-// device must be current.
-class PoolMemory {
- public:
-  PoolMemory(const remuda::cuda::Pool& pool, uint64_t bytes, cudaStream_t stream) : stream_(stream) {
-    remuda::cuda::check(cudaMallocFromPoolAsync(&data_, bytes > 0 ? bytes : 1, pool.pool, stream),
-                        "cudaMallocFromPoolAsync");
-  }
-  ~PoolMemory() { cudaFreeAsync(data_, stream_); }
-  PoolMemory(const PoolMemory&) = delete;
-  PoolMemory& operator=(const PoolMemory&) = delete;
-
-  void* data() const { return data_; }
-  // The stream in whose order it will be given back, if not the one that it was taken on.
-  void release_on(cudaStream_t stream) { stream_ = stream; }
-
- private:
-  void* data_ = nullptr;
-  cudaStream_t stream_;
-};
+// Parts of misaligned memory would be misaligned, which kernels don't survive.
+inline void check_memory(const void* memory, const char* what) {
+  if (memory != nullptr && reinterpret_cast<uintptr_t>(memory) % kPartAlignment == 0) return;
+  throw remuda::cuda::StatusError(remuda::cuda::Status::kInvalidArgument,
+                                  std::string(what) + ": expected memory at a multiple of 256 bytes");
+}
 
 inline void copy_to_device(void* to, const void* from, uint64_t bytes, cudaStream_t stream) {
   remuda::cuda::check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream), "cudaMemcpyAsync");

@@ -1,5 +1,6 @@
 #include "models/cuda/encoder.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -16,7 +17,6 @@ using kernels::cuda::AttentionTile;
 using kernels::cuda::Product;
 using kernels::cuda::ProductShape;
 using remuda::cuda::NumberType;
-using remuda::cuda::Pool;
 using remuda::cuda::PoolingKind;
 using remuda::cuda::Status;
 using remuda::cuda::StatusError;
@@ -32,8 +32,8 @@ void check_ids(const int32_t* ids, int64_t count, int32_t end, const char* what)
   }
 }
 
-// A bad one would read anywhere in the GPU's memory.
-void check_batch(const HostEncoder& shape, const HostBatch& batch) {
+// A bad batch would read anywhere in the GPU's memory.
+void check_lengths(const HostEncoder& shape, const HostBatch& batch) {
   if (batch.sequences < 1 || batch.offsets[0] != 0) refuse("expected at least one sequence, from 0 on");
   for (int64_t s = 0; s < batch.sequences; ++s) {
     const int64_t length = batch.offsets[s + 1] - batch.offsets[s];
@@ -41,10 +41,16 @@ void check_batch(const HostEncoder& shape, const HostBatch& batch) {
       refuse("expected sequences of 1 to " + std::to_string(shape.max_positions) + " tokens, found one of " +
              std::to_string(length));
     }
+  }
+  if (batch.offsets[batch.sequences] > std::numeric_limits<int32_t>::max()) refuse("expected fewer than 2^31 tokens");
+}
+
+void check_batch(const HostEncoder& shape, const HostBatch& batch) {
+  check_lengths(shape, batch);
+  for (int64_t s = 0; s < batch.sequences; ++s) {
     if (batch.skipped != nullptr && batch.skipped[s] < 0) refuse("expected no less than 0 skipped tokens");
   }
   const int64_t tokens = batch.offsets[batch.sequences];
-  if (tokens > std::numeric_limits<int32_t>::max()) refuse("expected fewer than 2^31 tokens");
   check_ids(batch.ids, tokens, shape.vocab_size, "ids");
   check_ids(batch.position_ids, tokens, shape.max_positions, "positions");
 }
@@ -54,6 +60,41 @@ std::vector<AttentionTile> tiles_of(const HostEncoder& shape, const HostBatch& b
   const std::span<const int64_t> offsets(batch.offsets, static_cast<size_t>(batch.sequences) + 1);
   return kernels::cuda::attention_tiles(
       offsets, kernels::cuda::attention_tile_queries<Element>(shape.hidden_size / shape.num_heads));
+}
+
+BatchSize size_of(const HostBatch& batch, const std::vector<AttentionTile>& tiles) {
+  return {batch.offsets[batch.sequences], batch.sequences, static_cast<int64_t>(tiles.size())};
+}
+
+// The products of a layer. All biases but the first's are added in float by what follows.
+struct LayerShapes {
+  ProductShape query_key_value, attention_output, intermediate, output;
+};
+template <class Element>
+LayerShapes layer_shapes(const HostEncoder& host) {
+  constexpr auto kType = kernels::cuda::element_type_of<Element>;
+  const int64_t size = host.hidden_size;
+  const int64_t inner = host.intermediate_size;
+  return {{3 * size, size, kType, true},
+          {size, size, kType, false},
+          {inner, size, kType, false},
+          {size, inner, kType, false}};
+}
+
+ProductShape dense_shape(const remuda::cuda::HostDense& dense) {
+  return {dense.out_features, dense.in_features, kernels::cuda::ElementType::kFloat32, false};
+}
+
+template <class Element>
+uint64_t trial_bytes(const HostEncoder& host) {
+  const LayerShapes shapes = layer_shapes<Element>(host);
+  uint64_t most = 0;
+  for (const ProductShape& shape :
+       {shapes.query_key_value, shapes.attention_output, shapes.intermediate, shapes.output}) {
+    most = std::max(most, Product::trial_bytes(shape));
+  }
+  for (int32_t i = 0; i < host.num_dense; ++i) most = std::max(most, Product::trial_bytes(dense_shape(host.dense[i])));
+  return most;
 }
 
 // Calls use(element) with an object of the type that the encoder computes with.
@@ -73,37 +114,39 @@ auto with_element(NumberType type, Use use) {
 template <class Element>
 class TypedEncoder : public remuda::cuda::Encoder {
  public:
-  TypedEncoder(const HostEncoder& host, const Pool& pool, const Stream& stream)
+  TypedEncoder(const Stream& stream, const HostEncoder& host, void* weights, void* loading)
       : shape_(host),
         poolings_(host.poolings, host.poolings + host.num_poolings),
         dense_(host.dense, host.dense + host.num_dense) {
+    check_memory(weights, "weights");
+    check_memory(loading, "loading");
     // Of what these point to, nothing is kept but sizes.
     shape_.poolings = poolings_.data();
     shape_.dense = dense_.data();
-    device = pool.device;
-    Parts counted;
-    lay_out<Element>(host, counted);
-    memory_ = std::make_unique<PoolMemory>(pool, counted.bytes(), stream.stream);
-    Parts parts(memory_->data());
+    device = stream.device;
+    Parts parts(weights);
     weights_ = lay_out<Element>(host, parts);
-    upload(host, weights_, pool, stream.stream);
-    plan_products(stream.stream);
+    upload(host, weights_, loading, stream.stream);
+    plan_products(loading, stream.stream);
     dimension = dense_.empty() ? host.num_poolings * host.hidden_size : dense_.back().out_features;
   }
 
-  ~TypedEncoder() override { memory_->release_on(nullptr); }
-
-  void encode(const Pool& pool, const Stream& stream, const HostBatch& batch, float* vectors) const override {
-    check_batch(shape_, batch);
-    const std::vector<AttentionTile> tiles = tiles_of<Element>(shape_, batch);
-    const BatchSize size = {batch.offsets[batch.sequences], batch.sequences, static_cast<int64_t>(tiles.size())};
-    const std::vector<std::byte> inputs = pack_inputs(batch, size, tiles);
+  uint64_t workspace_bytes(const HostBatch& batch) const override {
+    check_lengths(shape_, batch);
     Parts counted;
-    lay_out_workspace<Element>(shape_, size, counted);
-    const PoolMemory memory(pool, counted.bytes(), stream.stream);
-    Parts parts(memory.data());
+    lay_out_workspace<Element>(shape_, size_of(batch, tiles_of<Element>(shape_, batch)), counted);
+    return counted.bytes();
+  }
+
+  void encode(const Stream& stream, void* workspace, const HostBatch& batch, float* vectors) const override {
+    check_batch(shape_, batch);
+    check_memory(workspace, "workspace");
+    const std::vector<AttentionTile> tiles = tiles_of<Element>(shape_, batch);
+    const BatchSize size = size_of(batch, tiles);
+    const std::vector<std::byte> inputs = pack_inputs(batch, size, tiles);
+    Parts parts(workspace);
     const Run run = {size, lay_out_workspace<Element>(shape_, size, parts), batch.skipped != nullptr, stream.stream};
-    copy_to_device(memory.data(), inputs.data(), inputs.size(), stream.stream);
+    copy_to_device(workspace, inputs.data(), inputs.size(), stream.stream);
     embed(run);
     for (const LayerWeights<Element>& layer : weights_.layers) {
       attend(run, layer);
@@ -124,23 +167,18 @@ class TypedEncoder : public remuda::cuda::Encoder {
     cudaStream_t stream;
   };
 
-  static constexpr kernels::cuda::ElementType kType = kernels::cuda::element_type_of<Element>;
-
-  void plan_products(cudaStream_t stream) {
-    const int64_t size = shape_.hidden_size;
-    const int64_t inner = shape_.intermediate_size;
+  void plan_products(void* trial, cudaStream_t stream) {
     const LayerWeights<Element>& first = weights_.layers.front();
-    query_key_value_ = std::make_unique<Product>(ProductShape{3 * size, size, kType, true}, first.query_key_value,
-                                                 first.query_key_value_bias, stream);
-    // The biases of these are added in float by what follows.
-    attention_output_ =
-        std::make_unique<Product>(ProductShape{size, size, kType, false}, first.attention_output, nullptr, stream);
-    intermediate_ =
-        std::make_unique<Product>(ProductShape{inner, size, kType, false}, first.intermediate, nullptr, stream);
-    output_ = std::make_unique<Product>(ProductShape{size, inner, kType, false}, first.output, nullptr, stream);
-    for (const DenseWeights& dense : weights_.dense) {
-      const ProductShape shape = {dense.out_features, dense.in_features, kernels::cuda::ElementType::kFloat32, false};
-      dense_products_.emplace_back(shape, dense.weight, nullptr, stream);
+    const LayerShapes shapes = layer_shapes<Element>(shape_);
+    const auto plan = [&](const ProductShape& shape, const Element* weights, const Element* bias) {
+      return std::make_unique<Product>(shape, weights, bias, trial, stream);
+    };
+    query_key_value_ = plan(shapes.query_key_value, first.query_key_value, first.query_key_value_bias);
+    attention_output_ = plan(shapes.attention_output, first.attention_output, nullptr);
+    intermediate_ = plan(shapes.intermediate, first.intermediate, nullptr);
+    output_ = plan(shapes.output, first.output, nullptr);
+    for (size_t i = 0; i < dense_.size(); ++i) {
+      dense_products_.emplace_back(dense_shape(dense_[i]), weights_.dense[i].weight, nullptr, trial, stream);
     }
   }
 
@@ -244,7 +282,6 @@ class TypedEncoder : public remuda::cuda::Encoder {
   HostEncoder shape_;
   std::vector<PoolingKind> poolings_;
   std::vector<remuda::cuda::HostDense> dense_;
-  std::unique_ptr<PoolMemory> memory_;
   EncoderWeights<Element> weights_;
   std::unique_ptr<Product> query_key_value_, attention_output_, intermediate_, output_;
   std::vector<Product> dense_products_;
@@ -252,31 +289,22 @@ class TypedEncoder : public remuda::cuda::Encoder {
 
 }  // namespace
 
-uint64_t encoder_bytes(const HostEncoder& host) {
-  check_shape(host);
-  return with_element(host.computed_as, [&](auto element) {
-    Parts counted;
-    lay_out<decltype(element)>(host, counted);
-    return counted.bytes();
-  });
-}
-
-uint64_t workspace_bytes(const HostEncoder& host, const HostBatch& batch) {
+EncoderMemory encoder_bytes(const HostEncoder& host) {
   check_shape(host);
   return with_element(host.computed_as, [&](auto element) {
     using Element = decltype(element);
-    const BatchSize size = {batch.offsets[batch.sequences], batch.sequences,
-                            static_cast<int64_t>(tiles_of<Element>(host, batch).size())};
     Parts counted;
-    lay_out_workspace<Element>(host, size, counted);
-    return counted.bytes();
+    lay_out<Element>(host, counted);
+    // One after the other.
+    return EncoderMemory{counted.bytes(), std::max(staging_bytes(host), trial_bytes<Element>(host))};
   });
 }
 
-std::unique_ptr<remuda::cuda::Encoder> load_encoder(const HostEncoder& host, const Pool& pool, const Stream& stream) {
+std::unique_ptr<remuda::cuda::Encoder> load_encoder(const Stream& stream, const HostEncoder& host, void* weights,
+                                                    void* loading) {
   check_shape(host);
   return with_element(host.computed_as, [&](auto element) -> std::unique_ptr<remuda::cuda::Encoder> {
-    return std::make_unique<TypedEncoder<decltype(element)>>(host, pool, stream);
+    return std::make_unique<TypedEncoder<decltype(element)>>(stream, host, weights, loading);
   });
 }
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "device/cuda/memory.h"
+#include "device/cuda/stream.h"
 #include "models/cuda_models.h"
 
 namespace remuda::cuda {
@@ -12,8 +12,9 @@ namespace remuda::cuda {
 struct Encoder {
   virtual ~Encoder() = default;
 
-  // As Models::encode; the device must be current.
-  virtual void encode(const Pool& pool, const Stream& stream, const HostBatch& batch, float* vectors) const = 0;
+  // As Models has them; the device must be current.
+  virtual uint64_t workspace_bytes(const HostBatch& batch) const = 0;
+  virtual void encode(const Stream& stream, void* workspace, const HostBatch& batch, float* vectors) const = 0;
 
   int device = 0;
   int32_t dimension = 0;
@@ -26,11 +27,15 @@ namespace remuda::models::cuda {
 using remuda::cuda::HostBatch;
 using remuda::cuda::HostEncoder;
 
-uint64_t encoder_bytes(const HostEncoder& host);
-uint64_t workspace_bytes(const HostEncoder& host, const HostBatch& batch);
+// Bytes.
+struct EncoderMemory {
+  uint64_t weights = 0;
+  uint64_t loading = 0;
+};
+EncoderMemory encoder_bytes(const HostEncoder& host);
 
-// With the pool's device current. Throws what the library's functions throw.
-std::unique_ptr<remuda::cuda::Encoder> load_encoder(const HostEncoder& host, const remuda::cuda::Pool& pool,
-                                                    const remuda::cuda::Stream& stream);
+// With the stream's device current. Throws what the library's functions throw.
+std::unique_ptr<remuda::cuda::Encoder> load_encoder(const remuda::cuda::Stream& stream, const HostEncoder& host,
+                                                    void* weights, void* loading);
 
 }  // namespace remuda::models::cuda

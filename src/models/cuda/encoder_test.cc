@@ -8,6 +8,8 @@
 #include <cmath>
 #include <cstring>
 #include <memory>
+#include <new>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -123,34 +125,54 @@ Batch ragged_batch() {
   return batch;
 }
 
+// As a GPU's is aligned, with nothing in it that could be taken for a number, and exactly so large, so that the address
+// sanitizer sees its ends.
+class DeviceMemory {
+ public:
+  explicit DeviceMemory(uint64_t bytes) : data_(static_cast<std::byte*>(operator new(bytes, kAlignment))) {
+    std::memset(data_.get(), 0xff, bytes);
+  }
+  void* data() const { return data_.get(); }
+
+ private:
+  static constexpr std::align_val_t kAlignment{cuda::kMemoryAlignment};
+  struct Free {
+    void operator()(std::byte* memory) const { operator delete(memory, kAlignment); }
+  };
+  std::unique_ptr<std::byte, Free> data_;
+};
+
 // The encoder of the GPU's library, with the processor in a GPU's place.
 class EncoderOnHost {
  public:
   EncoderOnHost(const io::ModelDirectory& directory, Precision precision) : config_(directory.encoder) {
     const models::GpuEncoderWeights weights(directory, precision);
-    encoder_ = models::cuda::load_encoder(weights.host(), pool_, stream_);
+    const models::cuda::EncoderMemory memory = models::cuda::encoder_bytes(weights.host());
+    weights_.emplace(memory.weights);
+    const DeviceMemory loading(memory.loading);
+    encoder_ = models::cuda::load_encoder(stream_, weights.host(), weights_->data(), loading.data());
   }
 
   std::vector<float> encode(const Batch& batch) const {
     const std::vector<int32_t> positions = models::position_ids(config_, batch.ragged());
     const std::vector<int32_t> skipped(batch.prompts.begin(), batch.prompts.end());
     std::vector<float> vectors(static_cast<size_t>(batch.size() * encoder_->dimension));
-    encoder_->encode(pool_, stream_,
-                     {.ids = batch.ids.data(),
-                      .position_ids = positions.data(),
-                      .offsets = batch.offsets.data(),
-                      .skipped = skipped.data(),
-                      .sequences = batch.size()},
-                     vectors.data());
+    const cuda::HostBatch host = {.ids = batch.ids.data(),
+                                  .position_ids = positions.data(),
+                                  .offsets = batch.offsets.data(),
+                                  .skipped = skipped.data(),
+                                  .sequences = batch.size()};
+    const DeviceMemory workspace(encoder_->workspace_bytes(host));
+    encoder_->encode(stream_, workspace.data(), host, vectors.data());
     return vectors;
   }
 
   size_t dimension() const { return static_cast<size_t>(encoder_->dimension); }
 
  private:
-  const cuda::Pool pool_ = {.device = 0, .pool = nullptr};
   const cuda::Stream stream_ = {.device = 0, .stream = nullptr};
   io::EncoderConfig config_;
+  std::optional<DeviceMemory> weights_;
   std::unique_ptr<cuda::Encoder> encoder_;
 };
 
@@ -247,6 +269,17 @@ TEST(CudaEncoderErrors, RefusesWhatWouldReadOutsideTheWeights) {
   expect_refused(std::vector<int32_t>(kPositions + 1), "1 to 160 tokens, found one of 161");
 }
 
+TEST(CudaEncoderErrors, RefusesMemoryThatIsNotAligned) {
+  const ChainDirectory files(Chain{.name = "bert"});
+  const models::GpuEncoderWeights weights(files.read(), Precision::kFp32);
+  const models::cuda::EncoderMemory memory = models::cuda::encoder_bytes(weights.host());
+  const DeviceMemory at_weights(memory.weights + 16), at_loading(memory.loading);
+  const cuda::Stream stream = {.device = 0, .stream = nullptr};
+  void* const shifted = static_cast<std::byte*>(at_weights.data()) + 16;
+  EXPECT_THROW(models::cuda::load_encoder(stream, weights.host(), shifted, at_loading.data()), cuda::StatusError);
+  EXPECT_THROW(models::cuda::load_encoder(stream, weights.host(), at_weights.data(), nullptr), cuda::StatusError);
+}
+
 TEST(CudaEncoderErrors, RefusesShapesThatItsKernelsDoNotDo) {
   cuda::HostEncoder host = {};
   host.vocab_size = host.max_positions = host.num_layers = host.num_heads = host.num_poolings = 1;
@@ -256,7 +289,7 @@ TEST(CudaEncoderErrors, RefusesShapesThatItsKernelsDoNotDo) {
   host.hidden_size = 512;  // One head of 512.
   EXPECT_THROW(models::cuda::encoder_bytes(host), cuda::StatusError);
   host.num_heads = 8;
-  EXPECT_GT(models::cuda::encoder_bytes(host), 0u);
+  EXPECT_GT(models::cuda::encoder_bytes(host).weights, 0u);
   host.intermediate_size = 63;
   EXPECT_THROW(models::cuda::encoder_bytes(host), cuda::StatusError);
 }

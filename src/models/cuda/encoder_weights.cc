@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <type_traits>
 
 #include "kernels/cuda/kernels.h"
 #include "kernels/cuda/plain_attention_body.h"
@@ -18,11 +19,14 @@ void expect(bool holds, const std::string& what) {
   if (!holds) throw StatusError(Status::kInvalidArgument, "encoder: expected " + what);
 }
 
+// Elements that are converted at once: few beside a model, and so many that the copies between them take the time.
+constexpr int64_t kStagedElements = int64_t{1} << 22;
+
 // Copies matrices of any type through a piece of the device's memory, in parts where they are larger.
 class Uploader {
  public:
-  Uploader(const remuda::cuda::Pool& pool, cudaStream_t stream)
-      : staging_(pool, kStagedElements * sizeof(float), stream), stream_(stream) {}
+  // staging: kStagedElements floats, or as many as the largest matrix has.
+  Uploader(void* staging, cudaStream_t stream) : staging_(staging), stream_(stream) {}
 
   void floats(const float* from, int64_t count, float* to) const {
     if (from == nullptr) return;
@@ -43,13 +47,14 @@ class Uploader {
   }
 
  private:
-  // Small beside a model, and large enough that the copies between them take the time.
-  static constexpr int64_t kStagedElements = int64_t{1} << 22;
-
   // `from` may be at any address: it is only copied from.
   template <class From, class Element>
   void convert(const From* from, int64_t count, Element* to) const {
-    auto* const staging = static_cast<From*>(staging_.data());
+    if constexpr (std::is_same_v<From, Element>) {
+      copy_to_device(to, from, static_cast<uint64_t>(count) * sizeof(From), stream_);
+      return;
+    }
+    auto* const staging = static_cast<From*>(staging_);
     for (int64_t done = 0; done < count; done += kStagedElements) {
       const int64_t part = std::min(kStagedElements, count - done);
       copy_to_device(staging, from + done, static_cast<uint64_t>(part) * sizeof(From), stream_);
@@ -57,7 +62,7 @@ class Uploader {
     }
   }
 
-  PoolMemory staging_;
+  void* staging_;
   cudaStream_t stream_;
 };
 
@@ -150,10 +155,20 @@ EncoderWeights<Element> lay_out(const HostEncoder& host, Parts& parts) {
   return weights;
 }
 
+uint64_t staging_bytes(const HostEncoder& host) {
+  const int64_t size = host.hidden_size;
+  int64_t largest = std::max({host.vocab_size * size, size * size, size * host.intermediate_size});
+  for (int32_t i = 0; i < host.num_dense; ++i) {
+    largest = std::max(largest, int64_t{host.dense[i].in_features} * host.dense[i].out_features);
+  }
+  Parts counted;
+  counted.take<float>(std::min(largest, kStagedElements));
+  return counted.bytes();
+}
+
 template <class Element>
-void upload(const HostEncoder& host, const EncoderWeights<Element>& to, const remuda::cuda::Pool& pool,
-            cudaStream_t stream) {
-  const Uploader uploader(pool, stream);
+void upload(const HostEncoder& host, const EncoderWeights<Element>& to, void* staging, cudaStream_t stream) {
+  const Uploader uploader(staging, stream);
   const int64_t size = host.hidden_size;
   uploader.matrix(host.words, host.vocab_size * size, to.words);
   uploader.floats(host.positions, host.max_positions * size, to.positions);
@@ -173,7 +188,7 @@ void upload(const HostEncoder& host, const EncoderWeights<Element>& to, const re
 
 #define REMUDA_INSTANTIATE(Element)                                              \
   template EncoderWeights<Element> lay_out<Element>(const HostEncoder&, Parts&); \
-  template void upload(const HostEncoder&, const EncoderWeights<Element>&, const remuda::cuda::Pool&, cudaStream_t)
+  template void upload(const HostEncoder&, const EncoderWeights<Element>&, void*, cudaStream_t)
 REMUDA_INSTANTIATE(float);
 REMUDA_INSTANTIATE(kernels::cuda::Float16);
 REMUDA_INSTANTIATE(kernels::cuda::BFloat16);

@@ -54,9 +54,11 @@ struct EncoderWeights {
 template <class Element>
 EncoderWeights<Element> lay_out(const HostEncoder& host, Parts& parts);
 
-// Copies them there, converted, by way of memory of the pool. Returns when the stream has done it.
+// Bytes of the memory through which upload() converts.
+uint64_t staging_bytes(const HostEncoder& host);
+
+// Copies the weights there, converted, by way of `staging` on the device. Returns when the stream has done it.
 template <class Element>
-void upload(const HostEncoder& host, const EncoderWeights<Element>& to, const remuda::cuda::Pool& pool,
-            cudaStream_t stream);
+void upload(const HostEncoder& host, const EncoderWeights<Element>& to, void* staging, cudaStream_t stream);
 
 }  // namespace remuda::models::cuda

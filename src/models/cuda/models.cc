@@ -7,40 +7,47 @@
 namespace remuda::cuda {
 namespace {
 
-Status encoder_bytes(const HostEncoder* host, uint64_t* bytes, Message* message) {
-  return guarded(message, [&] { *bytes = models::cuda::encoder_bytes(*host); });
+Status encoder_bytes(const HostEncoder* host, uint64_t* weights, uint64_t* loading, Message* message) {
+  return guarded(message, [&] {
+    const models::cuda::EncoderMemory memory = models::cuda::encoder_bytes(*host);
+    *weights = memory.weights;
+    *loading = memory.loading;
+  });
 }
 
-Status workspace_bytes(const HostEncoder* host, const HostBatch* batch, uint64_t* bytes, Message* message) {
-  return guarded(message, [&] { *bytes = models::cuda::workspace_bytes(*host, *batch); });
+Status load_encoder(Stream* stream, const HostEncoder* host, void* weights, void* loading, Encoder** encoder,
+                    Message* message) {
+  return guarded_on(stream->device, message,
+                    [&] { *encoder = models::cuda::load_encoder(*stream, *host, weights, loading).release(); });
 }
 
-Status load_encoder(Pool* pool, Stream* stream, const HostEncoder* host, Encoder** encoder, Message* message) {
-  return guarded_on(pool->device, message,
-                    [&] { *encoder = models::cuda::load_encoder(*host, *pool, *stream).release(); });
-}
-
-void unload_encoder(Encoder* encoder) {
-  std::unique_ptr<Encoder> owned(encoder);
-  Message ignored;
-  guarded_on(encoder->device, &ignored, [&] { owned.reset(); });
-}
+// What it has beside its memory is the host's.
+void unload_encoder(Encoder* encoder) { delete encoder; }
 
 int32_t dimension(const Encoder* encoder) { return encoder->dimension; }
 
-Status encode(const Encoder* encoder, Pool* pool, Stream* stream, const HostBatch* batch, float* vectors,
+Status workspace_bytes(const Encoder* encoder, const HostBatch* batch, uint64_t* bytes, Message* message) {
+  return guarded(message, [&] { *bytes = encoder->workspace_bytes(*batch); });
+}
+
+Status encode(const Encoder* encoder, Stream* stream, void* workspace, const HostBatch* batch, float* vectors,
               Message* message) {
-  return guarded_on(encoder->device, message, [&] { encoder->encode(*pool, *stream, *batch, vectors); });
+  return guarded_on(encoder->device, message, [&] {
+    if (stream->device != encoder->device) {
+      throw StatusError(Status::kInvalidArgument, "encode: the stream is of another GPU than the encoder");
+    }
+    encoder->encode(*stream, workspace, *batch, vectors);
+  });
 }
 
 constexpr Models kModels = {
     .abi_version = kModelsAbiVersion,
     .reserved = 0,
     .encoder_bytes = encoder_bytes,
-    .workspace_bytes = workspace_bytes,
     .load_encoder = load_encoder,
     .unload_encoder = unload_encoder,
     .dimension = dimension,
+    .workspace_bytes = workspace_bytes,
     .encode = encode,
 };
 

@@ -22,9 +22,16 @@ void pool(const PoolParams<Element>& params, cudaStream_t) {
   HostRunner().pool(params);
 }
 void normalize(const NormalizeParams& params, cudaStream_t) { HostRunner().normalize(params); }
+// One thread after the other without a block around them, as they need none: a model has many millions.
+struct LoneThread {
+  int64_t number;
+
+  int64_t block() const { return number / kElementThreads; }
+  int index() const { return static_cast<int>(number % kElementThreads); }
+};
 template <class From, class To>
 void convert(const ConvertParams<From, To>& params, cudaStream_t) {
-  HostRunner().convert(params);
+  for (LoneThread thread{0}; thread.number < params.count; ++thread.number) convert_body(thread, params);
 }
 template <class Element>
 int attention_tile_queries(int64_t head_dim) {
@@ -53,7 +60,14 @@ struct Product::Plan {
   ProductShape shape;
 };
 
-Product::Product(const ProductShape& shape, const void*, const void*, cudaStream_t)
+// As a GPU has it: the rows of the largest trial, in and out.
+uint64_t Product::trial_bytes(const ProductShape& shape) {
+  constexpr uint64_t kRows = 4087;
+  return kRows * static_cast<uint64_t>(shape.in_features + shape.out_features) *
+         (shape.type == ElementType::kFloat32 ? 4 : 2);
+}
+
+Product::Product(const ProductShape& shape, const void*, const void*, void*, cudaStream_t)
     : plan_(std::make_unique<Plan>(Plan{shape})) {}
 Product::~Product() = default;
 Product::Product(Product&&) noexcept = default;

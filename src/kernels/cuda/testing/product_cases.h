@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -25,7 +26,9 @@ void product_case(GpuRunner& runner, CaseReport& report, int64_t out, int64_t in
   const Element* const device_w = runner.upload(w);
   const Element* const device_bias = has_bias ? runner.upload(bias) : nullptr;
   const Element* const device_x = runner.upload(x);
-  const Product product({out, in, element_type_of<Element>, has_bias}, device_w, device_bias, runner.stream());
+  const ProductShape shape = {out, in, element_type_of<Element>, has_bias};
+  std::byte* const trial = runner.upload(std::vector<std::byte>(Product::trial_bytes(shape)));
+  const Product product(shape, device_w, device_bias, trial, runner.stream());
 
   std::vector<Element> all;
   for (const int64_t rows : {kRows, int64_t{1}, int64_t{5}, int64_t{64}, int64_t{700}}) {

@@ -1,0 +1,73 @@
+// Machines whose GPUs compute: libremuda_cuda_on_host.so, with the processor in their place, is the library of every
+// process that has this header in one of its tests.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "device/devices.h"
+#include "device/gpu_devices.h"
+#include "device/testing/test_libraries.h"
+#include "remuda/settings.h"
+
+namespace remuda {
+
+inline constexpr uint64_t kMiB = uint64_t{1} << 20;
+
+// Before anybody looks for GPUs; there are none until a test describes them.
+[[maybe_unused]] inline const int kLibraryIsOnHost =
+    setenv("REMUDA_CUDA_LIBRARY", test_library("remuda_cuda_on_host").c_str(), 1) |
+    setenv("REMUDA_DESCRIBED_GPUS", "", 1);
+
+// A machine with the GPUs of a backend, as the process's own has them.
+class MachineWithBackend : public DeviceProvider {
+ public:
+  explicit MachineWithBackend(const GpuBackend& backend) : gpus_(backend) {}
+
+  std::vector<Device> devices() override {
+    std::vector<Device> devices = list_devices();
+    for (Device& gpu : gpus_.devices()) devices.push_back(std::move(gpu));
+    return devices;
+  }
+  std::optional<Device> device(const std::string& id) override {
+    return id == kCpuDevice ? list_devices().front() : gpus_.device(id);
+  }
+  std::vector<Device> known_devices() override { return gpus_.is_started() ? devices() : list_devices(); }
+  std::string gpu_problem() override { return gpus_.problem(); }
+
+ private:
+  GpuDevices gpus_;
+};
+
+// A machine with one GPU of 4 GiB.
+class GpuTest : public ::testing::Test {
+ protected:
+  GpuTest() {
+    gpus_ = {};
+    gpus_.count = 1;
+    gpus_.gpus[0] = {.name = "GPU", .major = 9, .minor = 0, .memory_total = 4096 * kMiB};
+  }
+  ~GpuTest() override {
+    set_device_provider(before_);
+    gpus_.count = 0;
+  }
+
+  static Settings on_a_gpu(Settings settings = {}) {
+    settings.device = "cuda:0";
+    return settings;
+  }
+  // What this process has of the GPU's memory.
+  uint64_t taken() const { return gpus_.gpus[0].reserved; }
+
+  const GpuBackend& backend_ = gpu_backend();
+  DescribedGpus& gpus_ = described_gpus(backend_);
+  const std::shared_ptr<DeviceProvider> before_ = set_device_provider(std::make_shared<MachineWithBackend>(backend_));
+};
+
+}  // namespace remuda
