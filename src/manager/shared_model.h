@@ -199,12 +199,13 @@ class SharedModel {
   std::string key(const std::string& device) const {
     return fmt::format("{}|{}|{}", identity_, to_string(precision_at(device)), device);
   }
-  // Where the weights are.
+  // GPUs that have the weights.
   std::set<std::string> resident() const {
     std::set<std::string> devices;
     if (placement_.is_cpu_alone()) return devices;
     for (const auto& residency : Residency::all()) {
-      if (residency->key() == key(residency->device())) devices.insert(residency->device());
+      const std::string& device = residency->device();
+      if (device != kCpuDevice && residency->key() == key(device)) devices.insert(device);
     }
     return devices;
   }
