@@ -145,6 +145,10 @@ function(remuda_add_test_backends)
                           TESTS remuda_models_test remuda_manager_test)
   set_target_properties(remuda_cuda_on_host PROPERTIES OUTPUT_NAME remuda_cuda_on_host)
   remuda_include_cuda(remuda_cuda_on_host)
+  if(REMUDA_SANITIZE MATCHES "thread")
+    # Which does not follow fibers, on which its kernels run; what calls it is looked at.
+    target_compile_options(remuda_cuda_on_host PRIVATE -fno-sanitize=thread)
+  endif()
   if(REMUDA_BUILDS_CUDA)
     # A driver that is of no use, for what the real library makes of it: tests/cli/test_gpus.py.
     add_library(remuda_described_driver MODULE src/device/testing/described_driver.cc)

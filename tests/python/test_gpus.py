@@ -34,6 +34,29 @@ def test_described_gpus(python, monkeypatch):
     assert "7.5" in t4["problem"]
 
 
+def test_embeddings_of_a_gpu(python, monkeypatch):
+    """The processor computes in its place."""
+    if not ON_HOST.exists():
+        pytest.skip(f"needs {ON_HOST}, which the release build's tests have")
+    monkeypatch.setenv("REMUDA_CUDA_LIBRARY", os.fspath(ON_HOST))
+    ran = python("""
+        import json, remuda
+        texts = ["a horse at dawn", "the herd"]
+        expected = remuda.EmbeddingModelManager(remuda.Settings(precision="fp32")).encode(texts)
+        manager = remuda.EmbeddingModelManager(remuda.Settings(device="cuda:0", precision="fp32"))
+        error = abs(manager.encode(texts) - expected).max()
+        (taken,) = remuda.gpu_memory()
+        manager.cleanup()
+        (left,) = remuda.gpu_memory()
+        print(json.dumps([manager.get_device(), float(error), taken["allocated"], left["reserved"]]))
+    """)
+    device, error, taken, left = json.loads(ran.stdout)
+    assert device == "cuda:0"
+    assert error < 1e-4
+    assert taken > 80 << 20
+    assert left == 0
+
+
 def test_a_forced_gpu_that_is_not_there_says_why(python, monkeypatch):
     monkeypatch.setenv("REMUDA_CUDA_LIBRARY", "/nowhere/libremuda_cuda.so")
     ran = python("""

@@ -30,7 +30,7 @@ class CurrentDevice {
   CurrentDevice& operator=(const CurrentDevice&) = delete;
 
  private:
-  CUctx_st* before_ = nullptr;
+  [[maybe_unused]] CUctx_st* before_ = nullptr;  // Not used where there is no driver, in tests.
 };
 
 // body() with the device current; a failure that loses the device is remembered.
