@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # All that needs a GPU, on a machine with nvcc and PyTorch and no network: builds the CUDA backend, runs every kernel
 # against its definition, plain and under compute-sanitizer, compares whole models with PyTorch, transformers and the CPU
-# engine, and measures. Writes a table, and all figures to DIRECTORY/gpu_check.json. At most 8 minutes on 16 cores.
+# engine, measures, and has another process take and free memory. Writes a table, and all figures to
+# DIRECTORY/gpu_check.json. At most 8 minutes on 16 cores.
 #
 #   bash scripts/gpu_check.sh [DIRECTORY]     DIRECTORY: build/gpu
 #
@@ -68,14 +69,14 @@ run() {  # NAME SECONDS COMMAND...
   [ $status = 0 ] || failed="$failed
   $name: exit status $status"
 }
-run "kernels" 80 "$out/remuda_cuda_check" --json "$out/kernels.json"
+run "kernels" 60 "$out/remuda_cuda_check" --json "$out/kernels.json"
 step "compute-sanitizer"
 sanitizer=$(command -v compute-sanitizer || echo "$(dirname "$(readlink -f "$nvcc")")/compute-sanitizer")
 tools="memcheck racecheck synccheck initcheck"
 if [ -x "$sanitizer" ]; then
   # Side by side: each takes one core, and little of the GPU.
   for tool in $tools; do
-    (timeout 110 "$sanitizer" --tool $tool --error-exitcode 3 "$out/remuda_cuda_check" --quick --no-products \
+    (timeout 95 "$sanitizer" --tool $tool --error-exitcode 3 "$out/remuda_cuda_check" --quick --no-products \
        >"$out/$tool.log" 2>&1; echo $? >"$out/$tool.status") &
   done
   wait
@@ -99,6 +100,7 @@ run "answers" 60 "$python" bench/gpu.py --library "$out/libremuda_cuda.so" --onl
 run "ids of summaries" 60 "$python" bench/gpu_bart.py --only parity --json "$out/ids.json"
 run "speed" 90 "$python" bench/gpu.py --library "$out/libremuda_cuda.so" --only speed --json "$out/speed.json"
 run "speed of summaries" 120 "$python" bench/gpu_bart.py --only speed --json "$out/summaries.json"
+run "memory" 100 "$python" bench/gpu_memory.py --json "$out/memory.json"
 
 step "done"
 "$python" - "$out" "$failed" <<'PYTHON'

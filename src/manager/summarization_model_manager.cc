@@ -291,9 +291,11 @@ const SummarizationModelInfo& SummarizationModelManager::info() const { return i
 
 std::unique_ptr<SummarizationInstance> SummarizationModelManager::make_instance() {
   const auto start = std::chrono::steady_clock::now();
-  auto [model, device, precision, bytes] = impl_->model.get_for_instance();
+  auto [model, device, precision, bytes, has_better_place] = impl_->model.get_for_instance();
   ModelMetadata metadata = describe_instance(model_name(), model_type(), std::move(device), precision, bytes, start);
-  return std::make_unique<SummarizationInstance>(std::move(metadata), std::move(model));
+  auto instance = std::make_unique<SummarizationInstance>(std::move(metadata), std::move(model));
+  instance->move_when(std::move(has_better_place));
+  return instance;
 }
 
 std::vector<Summary> SummarizationModelManager::summarize(std::span<const std::string> texts,
