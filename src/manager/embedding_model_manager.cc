@@ -11,6 +11,7 @@
 #include "manager/embedding_model.h"
 #include "manager/embedding_model_info.h"
 #include "manager/shared_model.h"
+#include "models/gpu_shapes.h"
 
 namespace remuda {
 namespace {
@@ -78,7 +79,9 @@ struct EmbeddingModelManager::Impl {
                  .recovery = [this](const std::exception_ptr& error) { return model.recovery(error); },
                  .on_recovery = [this, &manager](
                                     Recovery recovery, int64_t calls,
-                                    const std::exception_ptr& error) { recover(manager, recovery, calls, error); }}) {}
+                                    const std::exception_ptr& error) { recover(manager, recovery, calls, error); }}) {
+    model.exclude_gpus(models::gpu_shape_problem(directory));
+  }
 
   void recover(EmbeddingModelManager& manager, Recovery recovery, int64_t calls, const std::exception_ptr& error) {
     const RecoveryReport report{.pool = info.name, .recovery = recovery, .calls = calls, .error = error};

@@ -230,20 +230,22 @@ TEST_F(GpuEmbedding, FiftyLoadsLeaveNothing) {
   }
 }
 
-TEST_F(GpuEmbedding, AShapeWithoutKernelsIsAnErrorAndLeavesNothing) {
+TEST_F(GpuEmbedding, AShapeWithoutKernelsIsAnErrorWhereAGpuIsDemanded) {
   const RandomEncoder model({.layers = 1, .hidden = 64, .inner = 124});  // Of 8 there would be kernels.
-  EmbeddingModelManager manager(on_a_gpu(settings(model.path(), Precision::kFp16)));
-  try {
-    manager.acquire();
-    ADD_FAILURE() << "there are no such kernels";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
-    EXPECT_THAT(error.what(),
-                AllOf(HasSubstr(model.path()), HasSubstr("an intermediate size that is a multiple of 8")));
-  }
-  GpuArena::of("cuda:0").trim();
+  EXPECT_THAT([&] { EmbeddingModelManager manager(on_a_gpu(settings(model.path(), Precision::kFp16))); },
+              ThrowsMessage<Error>(AllOf(HasSubstr(model.path()), HasSubstr("no kernels for this model on GPUs"),
+                                         HasSubstr("intermediate_size: expected a multiple of 8, found 124"))));
+}
+
+TEST_F(GpuEmbedding, AShapeWithoutKernelsFallsBackToTheCpu) {
+  const RandomEncoder model({.layers = 1, .hidden = 64, .inner = 124});
+  Settings automatic = settings(model.path(), Precision::kAuto);
+  automatic.device = "auto";
+  EmbeddingModelManager manager(automatic);
+  EXPECT_EQ(manager.get_device(), "cpu");
+  EXPECT_FALSE(manager.embed_text("a horse").empty());
+  EXPECT_EQ(manager.get_pool_stats().fallbacks, 1u);
   EXPECT_EQ(taken(), 0u);
-  EXPECT_EQ(MemoryBudget::of("cuda:0").stats().used, 0u);
 }
 
 TEST_F(GpuEmbedding, AGpuWithoutProductsIsOfNoUse) {

@@ -113,13 +113,17 @@ void add_reclaimable(std::span<Device> devices, const std::set<std::string>& ful
   }
 }
 
-// The machine's, as they are for this kind of model.
+// The machine's, as they are for this model.
 std::vector<Device> devices_for(const PlacementRequest& request) {
   std::vector<Device> devices = current_devices();
   for (Device& device : devices) {
-    if (!device.problem.empty() || (device.computes & request.kind) == request.kind) continue;
-    device.problem = fmt::format("remuda's library has no kernels for {}",
-                                 request.kind == cuda::kComputesBart ? "BART" : "encoders");
+    if (device.kind != DeviceKind::kGpu || !device.problem.empty()) continue;
+    if ((device.computes & request.kind) != request.kind) {
+      device.problem = fmt::format("remuda's library has no kernels for {}",
+                                   request.kind == cuda::kComputesBart ? "BART" : "encoders");
+    } else if (!request.shape_problem.empty()) {
+      device.problem = fmt::format("remuda has no kernels for this model on GPUs: {}", request.shape_problem);
+    }
   }
   return devices;
 }
@@ -263,7 +267,16 @@ Placement::Placement(const Settings& settings, std::string model, std::shared_pt
     : request_(base_request(settings, std::move(model), kind)),
       counts_(std::make_shared<Counts>()),
       fallbacks_(std::move(fallbacks)) {
-  // Of no cost: there is room wherever one works.
+  check_demand();
+}
+
+void Placement::exclude_gpus(std::string shape_problem) {
+  request_.shape_problem = std::move(shape_problem);
+  check_demand();
+}
+
+// Of no cost: there is room wherever one works.
+void Placement::check_demand() const {
   if (!request_.demand.empty()) next_place(request_, devices_for(request_));
 }
 

@@ -27,6 +27,7 @@ bool is_cpu_alone(const Settings& settings);
 struct PlacementRequest {
   std::string model;                         // For messages.
   int32_t kind = 0;                          // Of cuda::kComputes*: what a GPU must have kernels for; 0: anything.
+  std::string shape_problem = {};            // Why no GPU has kernels for a model of these sizes; empty: they have.
   MemoryCost gpu_cost = {};                  // At the precision that a GPU computes in.
   std::map<std::string, int64_t> instances;  // Of the model, by device; where there are some, the weights are there.
   std::set<std::string> resident = {};       // GPUs that have the weights, whoever has instances there.
@@ -47,8 +48,7 @@ struct Place {
 // The device for one more instance. Of several GPUs the one that has most memory free where it fits: the weights,
 // unless they are there already, and a workspace. Where it fits on none, `fallback` decides:
 //   require  nothing: the pool has what it can have; where it has no instance yet NoRoomYet, for memory that a GPU
-//   would
-//            have if nobody else had it, or OutOfMemory
+//            would have if nobody else had it, or OutOfMemory
 //   prefer   the CPU, with a warning, as long as no GPU has an instance; else nothing
 //   spill    the CPU
 // Nothing means that callers wait for the instances that there are. `devices` is as they are now, the CPU among them.
@@ -94,6 +94,10 @@ class Placement {
   Placement(const Settings& settings, std::string model, std::shared_ptr<std::atomic<uint64_t>> fallbacks,
             int32_t kind = 0);
 
+  // No GPU has kernels for the model, as this says; empty: they have. To be called before all below. Throws as the
+  // constructor does.
+  void exclude_gpus(std::string shape_problem);
+
   // Whether there is no device but the CPU, and no need to know what an instance costs on a GPU.
   bool is_cpu_alone() const { return request_.force_cpu; }
 
@@ -121,7 +125,9 @@ class Placement {
   PlacementRequest request(const MemoryCost& gpu_cost, const std::set<std::string>& resident) const;
   std::optional<Place> choose(const PlacementRequest& request, const std::set<std::string>& full) const;
 
-  const PlacementRequest request_;  // Without cost and instances.
+  void check_demand() const;
+
+  PlacementRequest request_;  // Without cost and instances.
   const std::shared_ptr<Counts> counts_;
   const std::shared_ptr<std::atomic<uint64_t>> fallbacks_;
 };

@@ -96,6 +96,11 @@ class SharedModel {
 
   const std::filesystem::path& directory() const { return source_.directory; }
 
+  // Where its configuration, read since then, says so; see Placement::exclude_gpus().
+  void exclude_gpus(std::string shape_problem) {
+    if (!shape_problem.empty()) placement_.exclude_gpus(std::move(shape_problem));
+  }
+
   // Loads it if nobody has it. Throws what loading throws; Error(kInvalidFile) where files were changed since the
   // constructor: make one before reading their configuration; OutOfMemory and TimeoutError where there is no room.
   Pointer get() {

@@ -13,6 +13,7 @@
 #include "manager/shared_model.h"
 #include "manager/summarization_batch.h"
 #include "manager/summarization_model.h"
+#include "models/gpu_shapes.h"
 
 namespace remuda {
 namespace {
@@ -126,7 +127,9 @@ struct SummarizationModelManager::Impl {
                  .open = [this, &manager](const SessionTerms& terms) { return open(manager, terms); },
                  .try_open = [this, &manager] { return try_open(manager); },
                  .pool_waiting = [&manager] { return manager.waiting(); },
-                 .on_overload = [&manager] { manager.count_overload(kJoinedCalls); }}) {}
+                 .on_overload = [&manager] { manager.count_overload(kJoinedCalls); }}) {
+    model.exclude_gpus(models::gpu_shape_problem(directory.config));
+  }
 
   static std::unique_ptr<BatchSession> make_session(Lease<SummarizationInstance> lease) {
     const uint64_t room = room_for_documents(lease->metadata().device);
