@@ -29,9 +29,10 @@ class Shape:
     inner: int
     positions: int
     vocabulary: int
+    words: bool = False  # Its tokens are GPT-2's; else bytes, and made up words.
 
 
-LARGE = Shape("bart-large-shape", layers=12, width=1024, heads=16, inner=4096, positions=1024, vocabulary=50264)
+LARGE = Shape("bart-large-shape", layers=12, width=1024, heads=16, inner=4096, positions=1024, vocabulary=50264, words=True)
 TINY = Shape("bart-tiny", layers=2, width=64, heads=4, inner=160, positions=512, vocabulary=264)
 
 
@@ -104,23 +105,23 @@ def _write_weights(path, shape):
             _write_values(file, name, math.prod(size), numbers, generator)
 
 
-def _bytes_as_characters():
+def bytes_as_characters():
     """The characters that stand for bytes in GPT-2's vocabulary."""
     shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
     hidden = [byte for byte in range(256) if byte not in shown]
     return [chr(byte) for byte in shown] + [chr(256 + i) for i in range(len(hidden))]
 
 
-def _write_tokenizer(directory, shape):
-    """Byte-level BPE with BART's special tokens around GPT-2's vocabulary; the tiny one has the bytes alone."""
-    if shape is LARGE:
+def write_tokenizer(directory, shape):
+    """Byte-level BPE with BART's special tokens around GPT-2's vocabulary, or around the bytes alone."""
+    if shape.words:
         common.run(["bash", common.ROOT / "scripts/fetch_gpt2_vocabulary.sh"])
         source = common.ROOT / "build/gpt2_vocabulary"
         ids = json.loads((source / "vocab.json").read_text(encoding="utf-8"))
         pieces = [piece for piece in sorted(ids, key=ids.get) if piece != "<|endoftext|>"]
         merges = (source / "merges.txt").read_text(encoding="utf-8")
     else:
-        pieces, merges = _bytes_as_characters(), "#version: 0.2\n"
+        pieces, merges = bytes_as_characters(), "#version: 0.2\n"
     pieces = [*SPECIAL, *pieces]
     pieces += [f"madeupword{i:04}" for i in range(shape.vocabulary - len(pieces) - 1)] + ["<mask>"]
     (directory / "vocab.json").write_text(json.dumps({piece: i for i, piece in enumerate(pieces)}), encoding="utf-8")
@@ -133,5 +134,5 @@ def make(directory, shape):
     directory.mkdir()
     (directory / "config.json").write_text(json.dumps(config(shape), indent=1))
     (directory / "generation_config.json").write_text(json.dumps(GENERATION, indent=1))
-    _write_tokenizer(directory, shape)
+    write_tokenizer(directory, shape)
     _write_weights(directory / "model.safetensors", shape)

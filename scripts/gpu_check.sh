@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # All that needs a GPU, on a machine with nvcc and PyTorch and no network: builds the CUDA backend, runs every kernel
-# against its definition, plain and under compute-sanitizer, compares whole encoders with PyTorch and the CPU engine, and
-# measures. Writes a table, and all figures to DIRECTORY/gpu_check.json. A few minutes on 16 cores.
+# against its definition, plain and under compute-sanitizer, compares whole models with PyTorch, transformers and the CPU
+# engine, measures, and has another process take and free memory. Writes a table, and all figures to
+# DIRECTORY/gpu_check.json. At most 8 minutes on 16 cores.
 #
 #   bash scripts/gpu_check.sh [DIRECTORY]     DIRECTORY: build/gpu
 #
-# Of the tree it needs src, include, scripts, bench and tests/golden/encoders/bert_mean, three megabytes, and the wheel.
+# Of the tree it needs src, include, scripts, bench, tests/parity and tests/golden/encoders/bert_mean, three megabytes, and
+# the wheel.
 #
-# The CPU engine is an installed Python package of remuda, or a wheel in dist/ (scripts/wheel.sh). Exits with 0 where all
+# remuda itself is an installed Python package, or a wheel in dist/ (scripts/wheel.sh). Exits with 0 where all
 # holds, 1 where something does not or could not be tried, 77 where there is no GPU, on which nothing was tried.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -67,14 +69,14 @@ run() {  # NAME SECONDS COMMAND...
   [ $status = 0 ] || failed="$failed
   $name: exit status $status"
 }
-run "kernels" 80 "$out/remuda_cuda_check" --json "$out/kernels.json"
+run "kernels" 60 "$out/remuda_cuda_check" --json "$out/kernels.json"
 step "compute-sanitizer"
 sanitizer=$(command -v compute-sanitizer || echo "$(dirname "$(readlink -f "$nvcc")")/compute-sanitizer")
 tools="memcheck racecheck synccheck initcheck"
 if [ -x "$sanitizer" ]; then
   # Side by side: each takes one core, and little of the GPU.
   for tool in $tools; do
-    (timeout 110 "$sanitizer" --tool $tool --error-exitcode 3 "$out/remuda_cuda_check" --quick --no-products \
+    (timeout 95 "$sanitizer" --tool $tool --error-exitcode 3 "$out/remuda_cuda_check" --quick --no-products \
        >"$out/$tool.log" 2>&1; echo $? >"$out/$tool.status") &
   done
   wait
@@ -92,18 +94,23 @@ if ! "$python" -c "import remuda" 2>/dev/null && ls dist/*.whl >/dev/null 2>&1; 
   "$python" -m pip install -q --no-index --no-deps --find-links dist --target "$out/site" --upgrade remuda &&
     export PYTHONPATH="$out/site:${PYTHONPATH:-}"
 fi
-run "answers" 90 "$python" bench/gpu.py --library "$out/libremuda_cuda.so" --only parity --json "$out/answers.json"
-run "speed" 120 "$python" bench/gpu.py --library "$out/libremuda_cuda.so" --only speed --json "$out/speed.json"
+REMUDA_CUDA_LIBRARY=$(realpath "$out/libremuda_cuda.so")
+export REMUDA_CUDA_LIBRARY
+run "answers" 60 "$python" bench/gpu.py --library "$out/libremuda_cuda.so" --only parity --json "$out/answers.json"
+run "ids of summaries" 60 "$python" bench/gpu_bart.py --only parity --json "$out/ids.json"
+run "speed" 90 "$python" bench/gpu.py --library "$out/libremuda_cuda.so" --only speed --json "$out/speed.json"
+run "speed of summaries" 120 "$python" bench/gpu_bart.py --only speed --json "$out/summaries.json"
+run "memory" 100 "$python" bench/gpu_memory.py --json "$out/memory.json"
 
 step "done"
 "$python" - "$out" "$failed" <<'PYTHON'
 import json, pathlib, sys
 out = pathlib.Path(sys.argv[1])
-parts = {name: json.loads((out / f"{name}.json").read_text()) for name in ("kernels", "answers", "speed")
-         if (out / f"{name}.json").is_file()}
+files = sorted(out.glob("*.json"), key=lambda file: file.stat().st_mtime)
+parts = {file.stem: json.loads(file.read_text()) for file in files}
 rows = [(check["name"], f'{check["compared"]} compared', check["passed"]) for check in parts.get("kernels", {}).get("checks", [])]
 rows += [(row["what"], f'{row["value"]} ({row["limit"]})', row["holds"])
-         for name in ("answers", "speed") for row in parts.get(name, {}).get("checks", [])]
+         for name, part in parts.items() if name != "kernels" for row in part["checks"]]
 for what, value, holds in rows:
     print(f"{what:60} {value:>28}  {'ok' if holds else 'not tried' if holds is None else 'NOT GOOD'}")
 failed = [line.strip() for line in sys.argv[2].splitlines() if line.strip()]

@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace remuda {
 
@@ -17,6 +18,7 @@ enum class ErrorCode {
   kOverloaded,  // Too many callers wait already; later there may be room.
   kPoolClosed,
   kOutOfMemory,
+  kDeviceError,  // A GPU failed, or is lost to this process.
   kCancelled,
   kInternal,  // A broken invariant: a bug in remuda.
 };
@@ -55,7 +57,29 @@ class PoolClosed : public Error {
 // Memory that was asked for does not fit; the message has the figures.
 class OutOfMemory : public Error {
  public:
-  explicit OutOfMemory(const std::string& message) : Error(ErrorCode::kOutOfMemory, message) {}
+  explicit OutOfMemory(const std::string& message, std::string device = {})
+      : Error(ErrorCode::kOutOfMemory, message), device_(std::move(device)) {}
+
+  // Whose memory it is, "cpu" or "cuda:0"; empty where it isn't that of one device.
+  const std::string& device() const noexcept { return device_; }
+
+ private:
+  std::string device_;
+};
+
+// A GPU failed while it was used.
+class DeviceError : public Error {
+ public:
+  DeviceError(std::string device, bool is_lost, const std::string& message)
+      : Error(ErrorCode::kDeviceError, message), device_(std::move(device)), is_lost_(is_lost) {}
+
+  const std::string& device() const noexcept { return device_; }  // "cuda:0".
+  // Whether this process can't use it any more.
+  bool is_lost() const noexcept { return is_lost_; }
+
+ private:
+  std::string device_;
+  bool is_lost_;
 };
 
 }  // namespace remuda

@@ -28,6 +28,7 @@ struct MemoryBudgetStats {
   uint64_t evictions = 0;       // Idle instances destroyed to make room.
   uint64_t drains = 0;          // Models in steady use that had to make room for one that waited.
   uint64_t refusals = 0;        // OutOfMemory and timeouts.
+  uint64_t retries = 0;         // Of those evictions: because the device had less than the budget knew of.
 };
 
 // Something that happened to a device's memory.

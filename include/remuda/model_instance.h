@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 
@@ -34,9 +35,17 @@ class ModelInstance {
 
   const ModelMetadata& metadata() const { return metadata_; }
 
+  // For the holder: its use failed in a way that may have damaged it, so that the pool destroys it when it comes home.
+  void mark_failed() { has_failed_ = true; }
+  // For who makes it: it is where it is because a better place had no room. Asked when it comes home, without a lock;
+  // where that says that there is room now, it is destroyed, and the next is made there. Must not throw.
+  void move_when(std::function<bool()> has_better_place) { has_better_place_ = std::move(has_better_place); }
+
  private:
   friend class PoolCore;
   ModelMetadata metadata_;
+  bool has_failed_ = false;
+  std::function<bool()> has_better_place_;
 };
 
 }  // namespace remuda

@@ -26,6 +26,9 @@ struct PoolControl {
   std::function<std::optional<std::chrono::steady_clock::time_point>()> least_recent_use;
   std::function<bool(std::chrono::steady_clock::time_point)> evict_idle;
   std::function<void()> cleanup;
+  // ModelPool's; a pool of what computes on no GPU may have none.
+  std::function<int64_t(const std::string& device)> evict_idle_on = nullptr;
+  std::function<int64_t(const std::string& device)> lose_device = nullptr;
 };
 
 class ManagedPool;
@@ -100,13 +103,18 @@ class AbstractModelManager {
         registration_(settings, {.stats = [this] { return get_pool_stats(); },
                                  .least_recent_use = [this] { return pool_.least_recent_use(); },
                                  .evict_idle = [this](auto not_used_since) { return pool_.evict_idle(not_used_since); },
-                                 .cleanup = [this] { pool_.cleanup(); }}) {}
+                                 .cleanup = [this] { pool_.cleanup(); },
+                                 .evict_idle_on = [this](const auto& device) { return pool_.evict_idle_on(device); },
+                                 .lose_device = [this](const auto& device) { return pool_.lose_device(device); }}) {}
 
   // How many instances went to the CPU where a GPU was wanted; for the one who places them to count.
   const std::shared_ptr<std::atomic<uint64_t>>& fallbacks() const { return fallbacks_; }
 
   // Of a queue that the manager keeps before the pool's.
   void count_overload(const std::string& label) { pool_.count_overload(label); }
+  // Of its calls: those whose work a GPU had no memory for, or that was lost, as PoolStats has them.
+  void count_moved(int64_t calls) { pool_.count_moved(calls); }
+  void count_room_waits(int64_t calls) { pool_.count_room_waits(calls); }
 
   // For those who hold memory that goes with the pool's instances.
   const std::shared_ptr<ManagedPool>& managed_pool() const { return registration_.pool(); }

@@ -144,6 +144,10 @@ class PoolHandle {
   PoolStats get_pool_stats() const;
   int64_t waiting() const;
   void count_overload(const std::string& label);
+  int64_t evict_idle_on(const std::string& device);
+  int64_t lose_device(const std::string& device);
+  void count_moved(int64_t calls);
+  void count_room_waits(int64_t calls);
 
  private:
   std::shared_ptr<PoolCore> core_;
@@ -160,8 +164,10 @@ class ModelPool {
 
   // An idle instance, a new one where there is room, or a place in the queue. Throws TimeoutError, which says who
   // holds the instances and for how long; Overloaded; Error(kCancelled); PoolClosed; and what the factory throws, which
-  // costs the pool nothing. But where the factory throws OutOfMemory while the pool has other instances, the caller
-  // goes back to the head of its queue instead, for one of those or for another attempt when memory may have come free.
+  // costs the pool nothing. But where the factory throws OutOfMemory while the pool has other instances, or for
+  // memory that others may give back, the caller goes back to the head of its queue instead, for one of those or for
+  // another attempt when memory may have come free. Where there are no others, that ends at its deadline, or after 10 s
+  // without one, with OutOfMemory.
   Lease<Instance> acquire(const AcquireOptions& options = {}) { return Lease<Instance>(handle_.acquire(options)); }
   // An idle instance or a new one; nothing where that would mean to wait for another caller.
   std::optional<Lease<Instance>> try_acquire() {
@@ -205,6 +211,14 @@ class ModelPool {
   // For who keeps a queue of his own before the pool: somebody was refused there. Counts as `overloaded` and is an
   // event like the pool's own refusals.
   void count_overload(const std::string& label) { handle_.count_overload(label); }
+
+  // Destroys the idle instances on a device that has no memory left; returns how many went.
+  int64_t evict_idle_on(const std::string& device) { return handle_.evict_idle_on(device); }
+  // The device is lost: the same, and those on lease are destroyed when they come home.
+  int64_t lose_device(const std::string& device) { return handle_.lose_device(device); }
+  // For who has calls of his own: so many went on elsewhere, or waited, as PoolStats has them.
+  void count_moved(int64_t calls) { handle_.count_moved(calls); }
+  void count_room_waits(int64_t calls) { handle_.count_room_waits(calls); }
 
  private:
   PoolHandle handle_;

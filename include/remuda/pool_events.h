@@ -21,6 +21,9 @@ enum class DestroyReason {
   kResized,
   kCleanup,
   kClosed,
+  kLost,    // Its GPU is lost to this process.
+  kFailed,  // ModelInstance::mark_failed.
+  kMoved,   // ModelInstance::move_when says that there is room in a better place.
 };
 
 struct PoolEvent {

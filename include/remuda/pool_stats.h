@@ -43,9 +43,10 @@ struct PoolStats {
   uint64_t created = 0;
   uint64_t destroyed = 0;  // created - destroyed = available + in_use + destroying.
   uint64_t expired = 0;    // Of those destroyed: by idle_ttl, max_lifetime or max_uses.
-  uint64_t evicted = 0;    // Of those destroyed: by evict_idle.
+  uint64_t evicted = 0;    // Of those destroyed: to make room for others.
+  uint64_t lost = 0;       // Of those destroyed: because their GPU was lost, or their use failed.
   uint64_t creation_failures = 0;
-  uint64_t out_of_memory = 0;  // Of those failures: for want of memory while there were others, whose caller waits.
+  uint64_t out_of_memory = 0;  // Of those failures: for want of memory that may come free, for which the caller waits.
   uint64_t timeouts = 0;
   uint64_t cancelled = 0;       // Callers that gave up waiting.
   uint64_t overloaded = 0;      // Callers that the queue had no room for; a manager's calls without an instance, too.
@@ -53,6 +54,8 @@ struct PoolStats {
   uint64_t memory_shared = 0;   // Bytes of weights that the instances share, counted once.
   uint64_t memory_private = 0;  // Bytes of all instances' own.
   uint64_t fallbacks = 0;       // Instances that a manager made on the CPU because no GPU had room or worked.
+  uint64_t moved = 0;       // Calls whose work a GPU had no memory for, or that was lost, and that went on elsewhere.
+  uint64_t room_waits = 0;  // Calls whose work a GPU had no memory for, and that waited for it there.
   std::map<std::string, int64_t> by_device;  // Instances, idle and on lease, by where they compute.
   DurationHistogram wait_time;               // From the call of acquire to the lease, creation included.
   DurationHistogram use_time;                // From lease to return.

@@ -13,7 +13,7 @@ A caller leases an instance from a bounded pool, uses it, and gives it back::
 - `EmbeddingModelManager`, `SummarizationModelManager`: models in Hugging Face's format, computed natively.
 - `AbstractModelManager`: the same pool for models that Python loads; `ModelPool`: for any object, from a function.
 - `ModelInstance`: what a lease gives. `Settings`, `get_settings`: what a process can configure.
-- `gpu_memory`: the machine's GPUs, and what is taken of them.
+- `gpu_memory`: the machine's GPUs, and what is taken of them; `estimate_memory`: what a model will take.
 - `remuda.errors`: the exceptions, each one of Python's own, too. Logging goes to ``logging.getLogger("remuda")``.
 - `remuda.testing`: managers for tests that load nothing. ``python -m remuda.migrate``: from a singleton to this.
 """
@@ -24,6 +24,7 @@ from remuda.embedding import EmbeddingModelManager, Embeddings, quantize_embeddi
 from remuda.errors import (
     AcquireTimeout,
     Cancelled,
+    DeviceError,
     InternalError,
     InvalidArgument,
     InvalidFile,
@@ -35,7 +36,7 @@ from remuda.errors import (
     RemudaError,
     Unsupported,
 )
-from remuda.gpus import GpuMemory, gpu_memory
+from remuda.gpus import GpuMemory, estimate_memory, gpu_memory
 from remuda.manager import AbstractModelManager
 from remuda.pool import Leasing, ModelInstance, ModelPool
 from remuda.settings import Settings, get_settings
@@ -51,6 +52,7 @@ __all__ = [
     "AbstractModelManager",
     "AcquireTimeout",
     "Cancelled",
+    "DeviceError",
     "DocumentPart",
     "EmbeddingModelManager",
     "Embeddings",
@@ -74,6 +76,7 @@ __all__ = [
     "Summary",
     "Unsupported",
     "__version__",
+    "estimate_memory",
     "get_settings",
     "gpu_memory",
     "quantize_embeddings",

@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = [
     "AcquireTimeout",
     "Cancelled",
+    "DeviceError",
     "InternalError",
     "InvalidArgument",
     "InvalidFile",
@@ -62,6 +63,13 @@ class OutOfMemory(RemudaError, MemoryError):
     """Memory that was asked for does not fit; the message has the figures."""
 
 
+class DeviceError(RemudaError, RuntimeError):
+    """A GPU failed while it was used, or is lost to this process: ``device`` is its id, ``is_lost`` says which."""
+
+    device: str = ""
+    is_lost: bool = False
+
+
 class Cancelled(RemudaError, RuntimeError):
     """The call was cancelled from elsewhere."""
 
@@ -81,6 +89,7 @@ BY_CODE: dict[str, type[RemudaError]] = {
     "overloaded": Overloaded,
     "pool_closed": PoolClosed,
     "out_of_memory": OutOfMemory,
+    "device_error": DeviceError,
     "cancelled": Cancelled,
     "internal": InternalError,
 }

@@ -6,7 +6,7 @@ from typing import TypedDict
 
 from remuda import _native
 
-__all__ = ["GpuMemory", "gpu_memory"]
+__all__ = ["GpuMemory", "estimate_memory", "gpu_memory"]
 
 
 class GpuMemory(TypedDict):
@@ -33,3 +33,12 @@ def gpu_memory() -> list[GpuMemory]:
     afterwards: a server that forks its workers asks in them alone.
     """
     return _native.gpu_memory()
+
+
+def estimate_memory(model: str, *, precision: str = "auto", device: str = "cpu") -> dict[str, int]:
+    """What an embedding model takes of a device's memory, in bytes, known from its files before anything is loaded.
+
+    ``weights`` is taken once for all instances, ``workspace`` by each while it computes a batch of the default size,
+    ``loading`` beside the weights while they are loaded.
+    """
+    return _native.estimate_memory(model, precision, device)

@@ -92,8 +92,9 @@ class Leasing(Generic[T]):
         """What the pool has done and does, as one consistent snapshot.
 
         Counts: ``available`` (idle), ``in_use``, ``creating``, ``total``, ``max_instances``, ``waiting``, ``acquires``,
-        ``created``, ``destroyed``, ``destroying``, ``expired``, ``evicted``, ``creation_failures``, ``out_of_memory``,
-        ``timeouts``, ``cancelled``, ``overloaded``, ``leaks``, ``fallbacks``; ``by_device``, a dict. Bytes:
+        ``created``, ``destroyed``, ``destroying``, ``expired``, ``evicted``, ``lost``, ``creation_failures``, ``out_of_memory``,
+        ``timeouts``, ``cancelled``, ``overloaded``, ``leaks``, ``fallbacks``, ``moved``,
+        ``room_waits``; ``by_device``, a dict. Bytes:
         ``memory_shared``, ``memory_private``. Times, as dicts of seconds (``count``, ``mean``, ``p50``, ``p90``, ``p99``, ``max``):
         ``wait_time``, ``use_time``, ``create_time``.
         """

@@ -22,6 +22,8 @@ std::string_view to_string(ErrorCode code) {
       return "pool_closed";
     case ErrorCode::kOutOfMemory:
       return "out_of_memory";
+    case ErrorCode::kDeviceError:
+      return "device_error";
     case ErrorCode::kCancelled:
       return "cancelled";
     case ErrorCode::kInternal:

@@ -73,8 +73,8 @@ int embed(const EmbedFlags& flags) {
   EmbeddingModelManager manager(settings);
   const auto writer =
       flags.output.empty() ? make_json_lines_writer() : make_npy_writer(flags.output, manager.dimension());
-  // Loads the model, and finds out options that don't fit it before a text is read.
-  manager.embed_texts(std::span<const std::string>(), flags.embed);
+  // Makes an instance, and finds out options that don't fit the model before a text is read.
+  manager.embed_texts(std::span<const std::string>(), *manager.acquire(), flags.embed);
   const double load_ms = milliseconds_since(loading);
 
   invite_typing(flags.input, "texts, one a line");

@@ -120,13 +120,14 @@ SummarizePlan plan_of(const SummarizeFlags& flags, const SummarizationModelInfo&
   throw Error(error.code(), flag_name(option) + message.substr(option.size()));
 }
 
-// Loads the model, and finds out options that contradict each other or the model before a document is read.
+// Makes an instance, and finds out options that contradict each other or the model before a document is read.
 void prepare(SummarizationModelManager& manager, const SummarizePlan& plan) {
   SummarizeOptions options = plan.options;
   options.timeout.reset();
   try {
-    manager.summarize({}, options);
-    if (plan.long_documents) manager.summarize_long("", options, *plan.long_documents);
+    const Lease<SummarizationInstance> instance = manager.acquire();
+    manager.summarize({}, *instance, options);
+    if (plan.long_documents) manager.summarize_long("", *instance, options, *plan.long_documents);
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kInvalidArgument) throw;
     rethrow_as_usage(error);

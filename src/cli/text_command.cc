@@ -23,11 +23,14 @@ nlohmann::ordered_json pool_json(const PoolStats& pool) {
           {"destroyed", pool.destroyed},
           {"expired", pool.expired},
           {"evicted", pool.evicted},
+          {"lost", pool.lost},
           {"timeouts", pool.timeouts},
           {"cancelled", pool.cancelled},
           {"overloaded", pool.overloaded},
           {"out_of_memory", pool.out_of_memory},
           {"fallbacks", pool.fallbacks},
+          {"moved", pool.moved},
+          {"room_waits", pool.room_waits},
           {"by_device", pool.by_device},
           {"leaks", pool.leaks}};
 }

@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <atomic>
 #include <fstream>
+#include <map>
 #include <mutex>
+#include <span>
 #include <string_view>
 #include <utility>
 
+#include "base/log.h"
 #include "device/cgroup.h"
 #include "device/compute_pool.h"
 #include "device/gpu_devices.h"
@@ -76,7 +79,10 @@ class Machine : public DeviceProvider {
 
 struct CurrentProvider {
   std::mutex mutex;
-  std::shared_ptr<DeviceProvider> provider = std::make_shared<Machine>();  // Guarded by mutex.
+  // All below are guarded by mutex.
+  std::shared_ptr<DeviceProvider> provider = std::make_shared<Machine>();
+  std::map<std::string, std::string> lost;  // Devices of it, and why.
+  std::vector<void (*)(const std::string&)> listeners;
 };
 
 CurrentProvider& current_provider() {
@@ -89,12 +95,29 @@ std::shared_ptr<DeviceProvider> get_provider() {
   return current_provider().provider;
 }
 
+// Reports what the provider found lost, and adds what was reported before.
+void note_lost(std::span<Device> devices) {
+  for (const Device& device : devices) {
+    if (device.is_lost) report_lost_device(device.id, device.problem);
+  }
+  const std::lock_guard lock(current_provider().mutex);
+  if (current_provider().lost.empty()) return;
+  for (Device& device : devices) {
+    const auto lost = current_provider().lost.find(device.id);
+    if (lost == current_provider().lost.end()) continue;
+    device.is_lost = true;
+    device.problem = lost->second;
+    device.memory_available = 0;
+  }
+}
+
 }  // namespace
 
 std::vector<Device> list_devices(const fs::path& root) { return {read_cpu(root, cpu_name(root))}; }
 
 std::shared_ptr<DeviceProvider> set_device_provider(std::shared_ptr<DeviceProvider> provider) {
   const std::lock_guard lock(current_provider().mutex);
+  current_provider().lost.clear();
   return std::exchange(current_provider().provider, std::move(provider));
 }
 
@@ -105,11 +128,39 @@ std::optional<Device> DeviceProvider::device(const std::string& id) {
   return std::move(*found);
 }
 
-std::vector<Device> current_devices() { return get_provider()->devices(); }
+std::vector<Device> current_devices() {
+  std::vector<Device> devices = get_provider()->devices();
+  note_lost(devices);
+  return devices;
+}
 
-std::optional<Device> current_device(const std::string& id) { return get_provider()->device(id); }
+std::optional<Device> current_device(const std::string& id) {
+  std::optional<Device> device = get_provider()->device(id);
+  if (device) note_lost({&*device, 1});
+  return device;
+}
 
-std::vector<Device> known_devices() { return get_provider()->known_devices(); }
+std::vector<Device> known_devices() {
+  std::vector<Device> devices = get_provider()->known_devices();
+  note_lost(devices);
+  return devices;
+}
+
+void report_lost_device(const std::string& id, const std::string& why) {
+  std::vector<void (*)(const std::string&)> listeners;
+  {
+    const std::lock_guard lock(current_provider().mutex);
+    if (!current_provider().lost.try_emplace(id, why).second) return;
+    listeners = current_provider().listeners;
+  }
+  log::error("{} is lost to this process, and all that was on it: {}", id, why);
+  for (const auto& listener : listeners) listener(id);
+}
+
+void on_lost_device(void (*listener)(const std::string& id)) {
+  const std::lock_guard lock(current_provider().mutex);
+  current_provider().listeners.push_back(listener);
+}
 
 std::string gpu_problem() { return get_provider()->gpu_problem(); }
 

@@ -26,6 +26,7 @@ struct Device {
   uint64_t memory_available = 0;        // Bytes that this process could still take; page cache counts as available.
   std::string problem = {};             // Why it can't be used, for people; empty: it can.
   std::string compute_capability = {};  // Of a GPU: "9.0".
+  bool is_lost = false;                 // It was there, and this process can't use it any more; `problem` says why.
   int32_t computes = cuda::kComputesEncoders | cuda::kComputesBart;  // Kinds of models.
 };
 
@@ -51,11 +52,18 @@ class DeviceProvider {
 // Takes the place of the one before, the machine's own at first, and returns it. Thread-safe.
 std::shared_ptr<DeviceProvider> set_device_provider(std::shared_ptr<DeviceProvider> provider);
 
-// What the provider has.
+// What the provider has. Of a device that was reported lost, that it is.
 std::vector<Device> current_devices();
 std::optional<Device> current_device(const std::string& id);
 std::vector<Device> known_devices();
 std::string gpu_problem();
+
+// A GPU is of no use to this process any more: as long as there is this provider. The first report of a device is
+// logged, and tells all listeners before it returns; a look at the devices that finds one lost is a report of it. Not
+// to be called with a lock that a listener may want. Thread-safe.
+void report_lost_device(const std::string& id, const std::string& why);
+// Called from now on with the id of every device that is lost, on the thread that found out. Must not throw.
+void on_lost_device(void (*listener)(const std::string& id));
 
 // Bytes that this process could still take of a device; nothing where it is not there or doesn't say.
 std::optional<uint64_t> memory_available(const std::string& id);

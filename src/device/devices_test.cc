@@ -5,8 +5,11 @@
 
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <string>
+#include <vector>
 
+#include "base/log_test_support.h"
 #include "base/scratch_directory.h"
 #include "device/cgroup.h"
 #include "device/compute_pool.h"
@@ -122,6 +125,64 @@ TEST(Devices, OfThisMachine) {
   EXPECT_EQ(cpu.threads, available_threads());
   EXPECT_GT(cpu.memory_available, 0u);
   EXPECT_LE(cpu.memory_available, cpu.memory_total);
+}
+
+class OneGpu : public DeviceProvider {
+ public:
+  std::vector<Device> devices() override { return {gpu}; }
+
+  Device gpu{.id = "cuda:0", .name = "GPU", .kind = DeviceKind::kGpu, .memory_total = 8, .memory_available = 4};
+};
+
+class LostDevices : public ::testing::Test {
+ protected:
+  LostDevices() {
+    told.clear();
+    static const bool listens = [] {
+      on_lost_device([](const std::string& id) { told.push_back(id); });
+      return true;
+    }();
+    EXPECT_TRUE(listens);
+  }
+  ~LostDevices() override { set_device_provider(before_); }
+
+  static inline std::vector<std::string> told;
+  const std::shared_ptr<OneGpu> machine_ = std::make_shared<OneGpu>();
+  const std::shared_ptr<DeviceProvider> before_ = set_device_provider(machine_);
+};
+
+TEST_F(LostDevices, AreReportedOnceAndStayLostWhateverTheProviderSays) {
+  const LoggedLines logged;
+  report_lost_device("cuda:0", "an illegal address");
+  report_lost_device("cuda:0", "the same again");
+  EXPECT_EQ(told, std::vector<std::string>{"cuda:0"});
+  EXPECT_EQ(logged.all(),
+            std::vector<std::string>{"cuda:0 is lost to this process, and all that was on it: an illegal address"});
+  for (const Device& device : {current_devices().at(0), *current_device("cuda:0"), known_devices().at(0)}) {
+    EXPECT_TRUE(device.is_lost);
+    EXPECT_EQ(device.problem, "an illegal address");
+    EXPECT_EQ(device.memory_available, 0u);
+  }
+  EXPECT_EQ(memory_available("cuda:0"), std::nullopt);
+}
+
+TEST_F(LostDevices, ALookThatFindsOneIsAReport) {
+  const LoggedLines logged;
+  EXPECT_FALSE(current_device("cuda:0")->is_lost);
+  machine_->gpu.problem = "its compute capability is too low";
+  EXPECT_FALSE(current_devices().at(0).is_lost) << "it never was of use";
+  EXPECT_EQ(told.size(), 0u);
+  machine_->gpu.problem = "it fell off the bus";
+  machine_->gpu.is_lost = true;
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(current_devices().at(0).is_lost);
+  EXPECT_EQ(told.size(), 1u);
+  EXPECT_EQ(logged.all().size(), 1u);
+}
+
+TEST_F(LostDevices, AreAnotherMachinesNoMore) {
+  report_lost_device("cuda:0", "it fell off the bus");
+  set_device_provider(std::make_shared<OneGpu>());
+  EXPECT_FALSE(current_device("cuda:0")->is_lost);
 }
 
 }  // namespace

@@ -6,23 +6,27 @@
 #include <vector>
 
 #include "base/fail.h"
+#include "base/log.h"
 #include "device/gpu_devices.h"
 
 namespace remuda {
 
 struct GpuArena::State {
-  State(const GpuBackend& backend, int number, MemoryBudget& used_budget)
+  State(const GpuBackend& backend, int gpu, MemoryBudget& used_budget)
       : table(*backend.table),
+        number(gpu),
         budget(used_budget),
         idle(used_budget.reserve({.what = "an arena", .may_exceed = true})) {
-    call_gpu("making a pool of memory", table.make_pool, number, &pool);
+    call_gpu(number, "making a pool of memory", table.make_pool, number, &pool);
   }
   ~State() { table.destroy_pool(pool); }
 
   // Looks at what the pool has. The mutex is held.
   void count() {
     cuda::Message ignored = {};
-    table.pool_memory(pool, &stats.reserved, &stats.allocated, &ignored);  // Of a lost GPU, as it was.
+    const cuda::Status status = table.pool_memory(pool, &stats.reserved, &stats.allocated, &ignored);
+    // The memory of a lost GPU is nobody's; what is left of it are the blocks' own figures.
+    if (status == cuda::Status::kDeviceLost) stats = {.allocated = in_blocks, .reserved = in_blocks};
     idle.set_bytes(stats.reserved - std::min(stats.reserved, in_blocks));
   }
 
@@ -33,7 +37,19 @@ struct GpuArena::State {
     count();
   }
 
+  // In the pool; once more where the pool's pieces may have been too small. The mutex is held.
+  cuda::Status allocate(uint64_t bytes, cuda::Stream* stream, void** data, cuda::Message* message) {
+    cuda::Status status = table.allocate(pool, bytes, stream, data, message);
+    if (status == cuda::Status::kOutOfMemory) {
+      cuda::Message ignored = {};
+      table.trim(pool, 0, &ignored);
+      status = table.allocate(pool, bytes, stream, data, message);
+    }
+    return status;
+  }
+
   const cuda::Backend& table;
+  const int number;
   MemoryBudget& budget;
   cuda::Pool* pool = nullptr;
 
@@ -156,30 +172,40 @@ GpuArena::Block GpuArena::allocate_reserved(uint64_t bytes, GpuStream& stream) {
 
 GpuArena::Block GpuArena::take(uint64_t bytes, GpuStream& stream, Block block) {
   check_invariant(bytes > 0, "a block of a GPU's memory has bytes");
-  const std::lock_guard lock(state_->mutex);
-  const cuda::Backend& table = state_->table;
   cuda::Message message = {};
-  void* data = nullptr;
-  cuda::Status status = table.allocate(state_->pool, bytes, stream.get(), &data, &message);
-  if (status == cuda::Status::kOutOfMemory) {
-    // The pool's pieces may be too small, and others may have taken what there was.
-    cuda::Message ignored = {};
-    table.trim(state_->pool, 0, &ignored);
-    status = table.allocate(state_->pool, bytes, stream.get(), &data, &message);
+  const auto try_to_take = [&] {
+    const std::lock_guard lock(state_->mutex);
+    void* data = nullptr;
+    const cuda::Status status = state_->allocate(bytes, stream.get(), &data, &message);
+    if (status != cuda::Status::kOk) return status;
+    block.state_ = state_;
+    block.stream_ = stream.get();
+    block.data_ = data;
+    block.bytes_ = bytes;
+    state_->in_blocks += bytes;
+    state_->count();
+    return status;
+  };
+  cuda::Status status = try_to_take();
+  // Others have taken what the budget counted on.
+  int64_t evicted = 0;
+  while (status == cuda::Status::kOutOfMemory && state_->budget.make_room_on_device()) {
+    ++evicted;
+    status = try_to_take();
   }
-  if (status != cuda::Status::kOk) {
+  if (evicted > 0) {
+    log::warning("{} had not {} bytes left for this process: {} idle instances were evicted, and {}",
+                 state_->budget.device(), bytes, evicted,
+                 status == cuda::Status::kOk ? "now it has" : "that was not enough");
+  }
+  if (status == cuda::Status::kOk) return block;
+  {
+    const std::lock_guard lock(state_->mutex);
     block.reused_.release();
     block.taken_.release();
     state_->count();
-    fail_on_gpu(status, fmt::format("{} bytes of {}", bytes, state_->budget.device()), message);
   }
-  block.state_ = state_;
-  block.stream_ = stream.get();
-  block.data_ = data;
-  block.bytes_ = bytes;
-  state_->in_blocks += bytes;
-  state_->count();
-  return block;
+  fail_on_gpu(status, state_->number, fmt::format("taking {} bytes", bytes), message);
 }
 
 void GpuArena::trim() { state_->trim(); }

@@ -60,8 +60,8 @@ class GpuArena {
   GpuArena(const GpuBackend& backend, int number, MemoryBudget& budget);
 
   // A block that counts as workspace; room for it is made, and waited for, as MemoryBudget::reserve() does, which
-  // throws as it says. Throws OutOfMemory, too, where others have the memory that the budget counted on, and as
-  // GpuStream does. More than 0 bytes. Thread-safe.
+  // throws as it says. Where others have the memory that the budget counted on, idle instances are evicted until it is
+  // there; throws OutOfMemory, too, where that doesn't help, and as GpuStream does. More than 0 bytes. Thread-safe.
   Block allocate(uint64_t bytes, GpuStream& stream, std::string_view what);
   // The same for a computation that holds blocks already: the budget neither makes it wait nor refuses it.
   Block allocate_more(uint64_t bytes, GpuStream& stream, std::string_view what);
@@ -70,7 +70,7 @@ class GpuArena {
 
   // Gives the driver what is not in use. Where the GPU is lost, so is its memory, and nothing is done. Thread-safe.
   void trim();
-  // As it is now; of a GPU that is lost, as it was. Thread-safe.
+  // As it is now; of a GPU that is lost, what blocks stand for. Thread-safe.
   GpuArenaStats stats() const;
 
  private:

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/deadline.h"
+#include "base/log_test_support.h"
 #include "device/gpu_devices.h"
 #include "device/testing/test_libraries.h"
 #include "remuda/error.h"
@@ -17,8 +18,10 @@
 namespace remuda {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Property;
+using ::testing::Throws;
 using ::testing::ThrowsMessage;
 
 constexpr uint64_t kMiB = uint64_t{1} << 20;
@@ -33,6 +36,9 @@ class GpuArenaTest : public ::testing::Test {
     arena_.emplace(backend_, 0, budget_);
     stream_.emplace(backend_, 0);
   }
+
+  // What was lost is forgotten with the provider.
+  ~GpuArenaTest() override { set_device_provider(set_device_provider(nullptr)); }
 
   DescribedGpu& gpu() { return gpus_.gpus[0]; }
   // What is counted is what the pool has of the driver, but for what the caller reserved.
@@ -140,11 +146,66 @@ TEST_F(GpuArenaTest, MemoryThatOthersTookMeanwhileIsAnErrorAndCountsNothing) {
   stream_->synchronize();
   gpu().taken_by_others = 1000 * kMiB;  // The budget looked before.
   EXPECT_THAT([&] { arena_->allocate(100 * kMiB, *stream_, "test"); },
-              ThrowsMessage<OutOfMemory>(HasSubstr("104857600 bytes of cuda:0: out of memory")));
+              ThrowsMessage<OutOfMemory>(HasSubstr("cuda:0: taking 104857600 bytes: out of memory")));
   expect_counted(0);
   gpu().taken_by_others = 0;
   const GpuArena::Block block = arena_->allocate(100 * kMiB, *stream_, "test");
   expect_counted(100 * kMiB);
+}
+
+// An idle model with so much on a GPU.
+class IdleModel : public MemoryHolder {
+ public:
+  IdleModel(const GpuBackend& backend, GpuArena& arena, uint64_t bytes)
+      : stream_(std::in_place, backend, 0), block_(arena.allocate(bytes, *stream_, "weights")) {}
+
+  std::optional<Clock::time_point> idle_since() override {
+    return block_ ? std::optional(Clock::time_point()) : std::nullopt;
+  }
+  bool evict() override {
+    block_.reset();
+    stream_.reset();
+    return true;
+  }
+  std::optional<Clock::time_point> held_since() override { return std::nullopt; }
+  void drain(Clock::time_point) override {}
+
+ private:
+  std::optional<GpuStream> stream_;
+  std::optional<GpuArena::Block> block_;
+};
+
+TEST_F(GpuArenaTest, WhereOthersTookMemoryWhatIsIdleGoesAndItIsTriedAgain) {
+  const LoggedLines logged;
+  std::vector<std::shared_ptr<IdleModel>> idle;
+  for (int i = 0; i < 3; ++i) {
+    idle.push_back(std::make_shared<IdleModel>(backend_, *arena_, 100 * kMiB));
+    budget_.add_holder(idle.back());
+  }
+  gpu().taken_by_others = 650 * kMiB;  // The budget looked before.
+  {
+    const GpuArena::Block block = arena_->allocate(150 * kMiB, *stream_, "test");
+    EXPECT_EQ(block.bytes(), 150 * kMiB);
+    EXPECT_EQ(budget_.stats().retries, 1u) << "as few as it takes";
+    EXPECT_EQ(budget_.stats().evictions, 1u);
+    EXPECT_EQ(
+        logged.count("cuda:0 had not 157286400 bytes left for this process: 1 idle instances were evicted, and now"),
+        1);
+    EXPECT_THROW(arena_->allocate(500 * kMiB, *stream_, "test"), OutOfMemory);
+  }
+  EXPECT_EQ(logged.all().size(), 1u) << "what could never fit evicts nothing";
+}
+
+TEST_F(GpuArenaTest, WhatEvictingDoesNotHelpSaysWhoseMemoryItIs) {
+  const LoggedLines logged;
+  const auto idle = std::make_shared<IdleModel>(backend_, *arena_, 50 * kMiB);
+  budget_.add_holder(idle);
+  gpu().taken_by_others = 950 * kMiB;
+  EXPECT_THAT([&] { arena_->allocate_reserved(300 * kMiB, *stream_); },
+              ThrowsMessage<OutOfMemory>(HasSubstr("cuda:0: taking 314572800 bytes: out of memory")));
+  EXPECT_EQ(logged.count("1 idle instances were evicted, and that was not enough"), 1);
+  EXPECT_THAT([&] { arena_->allocate_reserved(300 * kMiB, *stream_); },
+              Throws<OutOfMemory>(Property(&OutOfMemory::device, "cuda:0")));
 }
 
 TEST_F(GpuArenaTest, TheBudgetSeesWhatOthersTakeAndNotItsOwnTwice) {
@@ -157,10 +218,15 @@ TEST_F(GpuArenaTest, TheBudgetSeesWhatOthersTakeAndNotItsOwnTwice) {
 TEST_F(GpuArenaTest, OfALostGpuEverythingIsAnErrorButToGiveBack) {
   std::optional<GpuArena::Block> block = arena_->allocate(100 * kMiB, *stream_, "test");
   gpu().is_lost = true;
+  const auto lost = AllOf(Property(&DeviceError::device, "cuda:0"), Property(&DeviceError::is_lost, true),
+                          Property(&Error::code, ErrorCode::kDeviceError));
+  EXPECT_THAT([&] { arena_->allocate(1 * kMiB, *stream_, "test"); }, Throws<DeviceError>(lost));
   EXPECT_THAT([&] { arena_->allocate(1 * kMiB, *stream_, "test"); },
-              ThrowsMessage<Error>(HasSubstr("the GPU is lost: it fell off the bus")));
-  EXPECT_THAT([&] { stream_->synchronize(); }, ThrowsMessage<Error>(HasSubstr("it fell off the bus")));
-  EXPECT_THAT([&] { GpuStream another(backend_, 0); }, ThrowsMessage<Error>(HasSubstr("it fell off the bus")));
+              ThrowsMessage<DeviceError>(HasSubstr("the GPU is lost: it fell off the bus")));
+  EXPECT_THAT([&] { stream_->synchronize(); }, Throws<DeviceError>(lost));
+  EXPECT_THAT([&] { GpuStream another(backend_, 0); }, Throws<DeviceError>(lost));
+  EXPECT_THAT([&] { stream_->copy_to_device(nullptr, nullptr, 0); }, Throws<DeviceError>(lost));
+  EXPECT_THAT([&] { GpuArena another(backend_, 0, budget_); }, Throws<DeviceError>(lost));
   arena_->trim();
   EXPECT_EQ(arena_->stats().reserved, 100 * kMiB);
   block.reset();

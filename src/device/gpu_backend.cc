@@ -1,10 +1,13 @@
 #include "device/gpu_backend.h"
 
 #include <dlfcn.h>
+#include <elf.h>
 #include <fmt/format.h>
 #include <link.h>
 
 #include <cstdlib>
+#include <cstring>
+#include <fstream>
 #include <system_error>
 
 #include "base/log.h"
@@ -34,6 +37,19 @@ GpuBackend refused(const fs::path& file, std::string problem) {
   return {.table = nullptr, .file = file, .problem = std::move(problem)};
 }
 
+// Whether a library ends before its section headers, which linkers put last. dlopen() would map what isn't there, and
+// the process would end by a signal.
+bool is_cut_short(const fs::path& file) {
+  Elf64_Ehdr header = {};
+  std::ifstream in(file, std::ios::binary);
+  if (!in.read(reinterpret_cast<char*>(&header), sizeof header)) return false;  // dlopen() says what is wrong with it.
+  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) return false;
+  std::error_code failed;
+  const uint64_t size = fs::file_size(file, failed);
+  const uint64_t sections = uint64_t{header.e_shnum} * header.e_shentsize;
+  return !failed && (header.e_shoff > size || sections > size - header.e_shoff);
+}
+
 GpuBackend find_gpu_backend() {
   std::vector<fs::path> files = gpu_backend_files();
   for (const fs::path& file : files) {
@@ -50,6 +66,9 @@ GpuBackend find_gpu_backend() {
 }  // namespace
 
 GpuBackend open_gpu_backend(const fs::path& file) {
+  if (is_cut_short(file)) {
+    return refused(file, fmt::format("{} can't be loaded: the file is cut short; install it again", file.string()));
+  }
   void* const library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     const char* const why = dlerror();

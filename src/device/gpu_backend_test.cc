@@ -36,6 +36,18 @@ TEST(GpuBackend, AFileThatIsNoLibrary) {
   expect_problem(scratch.write("empty.so", ""), "can't be loaded");
 }
 
+TEST(GpuBackend, ALibraryThatIsCutShort) {
+  const ScratchDirectory scratch;
+  const std::filesystem::path whole = test_library("described_backend");
+  const uint64_t bytes = std::filesystem::file_size(whole);
+  for (const uint64_t kept : {uint64_t{20}, uint64_t{64}, uint64_t{4096}, bytes / 2, bytes - 1}) {
+    const std::filesystem::path part = scratch.path() / (std::to_string(kept) + ".so");
+    std::filesystem::copy_file(whole, part);
+    std::filesystem::resize_file(part, kept);
+    expect_problem(part, "can't be loaded");
+  }
+}
+
 TEST(GpuBackend, ALibraryOfSomethingElse) {
   expect_problem(test_library("no_backend"), "it has no remuda_cuda_backend");
 }

@@ -25,6 +25,8 @@ std::optional<int> gpu_number(std::string_view id) {
   return number;
 }
 
+std::string gpu_id(int number) { return fmt::format("{}{}", kPrefix, number); }
+
 bool GpuDevices::is_forked() const { return has_started_.load() && started_in_.load() != fork_generation(); }
 
 void GpuDevices::start() {
@@ -65,7 +67,7 @@ Device GpuDevices::describe(int number) {
     info = found_.at(static_cast<size_t>(number));
     products_problem = products_problem_;
   }
-  Device device{.id = fmt::format("{}{}", kPrefix, number), .name = info.name, .kind = DeviceKind::kGpu};
+  Device device{.id = gpu_id(number), .name = info.name, .kind = DeviceKind::kGpu};
   device.compute_capability = fmt::format("{}.{}", info.major, info.minor);
   device.memory_total = info.memory_total;
   device.computes = backend_.table->computes_models;
@@ -78,6 +80,9 @@ Device GpuDevices::describe(int number) {
     case cuda::Status::kOutOfMemory:  // Of the context that it takes to ask: the GPU works, and is full.
       device.memory_available = 0;
       break;
+    case cuda::Status::kDeviceLost:
+      device.is_lost = true;
+      [[fallthrough]];
     default:
       device.memory_available = 0;
       device.problem = message.text;

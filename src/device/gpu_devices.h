@@ -16,6 +16,8 @@ namespace remuda {
 
 // "cuda:" and a number: the number.
 std::optional<int> gpu_number(std::string_view id);
+// The inverse.
+std::string gpu_id(int number);
 
 // Thread-safe. In the child of a fork() the driver is of no use, if the parent had started it: there are no GPUs there,
 // as problem() says, and the backend is not called.

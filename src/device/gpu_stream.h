@@ -9,16 +9,17 @@
 
 namespace remuda {
 
-// Of what the backend says: OutOfMemory for its memory, Error(kIo) for a GPU that is lost and for anything else.
-// `what` begins the message.
-[[noreturn]] void fail_on_gpu(cuda::Status status, const std::string& what, const cuda::Message& message);
+// Of what the backend says of GPU `number`: OutOfMemory for its memory, DeviceError for a GPU that is lost, which is
+// reported, and for anything else. `what` begins the message. Not to be called with a lock, see report_lost_device().
+[[noreturn]] void fail_on_gpu(cuda::Status status, int number, const std::string& what, const cuda::Message& message);
 
-// Calls a function of the backend's table with these arguments and a message; throws what that says.
+// Calls a function of the backend's tables, for GPU `number`, with these arguments and a message; throws what that
+// says.
 template <typename Function, typename... Args>
-void call_gpu(const char* what, Function function, Args... args) {
+void call_gpu(int number, const char* what, Function function, Args... args) {
   cuda::Message message = {};
   const cuda::Status status = function(args..., &message);
-  if (status != cuda::Status::kOk) fail_on_gpu(status, what, message);
+  if (status != cuda::Status::kOk) fail_on_gpu(status, number, what, message);
 }
 
 // Belongs to one thread at a time. All throw as call_gpu() does.
@@ -37,9 +38,11 @@ class GpuStream {
   void copy_to_host(void* to, const void* from, uint64_t bytes);
 
   cuda::Stream* get() const { return stream_; }
+  int number() const { return number_; }  // Of its GPU.
 
  private:
   const cuda::Backend& table_;
+  const int number_;
   cuda::Stream* stream_ = nullptr;
 };
 

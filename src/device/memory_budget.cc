@@ -24,15 +24,13 @@ constexpr std::chrono::milliseconds kBetweenLooks{5};
 // How often whoever waits looks at what the device has.
 constexpr std::chrono::milliseconds kBetweenLooksAtDevice{100};
 
-uint64_t less_headroom(uint64_t attainable) {
-  const uint64_t wanted = std::max(attainable / kHeadroomPart, kLeastHeadroom);
-  return attainable - std::min(wanted, attainable / kMostHeadroomPart);
-}
-
 double seconds(MemoryBudget::Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 // What an innermost MemoryWait says.
 thread_local std::optional<Deadline> wait_until;
+
+// What an innermost MemoryPatience says.
+thread_local std::optional<MemoryBudget::Clock::duration> longest_wait;
 
 using Hook = std::function<void(const MemoryEvent&)>;
 
@@ -75,6 +73,11 @@ Budgets& budgets() {
 }
 
 }  // namespace
+
+uint64_t less_headroom(uint64_t attainable) {
+  const uint64_t wanted = std::max(attainable / kHeadroomPart, kLeastHeadroom);
+  return attainable - std::min(wanted, attainable / kMostHeadroomPart);
+}
 
 std::string_view to_string(MemoryEvent::Kind kind) {
   switch (kind) {
@@ -138,6 +141,10 @@ MemoryWait::MemoryWait(Deadline deadline) : before_(wait_until) { wait_until = d
 MemoryWait::~MemoryWait() { wait_until = before_; }
 
 std::optional<Deadline> MemoryWait::current() { return wait_until; }
+
+MemoryPatience::MemoryPatience(Deadline::Clock::duration longest) : before_(longest_wait) { longest_wait = longest; }
+
+MemoryPatience::~MemoryPatience() { longest_wait = before_; }
 
 MemoryBudget::Limit& MemoryBudget::Limit::operator=(Limit&& other) noexcept {
   std::swap(budget_, other.budget_);
@@ -210,6 +217,7 @@ Reservation MemoryBudget::reserve_slowly(Lock& lock, const MemoryRequest& reques
             .deadline = MemoryWait::current().value_or(Deadline::after(Clock::duration(kLongestWait))),
             .next_look_at_device = start + kBetweenLooksAtDevice,
             .next_drain = start + kPreference};
+  if (longest_wait) wait.deadline = Deadline::at(std::min(wait.deadline.when(), Deadline::after(*longest_wait).when()));
   const bool queues = request.use != MemoryUse::kWorkspace;
   // Leaves the queue however this ends.
   struct Place {
@@ -344,6 +352,14 @@ void MemoryBudget::empty_caches() {
   give_caches_back(lock);
 }
 
+bool MemoryBudget::make_room_on_device() {
+  Lock lock(mutex_);
+  look_at_device(lock);
+  if (!evict_one(lock)) return false;
+  ++stats_.retries;
+  return true;
+}
+
 uint64_t MemoryBudget::attainable() {
   Lock lock(mutex_);
   look_at_device(lock);
@@ -451,7 +467,8 @@ void MemoryBudget::refuse(Lock& lock, const MemoryRequest& request, const Wait* 
       is_workspace ? "" : fmt::format(" and {} of workspace", request.workspace), device_, limit_,
       is_configured ? "memory_limit" : "what is available, less a headroom", weights_ + mapped_weights_, floors_.size(),
       workspaces_);
-  const bool timed_out = wait != nullptr && MemoryWait::current() && wait->deadline.when() > wait->since;
+  const bool timed_out =
+      wait != nullptr && !longest_wait && MemoryWait::current() && wait->deadline.when() > wait->since;
   if (wait == nullptr) {
     message += is_workspace ? "raise it, or compute less at once" : "raise it, or use a smaller precision";
   } else {
@@ -470,7 +487,7 @@ void MemoryBudget::refuse(Lock& lock, const MemoryRequest& request, const Wait* 
   emit(event);
   lock.lock();  // For those who leave the queue by this exception.
   if (timed_out) throw TimeoutError(message);
-  throw OutOfMemory(message);
+  throw OutOfMemory(message, device_);
 }
 
 }  // namespace remuda

@@ -24,11 +24,16 @@
 #include <vector>
 
 #include "base/deadline.h"
+#include "remuda/error.h"
 #include "remuda/memory_budget.h"
 
 namespace remuda {
 
 class MemoryBudget;
+
+// What of so much a budget hands out; the rest is left to others, to what isn't counted, and to what they take
+// meanwhile.
+uint64_t less_headroom(uint64_t attainable);
 
 enum class MemoryUse { kWeights, kMappedWeights, kWorkspace };
 
@@ -104,6 +109,25 @@ class MemoryWait {
   const std::optional<Deadline> before_;
 };
 
+// The longest that one reservation of this thread may wait for what others use, as long as this object lives: for who
+// has another place to go to, or another way to wait. What ends meanwhile is OutOfMemory, whatever the deadline.
+class MemoryPatience {
+ public:
+  explicit MemoryPatience(Deadline::Clock::duration longest);
+  ~MemoryPatience();
+  MemoryPatience(const MemoryPatience&) = delete;
+  MemoryPatience& operator=(const MemoryPatience&) = delete;
+
+ private:
+  const std::optional<Deadline::Clock::duration> before_;
+};
+
+// Memory that isn't there now, and that others may give back: a pool whose factory throws it lets the caller wait.
+class NoRoomYet : public OutOfMemory {
+ public:
+  using OutOfMemory::OutOfMemory;
+};
+
 // One device's memory. Thread-safe.
 //
 // When something doesn't fit, in this order: what is kept for later use is given back, then idle models go, the least
@@ -161,6 +185,10 @@ class MemoryBudget {
   void add_cache(std::function<void()> give_back);
   // Has all of them give back.
   void empty_caches();
+
+  // For who was refused by the device, though there was room here: looks at what the device has, and evicts the idle
+  // instance that was least recently used. Returns whether there was one, so that it is worth another try.
+  bool make_room_on_device();
 
   // All that could be had if remuda had nothing: what is available and what remuda has of its own; looked at now.
   uint64_t attainable();

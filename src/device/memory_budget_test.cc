@@ -348,5 +348,27 @@ TEST_F(MemoryBudgetTest, ManyThreadsNeverHaveMoreThanTheLimit) {
   EXPECT_LE(budget_.stats().peak, 100 * kMiB);
 }
 
+TEST(MemoryPatienceTest, EndsAWaitWithOutOfMemoryWhateverTheDeadline) {
+  MemoryBudget budget("cuda:7", [] { return std::optional<uint64_t>(); });
+  const MemoryBudget::Limit limit = budget.limit_to(1000);
+  const Reservation taken = budget.reserve({.bytes = 700, .what = "held"});
+  const MemoryWait wait(Deadline::after(Deadline::Clock::duration(std::chrono::seconds(20))));
+  const auto start = Deadline::Clock::now();
+  try {
+    const MemoryPatience patience(std::chrono::milliseconds(30));
+    budget.reserve({.bytes = 500, .what = "more"});
+    FAIL() << "there is no room";
+  } catch (const OutOfMemory& error) {
+    EXPECT_EQ(error.device(), "cuda:7");
+  }
+  EXPECT_LT(Deadline::Clock::now() - start, std::chrono::seconds(10));
+  {
+    const MemoryWait short_wait(Deadline::after(Deadline::Clock::duration(std::chrono::milliseconds(30))));
+    EXPECT_THROW(budget.reserve({.bytes = 500, .what = "more"}), TimeoutError);
+    const MemoryPatience patience(Deadline::Clock::duration::max());
+    EXPECT_THROW(budget.reserve({.bytes = 500, .what = "more"}), OutOfMemory);
+  }
+}
+
 }  // namespace
 }  // namespace remuda

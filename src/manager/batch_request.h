@@ -1,6 +1,7 @@
 // A call's work as the batcher sees it: parts that wait, parts that are in work, and how it ends.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -56,7 +57,24 @@ class BatchRequest {
     begun_ = true;
     ++parts_in_work_;
   }
-  void end_part() { --parts_in_work_; }
+  void end_part() {
+    --parts_in_work_;
+    room_deadline_ = Deadline::never();
+  }
+  // Its place could not compute it, and it waits again.
+  void return_part() { --parts_in_work_; }
+
+  // Its place has no memory, as this says: it waits for some until its deadline, or for so long. Returns whether it
+  // didn't wait before.
+  bool wait_for_room(std::exception_ptr why, Deadline::Clock::duration longest) {
+    shortage_ = std::move(why);
+    if (waits_for_room()) return false;
+    room_deadline_ = Deadline::at(std::min(options_.deadline.when(), Deadline::after(longest).when()));
+    return true;
+  }
+  bool waits_for_room() const { return !room_deadline_.is_never(); }
+  Deadline room_deadline() const { return room_deadline_; }
+  const std::exception_ptr& shortage() const { return shortage_; }
 
   bool is_of(const BatchCaller& caller) const { return caller_ == &caller; }
 
@@ -82,6 +100,8 @@ class BatchRequest {
   bool begun_ = false;
   bool ended_early_ = false;
   int64_t parts_in_work_ = 0;
+  Deadline room_deadline_ = Deadline::never();
+  std::exception_ptr shortage_;
   std::exception_ptr error_;
 };
 

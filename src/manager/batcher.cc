@@ -7,12 +7,16 @@
 
 #include "base/fail.h"
 #include "base/log.h"
+#include "device/memory_budget.h"
 
 namespace remuda {
 namespace {
 
 // How often a caller that waits asks whether it was cancelled.
 constexpr std::chrono::milliseconds kCancellationInterval{5};
+
+// Until work that a GPU had no memory for is tried again there.
+constexpr std::chrono::milliseconds kBetweenTries{20};
 
 // A session gives its instance back after this long, so that those who wait for the pool to be emptied see it.
 constexpr std::chrono::seconds kMaxSessionAge{10};
@@ -45,7 +49,10 @@ bool is_bound(const BatchRequest& request) {
   return !request.is_over() && (request.options().deadline_ends_work || !request.begun());
 }
 
-bool is_late(const BatchRequest& request) { return is_bound(request) && request.options().deadline.expired(); }
+bool is_late(const BatchRequest& request) {
+  return (is_bound(request) && request.options().deadline.expired()) ||
+         (!request.is_over() && request.room_deadline().expired());
+}
 
 // When a caller that waits has to look at its requests again, whatever happens.
 Deadline::Clock::time_point next_look(const BatchCaller& caller) {
@@ -53,6 +60,7 @@ Deadline::Clock::time_point next_look(const BatchCaller& caller) {
   bool polls = false;
   for (const auto& request : caller.requests) {
     if (is_bound(*request)) next = std::min(next, request->options().deadline.when());
+    if (!request->is_over()) next = std::min(next, request->room_deadline().when());
     polls |= !request->is_over() && request->options().cancelled != nullptr;
   }
   return polls ? std::min(next, Deadline::Clock::now() + kCancellationInterval) : next;
@@ -174,7 +182,7 @@ void Batcher::attend(Lock& lock, BatchCaller& caller) {
         end(*request, cancelled_error(*request), /*may_keep_results=*/true);
       }
     }
-    if (request->options().deadline_ends_work && is_late(*request)) {
+    if ((request->options().deadline_ends_work || request->waits_for_room()) && is_late(*request)) {
       end(*request, timeout_error(*request), /*may_keep_results=*/true);
     }
   }
@@ -197,11 +205,51 @@ void Batcher::turn(Lock& lock, BatchCaller& caller) {
     lock.unlock();
     session.step();
     lock.lock();
+    if (const std::exception_ptr error = session.place_error()) {
+      recover(lock, caller, error);
+      return;
+    }
     session.settle(changed);
     wake(changed);
   }
   const bool goes_on = !session.is_idle() || has_queued(caller);
   if (!goes_on || has_news(caller) || !has_undone(caller)) hand_over(lock, caller);
+}
+
+// The GPU of the session that the caller leads could not compute what was taken.
+void Batcher::recover(Lock& lock, BatchCaller& caller, const std::exception_ptr& error) {
+  BatchSession& session = *caller.leads->session;
+  const Recovery recovery = options_.recovery ? options_.recovery(error) : Recovery::kFail;
+  int64_t calls = 0;
+  BatchSession::Requests requests;
+  for (Pointer& request : session.take_back()) {  // Which may have had several parts.
+    if (std::ranges::find(requests, request) == requests.end()) requests.push_back(std::move(request));
+  }
+  std::ranges::reverse(requests);  // So that they are in the queue in their order.
+  for (const Pointer& request : requests) {
+    if (request->is_over() || request->caller_ == nullptr) {
+      wake(request->caller_);
+      continue;
+    }
+    if (recovery == Recovery::kFail) {
+      end(*request, error);
+    } else {
+      queue_.put_back(request);
+    }
+    const bool begins = recovery != Recovery::kWait || request->wait_for_room(error, MemoryBudget::kLongestWait);
+    if (begins) ++calls;
+  }
+  if (recovery != Recovery::kWait) session.discard();
+  lock.unlock();
+  if (options_.on_recovery) options_.on_recovery(recovery, calls, error);
+  // Nobody says when a GPU has room.
+  if (recovery == Recovery::kWait) std::this_thread::sleep_for(kBetweenTries);
+  lock.lock();
+  if (recovery == Recovery::kWait) {
+    if (!has_undone(caller) || !has_queued(caller)) hand_over(lock, caller);
+  } else {
+    destroy(lock, *std::exchange(caller.leads, nullptr));
+  }
 }
 
 void Batcher::wait(Lock& lock, BatchCaller& caller) {
@@ -316,7 +364,8 @@ void Batcher::fail_to_open(BatchCaller& caller, const Pointer& request, const st
     std::rethrow_exception(error);
   } catch (const Error& known) {
     gave_up = known.code() == ErrorCode::kTimeout || known.code() == ErrorCode::kCancelled;
-    is_own = gave_up || known.code() == ErrorCode::kOverloaded;
+    // What there is no room for now, there may be for the next.
+    is_own = gave_up || known.code() == ErrorCode::kOverloaded || known.code() == ErrorCode::kOutOfMemory;
   } catch (...) {
   }
   if (is_own) {
@@ -444,6 +493,18 @@ std::exception_ptr Batcher::cancelled_error(const BatchRequest& request) const {
 }
 
 std::exception_ptr Batcher::timeout_error(const BatchRequest& request) const {
+  if (request.waits_for_room()) {
+    try {
+      std::rethrow_exception(request.shortage());
+    } catch (const OutOfMemory& shortage) {
+      return std::make_exception_ptr(
+          OutOfMemory(fmt::format("pool {}: {} waited for memory until its deadline, in vain: {}", options_.name,
+                                  request.options().what, shortage.what()),
+                      shortage.device()));
+    } catch (...) {
+      return std::current_exception();
+    }
+  }
   if (request.begun()) {
     return std::make_exception_ptr(
         TimeoutError(fmt::format("the deadline passed before {} was finished; give more time{}", request.options().what,

@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "manager/batch_request.h"
+#include "manager/recovery.h"
 #include "manager/request_queue.h"
 
 namespace remuda {
@@ -51,6 +52,13 @@ class BatchSession {
 
   // Computes, without the lock. An error is one of the requests that it concerns: nothing is thrown.
   virtual void step() noexcept = 0;
+
+  // After step(): why its GPU could not compute what was taken, none of which is done then; null: it could.
+  virtual std::exception_ptr place_error() const { return nullptr; }
+  // Then, instead of settle(): all parts are their requests' again, and wait. Whose they were.
+  virtual Requests take_back() { return {}; }
+  // The instance is not to be pooled again.
+  virtual void discard() {}
 };
 
 // How a session gets its instance.
@@ -76,6 +84,10 @@ struct BatcherOptions {
   std::function<int64_t()> pool_waiting;
   // A call was refused.
   std::function<void()> on_overload;
+  // What becomes of work that failed with a place_error(). Called with the batcher's lock. Null: kFail.
+  std::function<Recovery(const std::exception_ptr&)> recovery = nullptr;
+  // That begins, for so many calls; 0: for none that it hadn't begun for.
+  std::function<void(Recovery, int64_t calls, const std::exception_ptr&)> on_recovery = nullptr;
 };
 
 // How many sessions are worth opening on so many compute threads. One keeps a few threads busy, and two that share them
@@ -148,6 +160,7 @@ class Batcher {
   void serve(Lock& lock, BatchCaller& caller);
   void attend(Lock& lock, BatchCaller& caller);
   void turn(Lock& lock, BatchCaller& caller);
+  void recover(Lock& lock, BatchCaller& caller, const std::exception_ptr& error);
   void wait(Lock& lock, BatchCaller& caller);
 
   bool may_open(const BatchCaller& caller) const;

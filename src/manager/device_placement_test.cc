@@ -9,10 +9,13 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "base/log_test_support.h"
 #include "device/memory_budget.h"
 #include "manager/gpu_test_support.h"
+#include "manager/placement.h"
 #include "manager/placement_test_support.h"
 #include "remuda/embedding_model_manager.h"
 #include "remuda/error.h"
@@ -27,6 +30,7 @@ using ::testing::FloatNear;
 using ::testing::HasSubstr;
 using ::testing::Pointwise;
 using ::testing::ThrowsMessage;
+constexpr std::chrono::milliseconds kSoon{100};
 using ByDevice = std::map<std::string, int64_t>;
 
 // GPUs whose memory is taken by what the budgets have on them, and by others.
@@ -183,7 +187,7 @@ TEST_F(DevicePlacement, AFullGpuThatWasAskedForIsLeftAsTheSettingsSayAndNotForAn
   EXPECT_EQ(prefers.get_pool_stats().fallbacks, 1u);
   settings.fallback = Fallback::kRequire;
   EmbeddingModelManager requires_gpu(settings);
-  EXPECT_THAT([&] { requires_gpu.acquire(); },
+  EXPECT_THAT([&] { requires_gpu.acquire({.timeout = kSoon}); },
               ThrowsMessage<OutOfMemory>(AllOf(HasSubstr("cuda:0 has"), ::testing::Not(HasSubstr("cuda:1")))));
 }
 
@@ -285,7 +289,7 @@ TEST_F(DevicePlacement, Fp16IsForGpus) {
                                          HasSubstr("this machine has no GPU; set precision to auto"))));
   machine({1});
   EmbeddingModelManager full(settings);
-  EXPECT_THROW(full.acquire(), OutOfMemory) << "the CPU can't stand in";
+  EXPECT_THROW(full.acquire({.timeout = kSoon}), OutOfMemory) << "the CPU can't stand in";
   settings.device = "cpu";
   EXPECT_THAT([&] { EmbeddingModelManager manager(settings); },
               ThrowsMessage<Error>(HasSubstr("precision fp16 is for GPUs; on a CPU use fp32, bf16 or int8")));
@@ -319,7 +323,7 @@ TEST_F(DevicePlacement, AFullGpuIsLeftAsTheSettingsSay) {
   EXPECT_EQ(snapshot().pools.back().fallbacks, 1u);
 
   EmbeddingModelManager requires_gpu(automatic(2, Fallback::kRequire));
-  EXPECT_THAT([&] { requires_gpu.acquire(); },
+  EXPECT_THAT([&] { requires_gpu.acquire({.timeout = kSoon}); },
               ThrowsMessage<OutOfMemory>(AllOf(HasSubstr("cuda:0"), HasSubstr("set fallback to prefer or spill"))));
 }
 
@@ -359,6 +363,136 @@ TEST_F(DevicePlacement, MemoryThatOthersTakeMeanwhileIsNoError) {
   });
   EXPECT_EQ(manager.acquire()->metadata().device, "cuda:1");
   EXPECT_EQ(manager.get_pool_stats().fallbacks, 0u);
+}
+
+TEST_F(DevicePlacement, WhoRequiresAGpuWaitsForItsMemoryUntilTheDeadline) {
+  BusyMachine& busy = machine({1});
+  EmbeddingModelManager manager(automatic(1, Fallback::kRequire));
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_THAT([&] { manager.embed_text("A horse.", {.timeout = std::chrono::milliseconds(300)}); },
+              ThrowsMessage<OutOfMemory>(AllOf(HasSubstr("bytes of weights"), HasSubstr("cuda:0 has 1 bytes"))));
+  EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(290));
+  EXPECT_FALSE(manager.try_acquire());
+  std::jthread others([&busy] {
+    std::this_thread::sleep_for(kSoon);
+    busy.change([](DescribedMachine& described) { described.gpu(0).memory_available = 8 * kGiB; });
+  });
+  EXPECT_EQ(manager.embed_text("A horse.", {.timeout = std::chrono::seconds(20)}).size(), 384u);
+  EXPECT_EQ(manager.acquire()->metadata().device, "cuda:0");
+  EXPECT_EQ(manager.get_pool_stats().fallbacks, 0u);
+}
+
+TEST_F(DevicePlacement, AModelLargerThanTheGpuIsRefusedAtOnceOrGoesToTheCpu) {
+  BusyMachine& busy = machine({20 << 20});
+  busy.change([](DescribedMachine& described) { described.gpu(0).memory_total = 20 << 20; });
+  EmbeddingModelManager requires_gpu(automatic(1, Fallback::kRequire));
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_THAT([&] { requires_gpu.acquire(); },
+              ThrowsMessage<OutOfMemory>(AllOf(HasSubstr("bytes of weights"), HasSubstr("20971520 bytes available"),
+                                               HasSubstr("use a smaller precision, or set fallback"))));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5)) << "there is nothing to wait for";
+  EmbeddingModelManager prefers(automatic(1));
+  EXPECT_EQ(prefers.embed_text("A horse.").size(), 384u);
+  EXPECT_EQ(prefers.get_pool_stats().by_device, (ByDevice{{"cpu", 1}}));
+}
+
+TEST_F(DevicePlacement, AGpuWithOneHundredMegabytesFreeTakesWhatFits) {
+  machine({100'000'000});
+  EmbeddingModelManager manager(automatic(2));
+  EXPECT_EQ(manager.embed_text("A horse.").size(), 384u);
+  EXPECT_EQ(manager.get_pool_stats().by_device, (ByDevice{{"cuda:0", 1}}));
+  Settings settings = automatic(2);
+  settings.gpu_use_fp16 = false;  // Twice as large.
+  EmbeddingModelManager larger(settings);
+  EXPECT_EQ(larger.embed_text("A horse.").size(), 384u);
+  EXPECT_EQ(larger.get_pool_stats().by_device, (ByDevice{{"cpu", 1}}));
+}
+
+TEST_F(DevicePlacement, IdleModelsOfOthersMakeRoomOnAGpuBeforeTheCpuIsTaken) {
+  machine({170'000'000});
+  Settings settings = automatic(1);
+  EmbeddingModelManager half(settings);
+  settings.gpu_use_fp16 = false;
+  EmbeddingModelManager full(settings);
+  EXPECT_EQ(half.acquire()->metadata().device, "cuda:0");
+  {
+    const auto in_use = half.acquire();
+    EXPECT_EQ(full.acquire()->metadata().device, "cpu") << "not what is in use";
+    full.cleanup();
+  }
+  std::this_thread::sleep_for(2 * kSoon);  // What was used just now stays.
+  EXPECT_EQ(full.acquire()->metadata().device, "cuda:0");
+  EXPECT_EQ(half.get_pool_stats().evicted, 1u);
+  EXPECT_EQ(MemoryBudget::of("cuda:0").stats().models, 1);
+}
+
+TEST_F(DevicePlacement, WhatFellBackReturnsWhenThereIsRoom) {
+  BusyMachine& busy = machine({1});
+  EmbeddingModelManager manager(automatic(1));
+  EXPECT_EQ(manager.acquire()->metadata().device, "cpu");
+  busy.change([](DescribedMachine& described) { described.gpu(0).memory_available = 8 * kGiB; });
+  EXPECT_EQ(manager.acquire()->metadata().device, "cpu") << "it is looked at once a second";
+  std::this_thread::sleep_for(Placement::kAvoided + kSoon);
+  EXPECT_EQ(manager.acquire()->metadata().device, "cpu");
+  EXPECT_EQ(manager.acquire()->metadata().device, "cuda:0");
+  EXPECT_EQ(manager.get_pool_stats().fallbacks, 1u);
+}
+
+TEST_F(DevicePlacement, ALostGpuTakesTheIdleInstancesOfAllManagersAndNobodyElses) {
+  const LoggedLines logged;
+  BusyMachine& busy = machine({8 * kGiB, 4 * kGiB});
+  Settings settings = automatic(2);
+  EmbeddingModelManager embedder(settings);
+  SummarizationModelManager summarizer(settings);
+  settings.device = "cuda:1";
+  EmbeddingModelManager elsewhere(settings);
+  const uint64_t there = elsewhere.acquire()->metadata().id;
+  summarizer.warm_up();
+  auto lease = std::make_unique<Lease<EmbeddingInstance>>(embedder.acquire());
+  embedder.acquire();
+  EXPECT_EQ(embedder.get_pool_stats().by_device, (ByDevice{{"cuda:0", 2}}));
+
+  busy.change([](DescribedMachine& described) {
+    described.gpu(0).problem = "it fell off the bus";
+    described.gpu(0).is_lost = true;
+  });
+  const ProcessSnapshot found = snapshot();  // Whoever looks finds out.
+  EXPECT_EQ(embedder.get_pool_stats().by_device, (ByDevice{{"cuda:0", 1}})) << "what is on lease";
+  EXPECT_EQ(embedder.get_pool_stats().lost, 1u);
+  EXPECT_EQ(summarizer.get_pool_stats().lost, 1u);
+  EXPECT_EQ(summarizer.get_pool_stats().total, 0);
+  lease.reset();
+  EXPECT_EQ(embedder.get_pool_stats().lost, 2u);
+  EXPECT_EQ(MemoryBudget::of("cuda:0").stats().models, 0) << "its weights are gone";
+  EXPECT_EQ(elsewhere.acquire()->metadata().id, there);
+  EXPECT_EQ(embedder.acquire()->metadata().device, "cuda:1");
+  EXPECT_EQ(embedder.embed_text("A horse.").size(), 384u);
+  EXPECT_EQ(embedder.get_pool_stats().fallbacks, 0u);
+  EXPECT_EQ(logged.all(),
+            std::vector<std::string>{"cuda:0 is lost to this process, and all that was on it: it fell off the bus"});
+  settings.device = "cuda:0";
+  EXPECT_THAT([&] { EmbeddingModelManager demanding(settings); },
+              ThrowsMessage<DeviceError>(HasSubstr("cuda:0 can't be used: it fell off the bus; it is lost")));
+}
+
+TEST_F(DevicePlacement, WhoDemandsAGpuThatIsLostGetsTheErrorThatSaysWhy) {
+  BusyMachine& busy = machine({8 * kGiB, 8 * kGiB});
+  Settings settings = automatic(1);
+  settings.device = "cuda:0";
+  EmbeddingModelManager manager(settings);
+  auto lease = std::make_unique<Lease<EmbeddingInstance>>(manager.acquire());
+  std::jthread waiter([&manager] {
+    EXPECT_THAT([&] { manager.acquire({.timeout = std::chrono::seconds(20)}); },
+                ThrowsMessage<DeviceError>(HasSubstr("it fell off the bus")));
+  });
+  while (manager.waiting() == 0) std::this_thread::yield();
+  busy.change([](DescribedMachine& described) {
+    described.gpu(0).problem = "it fell off the bus";
+    described.gpu(0).is_lost = true;
+  });
+  lease.reset();
+  waiter.join();
+  EXPECT_THAT([&] { manager.embed_text("A horse."); }, ThrowsMessage<DeviceError>(HasSubstr("it fell off the bus")));
 }
 
 TEST_F(DevicePlacement, AGpuThatFailsLosesItsInstances) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/fail.h"
+#include "manager/recovery.h"
 
 namespace remuda {
 namespace {
@@ -41,12 +42,20 @@ EmbeddingRequest::EmbeddingRequest(std::shared_ptr<const text::Tokenizer> tokeni
 }
 
 std::span<const int64_t> EmbeddingRequest::take(int64_t max_tokens, bool at_least_one) {
-  const size_t begin = next_;
-  for (int64_t tokens = 0; next_ < order_.size(); ++next_) {
-    tokens += std::ssize(ids(order_[next_]));
-    if (tokens > max_tokens && !(at_least_one && next_ == begin)) break;
+  const std::span<const int64_t> waiting = returned_.empty() ? std::span(order_).subspan(next_) : returned_.back();
+  size_t count = 0;
+  for (int64_t tokens = 0; count < waiting.size(); ++count) {
+    tokens += std::ssize(ids(waiting[count]));
+    if (tokens > max_tokens && !(at_least_one && count == 0)) break;
   }
-  return std::span(order_).subspan(begin, next_ - begin);
+  if (returned_.empty()) {
+    next_ += count;
+  } else if (count == waiting.size()) {
+    returned_.pop_back();
+  } else {
+    returned_.back() = waiting.subspan(count);
+  }
+  return waiting.first(count);
 }
 
 std::span<float> EmbeddingRequest::vector(int64_t text) {
@@ -76,6 +85,10 @@ void EmbeddingBatch::step() noexcept {
     compute(parts_);
     return;
   } catch (...) {
+    if (is_of_gpu(std::current_exception())) {
+      place_error_ = std::current_exception();
+      return;
+    }
     if (parts_.size() == 1) parts_[0].error = std::current_exception();
   }
   if (parts_.size() == 1) return;
@@ -87,6 +100,10 @@ void EmbeddingBatch::step() noexcept {
       part.error = std::current_exception();
     }
   }
+  // The GPU failed in the meantime: what was computed is right, and is computed again with the rest.
+  const auto failed =
+      std::ranges::find_if(parts_, [](const Part& part) { return part.error != nullptr && is_of_gpu(part.error); });
+  if (failed != parts_.end()) place_error_ = failed->error;
 }
 
 // Laid end to end, the results copied to the texts' rows.
@@ -124,6 +141,18 @@ void EmbeddingBatch::settle(BatchSession::Requests& changed) {
   parts_.clear();
 }
 
+BatchSession::Requests EmbeddingBatch::take_back() {
+  BatchSession::Requests requests;
+  for (Part& part : parts_) {
+    part.request->return_part();
+    part.request->give_back(part.texts);
+    requests.push_back(std::move(part.request));
+  }
+  parts_.clear();
+  place_error_ = nullptr;
+  return requests;
+}
+
 Embeddings embed_tokenized(const EmbeddingModel& model, TokenizedTexts texts, const EmbedOptions& options,
                            ComputePool& pool) {
   const auto request =
@@ -136,6 +165,7 @@ Embeddings embed_tokenized(const EmbeddingModel& model, TokenizedTexts texts, co
     if (is_cancelled(options)) fail(ErrorCode::kCancelled, "the embedding was cancelled");
     batch.take(queue);
     batch.step();
+    if (batch.place_error() != nullptr) rethrow_to_holder(batch.place_error());
     batch.settle(changed);
   }
   if (request->error() != nullptr) std::rethrow_exception(request->error());

@@ -22,10 +22,13 @@ class EmbeddingRequest : public BatchRequest {
   EmbeddingRequest(std::shared_ptr<const text::Tokenizer> tokenizer, TokenizedTexts texts, const EmbedOptions& options,
                    int64_t dimension);
 
-  bool has_waiting() const override { return next_ < order_.size(); }
+  bool has_waiting() const override { return next_ < order_.size() || !returned_.empty(); }
 
   // Takes the next texts that have at most max_tokens together; at least one where `at_least_one`.
   std::span<const int64_t> take(int64_t max_tokens, bool at_least_one);
+
+  // Texts that were taken, and not computed: they wait again.
+  void give_back(std::span<const int64_t> texts) { returned_.push_back(texts); }
 
   const std::vector<int32_t>& ids(int64_t text) const { return texts_.ids[static_cast<size_t>(text)]; }
   int64_t prompt_tokens() const { return texts_.prompt_tokens; }
@@ -41,6 +44,7 @@ class EmbeddingRequest : public BatchRequest {
   const int64_t max_batch_tokens_;
   std::vector<int64_t> order_;  // The numbers of the texts that have tokens; the vectors of others stay 0.
   size_t next_ = 0;             // In order_.
+  std::vector<std::span<const int64_t>> returned_;  // Parts of order_ before that, to be taken first.
   Embeddings result_;
 };
 
@@ -52,6 +56,8 @@ class EmbeddingBatch {
   void take(RequestQueue& queue);
   void step() noexcept;
   void settle(BatchSession::Requests& changed);
+  const std::exception_ptr& place_error() const { return place_error_; }
+  BatchSession::Requests take_back();
   bool is_idle() const { return parts_.empty(); }
 
  private:
@@ -66,6 +72,7 @@ class EmbeddingBatch {
   const EmbeddingModel& model_;
   ComputePool& pool_;
   std::vector<Part> parts_;
+  std::exception_ptr place_error_;
   // Of the batch in hand.
   std::vector<int32_t> ids_;
   std::vector<int64_t> offsets_;

@@ -30,11 +30,6 @@ void check_fit(const EmbeddingModel& model, const io::ModelDirectory& directory)
   }
 }
 
-std::shared_ptr<const text::Tokenizer> load_tokenizer(const io::ModelDirectory& directory) {
-  return std::make_shared<const text::Tokenizer>(
-      text::Tokenizer::load(directory.transformer, {.lower_case = directory.pipeline.do_lower_case}));
-}
-
 std::unique_ptr<const models::TextEncoder> load_encoder(const io::ModelDirectory& directory, const std::string& device,
                                                         Precision precision, ComputePool& pool,
                                                         const WeightCache& cache) {
@@ -47,6 +42,11 @@ std::unique_ptr<const models::TextEncoder> load_encoder(const io::ModelDirectory
 }
 
 }  // namespace
+
+std::shared_ptr<const text::Tokenizer> load_tokenizer(const io::ModelDirectory& directory) {
+  return std::make_shared<const text::Tokenizer>(
+      text::Tokenizer::load(directory.transformer, {.lower_case = directory.pipeline.do_lower_case}));
+}
 
 EmbeddingModel::EmbeddingModel(const io::ModelDirectory& directory, const std::string& device, Precision precision,
                                ComputePool& pool, const WeightCache& cache)

@@ -35,6 +35,9 @@ struct EmbeddingModel {
                  const WeightCache& cache, std::future<std::shared_ptr<const text::Tokenizer>> loading);
 };
 
+// A model's tokenizer without its weights.
+std::shared_ptr<const text::Tokenizer> load_tokenizer(const io::ModelDirectory& directory);
+
 // Texts as token ids, in the caller's order.
 struct TokenizedTexts {
   std::vector<std::vector<int32_t>> ids;

@@ -11,6 +11,7 @@
 #include "manager/embedding_model.h"
 #include "manager/embedding_model_info.h"
 #include "manager/shared_model.h"
+#include "models/gpu_shapes.h"
 
 namespace remuda {
 namespace {
@@ -23,16 +24,30 @@ class EmbeddingSession : public BatchSession {
   EmbeddingSession(Lease<EmbeddingInstance> lease, ComputePool& pool)
       : lease_(std::move(lease)), batch_(lease_->model(), pool) {}
 
+  ~EmbeddingSession() override {
+    if (is_discarded_) lease_.discard();
+  }
+
   void take(RequestQueue& queue, Requests&) override { batch_.take(queue); }
-  void step() noexcept override { batch_.step(); }
+  void step() noexcept override {
+    const MemoryPatience patience(kRoomPatience);
+    batch_.step();
+  }
   void settle(Requests& changed) override { batch_.settle(changed); }
   // Between steps it has none of anybody's.
   void drop_ended(Requests&) override {}
   bool is_idle() const override { return batch_.is_idle(); }
   bool works_for(const BatchCaller&) const override { return false; }
+  std::exception_ptr place_error() const override { return batch_.place_error(); }
+  Requests take_back() override { return batch_.take_back(); }
+  void discard() override { is_discarded_ = true; }
 
  private:
-  const Lease<EmbeddingInstance> lease_;
+  // How long a batch may wait for what others use of a GPU before it goes elsewhere, or tries again.
+  static constexpr std::chrono::milliseconds kRoomPatience{200};
+
+  Lease<EmbeddingInstance> lease_;
+  bool is_discarded_ = false;
   EmbeddingBatch batch_;
 };
 
@@ -49,7 +64,8 @@ struct EmbeddingModelManager::Impl {
                .name = given.embedding_model,
                .kind = cuda::kComputesEncoders,
                .cost = [this](DeviceKind kind, Precision precision) { return cost(kind, precision); },
-               .load = [this](const std::string& device, Precision precision) { return load(device, precision); }}),
+               .load = [this](const std::string& device, Precision precision) { return load(device, precision); },
+               .load_tokenizer = [this] { return load_tokenizer(directory); }}),
         directory(io::read_model_directory(model.directory())),
         info(describe(given.embedding_model, directory)),
         compute(compute_pool(given)),
@@ -59,7 +75,20 @@ struct EmbeddingModelManager::Impl {
                  .open = [this, &manager](const SessionTerms& terms) { return open(manager, terms); },
                  .try_open = [this, &manager] { return try_open(manager); },
                  .pool_waiting = [&manager] { return manager.waiting(); },
-                 .on_overload = [&manager] { manager.count_overload(kJoinedCalls); }}) {}
+                 .on_overload = [&manager] { manager.count_overload(kJoinedCalls); },
+                 .recovery = [this](const std::exception_ptr& error) { return model.recovery(error); },
+                 .on_recovery = [this, &manager](
+                                    Recovery recovery, int64_t calls,
+                                    const std::exception_ptr& error) { recover(manager, recovery, calls, error); }}) {
+    model.exclude_gpus(models::gpu_shape_problem(directory));
+  }
+
+  void recover(EmbeddingModelManager& manager, Recovery recovery, int64_t calls, const std::exception_ptr& error) {
+    const RecoveryReport report{.pool = info.name, .recovery = recovery, .calls = calls, .error = error};
+    if (recovery == Recovery::kMove) manager.count_moved(calls);
+    if (recovery == Recovery::kWait) manager.count_room_waits(calls);
+    if (const std::string full = log_recovery(report); !full.empty()) model.leave(full);
+  }
 
   std::unique_ptr<BatchSession> open(EmbeddingModelManager& manager, const SessionTerms& terms) const {
     return std::make_unique<EmbeddingSession>(manager.acquire({.timeout = terms.timeout,
@@ -155,15 +184,23 @@ const EmbeddingModelInfo& EmbeddingModelManager::info() const { return impl_->in
 
 std::unique_ptr<EmbeddingInstance> EmbeddingModelManager::make_instance() {
   const auto start = std::chrono::steady_clock::now();
-  auto [model, device, precision, bytes] = impl_->model.get_for_instance();
+  auto [model, device, precision, bytes, has_better_place] = impl_->model.get_for_instance();
   ModelMetadata metadata = describe_instance(model_name(), model_type(), std::move(device), precision, bytes, start);
-  return std::make_unique<EmbeddingInstance>(std::move(metadata), std::move(model));
+  auto instance = std::make_unique<EmbeddingInstance>(std::move(metadata), std::move(model));
+  instance->move_when(std::move(has_better_place));
+  return instance;
 }
 
 Embeddings EmbeddingModelManager::embed_texts(std::span<const std::string> texts, EmbeddingInstance& instance,
                                               const EmbedOptions& options) const {
   const EmbeddingModel& model = instance.model();
-  return embed_tokenized(model, impl_->tokenize(texts, *model.tokenizer, options), options, impl_->compute);
+  TokenizedTexts tokenized = impl_->tokenize(texts, *model.tokenizer, options);
+  try {
+    return embed_tokenized(model, std::move(tokenized), options, impl_->compute);
+  } catch (const DeviceError&) {
+    instance.mark_failed();
+    throw;
+  }
 }
 
 Embeddings EmbeddingModelManager::embed_texts(std::span<const std::string> texts, const EmbedOptions& options) {

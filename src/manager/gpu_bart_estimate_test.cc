@@ -67,7 +67,7 @@ TEST(GpuBartEstimate, IsWhatTheLibraryAsksFor) {
       const MemoryCost cost = estimate_memory(info_of(size), precision, 0, DeviceKind::kGpu);
       const cuda::HostBart host = host_of(size, type);
       uint64_t weights = 0, loading = 0;
-      call_gpu("a BART", models::gpu_bart_models().bart_bytes, &host, &weights, &loading);
+      call_gpu(0, "a BART", models::gpu_bart_models().bart_bytes, &host, &weights, &loading);
       EXPECT_NEAR(static_cast<double>(cost.shared_weights) / static_cast<double>(weights), 1, 0.02) << size.name;
       EXPECT_NEAR(static_cast<double>(cost.loading) / static_cast<double>(loading), 1, 0.02) << size.name;
     }

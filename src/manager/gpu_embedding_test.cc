@@ -149,11 +149,11 @@ TEST_F(GpuEmbedding, EstimatesAreWhatTheLibraryTakes) {
         estimate_memory(inspect_embedding_model(minilm), precision, kSequences * kTokens, DeviceKind::kGpu);
     const models::GpuEncoderWeights weights(directory, precision);
     uint64_t held = 0, loading = 0, workspace = 0;
-    call_gpu("bytes", library.encoder_bytes, &weights.host(), &held, &loading);
+    call_gpu(0, "bytes", library.encoder_bytes, &weights.host(), &held, &loading);
     const auto held_block = GpuArena::of("cuda:0").allocate_reserved(held, stream);
     const auto loading_block = GpuArena::of("cuda:0").allocate_reserved(loading, stream);
     cuda::Encoder* encoder = nullptr;
-    call_gpu("loading", library.load_encoder, stream.get(), &weights.host(), held_block.data(), loading_block.data(),
+    call_gpu(0, "loading", library.load_encoder, stream.get(), &weights.host(), held_block.data(), loading_block.data(),
              &encoder);
     std::vector<int64_t> offsets(kSequences + 1);
     for (int64_t i = 0; i <= kSequences; ++i) offsets[static_cast<size_t>(i)] = i * kTokens;
@@ -162,7 +162,7 @@ TEST_F(GpuEmbedding, EstimatesAreWhatTheLibraryTakes) {
                                    .offsets = offsets.data(),
                                    .skipped = nullptr,
                                    .sequences = kSequences};
-    call_gpu("a batch", library.workspace_bytes, encoder, &batch, &workspace);
+    call_gpu(0, "a batch", library.workspace_bytes, encoder, &batch, &workspace);
     library.unload_encoder(encoder);
     expect_within_a_tenth("weights", cost.shared_weights, held);
     expect_within_a_tenth("loading", cost.loading, loading);
@@ -230,20 +230,22 @@ TEST_F(GpuEmbedding, FiftyLoadsLeaveNothing) {
   }
 }
 
-TEST_F(GpuEmbedding, AShapeWithoutKernelsIsAnErrorAndLeavesNothing) {
+TEST_F(GpuEmbedding, AShapeWithoutKernelsIsAnErrorWhereAGpuIsDemanded) {
   const RandomEncoder model({.layers = 1, .hidden = 64, .inner = 124});  // Of 8 there would be kernels.
-  EmbeddingModelManager manager(on_a_gpu(settings(model.path(), Precision::kFp16)));
-  try {
-    manager.acquire();
-    ADD_FAILURE() << "there are no such kernels";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
-    EXPECT_THAT(error.what(),
-                AllOf(HasSubstr(model.path()), HasSubstr("an intermediate size that is a multiple of 8")));
-  }
-  GpuArena::of("cuda:0").trim();
+  EXPECT_THAT([&] { EmbeddingModelManager manager(on_a_gpu(settings(model.path(), Precision::kFp16))); },
+              ThrowsMessage<Error>(AllOf(HasSubstr(model.path()), HasSubstr("no kernels for this model on GPUs"),
+                                         HasSubstr("intermediate_size: expected a multiple of 8, found 124"))));
+}
+
+TEST_F(GpuEmbedding, AShapeWithoutKernelsFallsBackToTheCpu) {
+  const RandomEncoder model({.layers = 1, .hidden = 64, .inner = 124});
+  Settings automatic = settings(model.path(), Precision::kAuto);
+  automatic.device = "auto";
+  EmbeddingModelManager manager(automatic);
+  EXPECT_EQ(manager.get_device(), "cpu");
+  EXPECT_FALSE(manager.embed_text("a horse").empty());
+  EXPECT_EQ(manager.get_pool_stats().fallbacks, 1u);
   EXPECT_EQ(taken(), 0u);
-  EXPECT_EQ(MemoryBudget::of("cuda:0").stats().used, 0u);
 }
 
 TEST_F(GpuEmbedding, AGpuWithoutProductsIsOfNoUse) {

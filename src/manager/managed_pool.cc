@@ -4,16 +4,45 @@
 #include <utility>
 #include <vector>
 
+#include "device/devices.h"
+
 namespace remuda {
 namespace {
 
 // The pools that this thread looks at, one in the other.
 thread_local std::vector<const ManagedPool*> looking;
 
+// Those of all managers.
+struct Registered {
+  std::mutex mutex;
+  std::vector<std::weak_ptr<ManagedPool>> pools;  // Guarded by mutex.
+};
+
+Registered& registered() {
+  static auto* const all = [] {
+    on_lost_device([](const std::string& device) {
+      std::vector<std::shared_ptr<ManagedPool>> pools;
+      {
+        const std::lock_guard lock(registered().mutex);
+        for (const auto& weak : registered().pools) {
+          if (std::shared_ptr<ManagedPool> pool = weak.lock()) pools.push_back(std::move(pool));
+        }
+      }
+      for (const auto& pool : pools) pool->lose_device(device);
+    });
+    return new Registered;
+  }();
+  return *all;
+}
+
 }  // namespace
 
 PoolRegistration::PoolRegistration(const Settings& settings, PoolControl control)
-    : pool_(std::make_shared<ManagedPool>(settings.pinned, std::move(control))) {}
+    : pool_(std::make_shared<ManagedPool>(settings.pinned, std::move(control))) {
+  const std::lock_guard lock(registered().mutex);
+  std::erase_if(registered().pools, [](const auto& other) { return other.expired(); });
+  registered().pools.push_back(pool_);
+}
 
 PoolRegistration::~PoolRegistration() { pool_->detach(); }
 
@@ -69,6 +98,16 @@ bool ManagedPool::evict_idle(Clock::time_point not_used_since) {
 void ManagedPool::cleanup() {
   const Look look(*this);
   if (look.control() != nullptr) look.control()->cleanup();
+}
+
+int64_t ManagedPool::evict_idle_on(const std::string& device) {
+  const Look look(*this);
+  return look.control() != nullptr && look.control()->evict_idle_on ? look.control()->evict_idle_on(device) : 0;
+}
+
+int64_t ManagedPool::lose_device(const std::string& device) {
+  const Look look(*this);
+  return look.control() != nullptr && look.control()->lose_device ? look.control()->lose_device(device) : 0;
 }
 
 void ManagedPool::detach() {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 
 #include "remuda/model_manager.h"
 
@@ -28,6 +29,10 @@ class ManagedPool {
   std::optional<Clock::time_point> least_recent_use() const;
   bool evict_idle(Clock::time_point not_used_since);
   void cleanup();
+  // Idle instances on a device that has no memory left, and how many.
+  int64_t evict_idle_on(const std::string& device);
+  // All that is on it goes, what is on lease when it comes home.
+  int64_t lose_device(const std::string& device);
 
   // From now on the pool is gone; waits for other threads' calls that are under way.
   void detach();

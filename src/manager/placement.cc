@@ -8,6 +8,9 @@
 
 #include "base/fail.h"
 #include "base/log.h"
+#include "device/gpu_arena.h"
+#include "device/memory_budget.h"
+#include "manager/residency.h"
 
 namespace remuda {
 namespace {
@@ -41,8 +44,21 @@ std::string describe(std::span<const Device> devices, const PlacementRequest& re
   return fmt::format("{}", fmt::join(parts, "; "));
 }
 
+// Where all that would do is lost.
+void fail_if_lost(std::span<const Device> devices, const PlacementRequest& request) {
+  for (const Device& device : devices) {
+    if (!is_wanted(request, device) || !device.is_lost) continue;
+    throw DeviceError(device.id, /*is_lost=*/true,
+                      fmt::format("{}: {} can't be used: {}; it is lost to this process, and no other GPU can stand in "
+                                  "({}); restart the process, or {}",
+                                  request.model, device.id, device.problem,
+                                  request.demand.empty() ? "fallback is require" : request.demand, request.instead));
+  }
+}
+
 // "this machine has cuda:0 (NVIDIA H100), cuda:1 can't be used: it fell off the bus", and what to do.
 [[noreturn]] void fail_without_gpu(std::span<const Device> devices, const PlacementRequest& request) {
+  fail_if_lost(devices, request);
   std::vector<std::string> gpus;
   bool any_works = false;
   for (const Device& device : devices) {
@@ -63,16 +79,58 @@ std::string describe(std::span<const Device> devices, const PlacementRequest& re
 const Device* roomiest(const PlacementRequest& request, std::span<const Device> devices) {
   const Device* best = nullptr;
   for (const Device& device : devices) {
-    if (!is_wanted(request, device) || !device.problem.empty()) continue;
-    const bool has_weights = instances_on(request, device.id) > 0;
+    if (!is_wanted(request, device) || !device.problem.empty() || request.avoided.contains(device.id)) continue;
+    const bool has_weights = instances_on(request, device.id) > 0 || request.resident.contains(device.id);
     if (instances_that_fit(request.gpu_cost, device.memory_available, has_weights) < 1) continue;
     if (best == nullptr || device.memory_available > best->memory_available) best = &device;
   }
   return best;
 }
 
-PlacementRequest base_request(const Settings& settings, std::string model) {
+// Whether a GPU would have room if it had nothing else.
+bool fits_when_empty(const PlacementRequest& request, std::span<const Device> devices) {
+  return std::ranges::any_of(devices, [&](const Device& device) {
+    return is_wanted(request, device) && device.problem.empty() &&
+           instances_that_fit(request.gpu_cost, less_headroom(device.memory_total), /*has_weights=*/false) > 0;
+  });
+}
+
+// Counts in what this process would give back on each GPU for an instance: idle models' weights, and what arenas keep.
+void add_reclaimable(std::span<Device> devices, const std::set<std::string>& full) {
+  const std::map<std::string, GpuArenaStats> arenas = GpuArena::all_stats();
+  const auto residencies = Residency::all();
+  for (Device& device : devices) {
+    if (device.kind != DeviceKind::kGpu || !device.problem.empty() || full.contains(device.id)) continue;
+    if (const auto arena = arenas.find(device.id); arena != arenas.end()) {
+      device.memory_available += arena->second.reserved - std::min(arena->second.reserved, arena->second.allocated);
+    }
+    for (const auto& residency : residencies) {
+      if (residency->device() == device.id && residency->idle_since()) {
+        device.memory_available += residency->snapshot().bytes;
+      }
+    }
+    device.memory_available = std::min(device.memory_available, device.memory_total);
+  }
+}
+
+// The machine's, as they are for this model.
+std::vector<Device> devices_for(const PlacementRequest& request) {
+  std::vector<Device> devices = current_devices();
+  for (Device& device : devices) {
+    if (device.kind != DeviceKind::kGpu || !device.problem.empty()) continue;
+    if ((device.computes & request.kind) != request.kind) {
+      device.problem = fmt::format("remuda's library has no kernels for {}",
+                                   request.kind == cuda::kComputesBart ? "BART" : "encoders");
+    } else if (!request.shape_problem.empty()) {
+      device.problem = fmt::format("remuda has no kernels for this model on GPUs: {}", request.shape_problem);
+    }
+  }
+  return devices;
+}
+
+PlacementRequest base_request(const Settings& settings, std::string model, int32_t kind) {
   PlacementRequest request;
+  request.kind = kind;
   request.model = std::move(model);
   request.force_cpu = is_cpu_alone(settings);
   request.demand = demand_of(settings);
@@ -124,13 +182,20 @@ std::optional<Place> next_place(const PlacementRequest& request, std::span<const
   const std::string why = fmt::format("{}: needs {} bytes of weights and {} of workspace on a GPU; {}", request.model,
                                       request.gpu_cost.shared_weights + request.gpu_cost.loading,
                                       request.gpu_cost.workspace, describe(devices, request));
+  // Those on a GPU that is avoided are no help to who left it.
   const auto on_gpus = std::ranges::count_if(devices, [&](const Device& device) {
-    return is_wanted(request, device) && instances_on(request, device.id) > 0;
+    return is_wanted(request, device) && !device.is_lost && !request.avoided.contains(device.id) &&
+           instances_on(request, device.id) > 0;
   });
   switch (request.fallback) {
     case Fallback::kRequire:
       if (on_gpus > 0) return std::nullopt;
-      throw OutOfMemory(why + "; free some, use a smaller precision, or set fallback to prefer or spill");
+      if (std::ranges::none_of(devices, works)) fail_if_lost(devices, request);
+      if (fits_when_empty(request, devices)) {
+        throw NoRoomYet(why +
+                        "; others have it: free some, use a smaller precision, or set fallback to prefer or spill");
+      }
+      throw OutOfMemory(why + "; use a smaller precision, or set fallback to prefer or spill");
     case Fallback::kPrefer:
       if (on_gpus > 0) return std::nullopt;
       break;
@@ -141,8 +206,26 @@ std::optional<Place> next_place(const PlacementRequest& request, std::span<const
 }
 
 struct Placement::Counts {
+  using Clock = std::chrono::steady_clock;
+  struct Avoided {
+    Clock::time_point until;
+    Clock::duration duration;
+  };
+
   std::mutex mutex;
-  std::map<std::string, int64_t> instances;  // By device. Guarded by mutex.
+  // All below are guarded by mutex.
+  std::map<std::string, int64_t> instances;                // By device.
+  std::map<std::string, Avoided> avoided;                  // By device.
+  Clock::time_point next_look = Clock::time_point::min();  // For a better place.
+
+  // What there is at the moment. The mutex is held.
+  void add_to(PlacementRequest& request) const {
+    const Clock::time_point now = Clock::now();
+    for (const auto& [device, avoidance] : avoided) {
+      if (now < avoidance.until) request.avoided.insert(device);
+    }
+    request.instances = instances;
+  }
 };
 
 Placement::Stay::Stay(std::shared_ptr<Counts> counts, std::string device)
@@ -161,60 +244,115 @@ int64_t Placement::Stay::instances() const {
   return counts_->instances[device_];
 }
 
+bool Placement::Stay::has_better_place() const {
+  if (!wanted_) return false;
+  PlacementRequest request = *wanted_;
+  {
+    const std::lock_guard lock(counts_->mutex);
+    const Counts::Clock::time_point now = Counts::Clock::now();
+    if (now < counts_->next_look) return false;
+    counts_->next_look = now + kAvoided;
+    counts_->add_to(request);
+  }
+  try {
+    return roomiest(request, devices_for(request)) != nullptr;
+  } catch (const std::exception& error) {
+    log::debug("{}: no look for a better place than {}: {}", request.model, device_, error.what());
+    return false;
+  }
+}
+
 Placement::Placement(const Settings& settings, std::string model, std::shared_ptr<std::atomic<uint64_t>> fallbacks,
                      int32_t kind)
-    : request_(base_request(settings, std::move(model))),
+    : request_(base_request(settings, std::move(model), kind)),
       counts_(std::make_shared<Counts>()),
-      fallbacks_(std::move(fallbacks)),
-      kind_(kind) {
-  // Of no cost: there is room wherever one works.
-  if (!request_.demand.empty()) next_place(request_, devices());
+      fallbacks_(std::move(fallbacks)) {
+  check_demand();
 }
 
-// The machine's, as they are for this kind of model.
-std::vector<Device> Placement::devices() const {
-  std::vector<Device> devices = current_devices();
-  for (Device& device : devices) {
-    if (!device.problem.empty() || (device.computes & kind_) == kind_) continue;
-    device.problem =
-        fmt::format("remuda's library has no kernels for {}", kind_ == cuda::kComputesBart ? "BART" : "encoders");
-  }
-  return devices;
+void Placement::exclude_gpus(std::string shape_problem) {
+  request_.shape_problem = std::move(shape_problem);
+  check_demand();
 }
 
-PlacementRequest Placement::request(const MemoryCost& gpu_cost) const {
+// Of no cost: there is room wherever one works.
+void Placement::check_demand() const {
+  if (!request_.demand.empty()) next_place(request_, devices_for(request_));
+}
+
+PlacementRequest Placement::request(const MemoryCost& gpu_cost, const std::set<std::string>& resident) const {
   PlacementRequest request = request_;
+  request.resident = resident;
   request.gpu_cost = gpu_cost;
   const std::lock_guard lock(counts_->mutex);
-  request.instances = counts_->instances;
+  counts_->add_to(request);
   return request;
 }
 
-std::shared_ptr<const Placement::Stay> Placement::next(const MemoryCost& gpu_cost, const std::set<std::string>& full) {
-  if (request_.force_cpu) return std::make_shared<Stay>(counts_, std::string(kCpuDevice));
-  const std::lock_guard lock(mutex_);  // So that the next one sees this one's choice.
-  std::vector<Device> devices = this->devices();
+Recovery Placement::recovery(const std::exception_ptr& error) const {
+  try {
+    std::rethrow_exception(error);
+  } catch (const DeviceError& failed) {
+    return failed.is_lost() ? Recovery::kMove : Recovery::kFail;  // One that works may fail anew.
+  } catch (const OutOfMemory&) {
+    return waits_for_room() ? Recovery::kWait : Recovery::kMove;
+  } catch (...) {
+    return Recovery::kFail;
+  }
+}
+
+void Placement::avoid(const std::string& device) {
+  const Counts::Clock::time_point now = Counts::Clock::now();
+  const std::lock_guard lock(counts_->mutex);
+  const auto [found, is_first] = counts_->avoided.try_emplace(device, Counts::Avoided{now + kAvoided, kAvoided});
+  if (is_first || now < found->second.until) return;  // As others found already.
+  Counts::Avoided& avoided = found->second;
+  const bool again = now < avoided.until + avoided.duration;
+  avoided.duration = again ? std::min<Counts::Clock::duration>(2 * avoided.duration, kLongestAvoided) : kAvoided;
+  avoided.until = now + avoided.duration;
+}
+
+// By what GPUs have free, or would have without what is idle.
+std::optional<Place> Placement::choose(const PlacementRequest& request, const std::set<std::string>& full) const {
+  std::vector<Device> devices = devices_for(request);
   for (Device& device : devices) {
     if (full.contains(device.id)) device.memory_available = 0;
   }
-  std::optional<Place> place = next_place(request(gpu_cost), devices);
+  if (roomiest(request, devices) == nullptr) add_reclaimable(devices, full);
+  return next_place(request, devices);
+}
+
+std::shared_ptr<const Placement::Stay> Placement::next(const MemoryCost& gpu_cost,
+                                                       const std::set<std::string>& resident,
+                                                       const std::set<std::string>& full) {
+  if (request_.force_cpu) return std::make_shared<Stay>(counts_, std::string(kCpuDevice));
+  const PlacementRequest wanted = request(gpu_cost, resident);
+  std::optional<Place> place = choose(wanted, full);
   if (!place) {
-    throw OutOfMemory(fmt::format("{}: no GPU has room for another instance, and fallback is {}", request_.model,
-                                  to_string(request_.fallback)));
+    throw NoRoomYet(fmt::format("{}: no GPU has room for another instance, and fallback is {}", request_.model,
+                                to_string(request_.fallback)));
   }
   if (!place->fell_back.empty()) {
     log::warning("computing on the CPU: {}", place->fell_back);
     ++*fallbacks_;
   }
-  return std::make_shared<Stay>(counts_, std::move(place->device));
+  const auto stay = std::make_shared<Stay>(counts_, std::move(place->device));
+  if (!place->fell_back.empty()) {
+    stay->wanted_ = wanted;
+    stay->wanted_->avoided.clear();
+    stay->wanted_->resident.clear();
+    const std::lock_guard lock(counts_->mutex);
+    counts_->next_look = Counts::Clock::now() + kAvoided;
+  }
+  return stay;
 }
 
-std::string Placement::device(const MemoryCost& gpu_cost) const {
+std::string Placement::device(const MemoryCost& gpu_cost, const std::set<std::string>& resident) const {
   if (request_.force_cpu) return std::string(kCpuDevice);
-  const PlacementRequest wanted = request(gpu_cost);
+  const PlacementRequest wanted = request(gpu_cost, resident);
   const auto most = std::ranges::max_element(wanted.instances, {}, [](const auto& each) { return each.second; });
   if (most != wanted.instances.end() && most->second > 0) return most->first;
-  return next_place(wanted, devices()).value_or(Place{.device = std::string(kCpuDevice)}).device;
+  return choose(wanted, {}).value_or(Place{.device = std::string(kCpuDevice)}).device;
 }
 
 }  // namespace remuda

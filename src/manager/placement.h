@@ -2,9 +2,9 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <span>
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "device/devices.h"
+#include "manager/recovery.h"
 #include "remuda/memory_cost.h"
 #include "remuda/settings.h"
 
@@ -25,8 +26,12 @@ bool is_cpu_alone(const Settings& settings);
 
 struct PlacementRequest {
   std::string model;                         // For messages.
+  int32_t kind = 0;                          // Of cuda::kComputes*: what a GPU must have kernels for; 0: anything.
+  std::string shape_problem = {};            // Why no GPU has kernels for a model of these sizes; empty: they have.
   MemoryCost gpu_cost = {};                  // At the precision that a GPU computes in.
   std::map<std::string, int64_t> instances;  // Of the model, by device; where there are some, the weights are there.
+  std::set<std::string> resident = {};       // GPUs that have the weights, whoever has instances there.
+  std::set<std::string> avoided = {};        // GPUs without memory to compute with, whatever is said of them.
   bool force_cpu = false;
   std::string demand = {};                            // What of the settings demands a GPU; empty: nothing does.
   std::string instead = "set device to auto or cpu";  // What to do where there is none.
@@ -42,12 +47,13 @@ struct Place {
 
 // The device for one more instance. Of several GPUs the one that has most memory free where it fits: the weights,
 // unless they are there already, and a workspace. Where it fits on none, `fallback` decides:
-//   require  nothing: the pool has what it can have; OutOfMemory where it has no instance yet
+//   require  nothing: the pool has what it can have; where it has no instance yet NoRoomYet, for memory that a GPU
+//            would have if nobody else had it, or OutOfMemory
 //   prefer   the CPU, with a warning, as long as no GPU has an instance; else nothing
 //   spill    the CPU
 // Nothing means that callers wait for the instances that there are. `devices` is as they are now, the CPU among them.
 // Throws Error(kUnsupported) where a GPU is demanded and it, or any, is not there or doesn't work, naming those that
-// there are.
+// there are; DeviceError where that, or `require`, asks for what this process has lost.
 std::optional<Place> next_place(const PlacementRequest& request, std::span<const Device> devices);
 
 // How many more instances fit on a device: as many workspaces as are free beside the weights.
@@ -69,10 +75,16 @@ class Placement {
     const std::string& device() const { return device_; }
     // The manager's instances there, this one included.
     int64_t instances() const;
+    // Where it is the CPU because GPUs had no room: whether one has room by now. Looks once a second, for all of a
+    // placement's instances; false in between.
+    bool has_better_place() const;
 
    private:
+    friend class Placement;
+
     const std::shared_ptr<Counts> counts_;
     const std::string device_;
+    std::optional<PlacementRequest> wanted_;  // Where it fell back: what for.
   };
 
   // `fallbacks` counts instances that went to the CPU where a GPU was wanted. Throws Error(kUnsupported) where a GPU is
@@ -82,27 +94,42 @@ class Placement {
   Placement(const Settings& settings, std::string model, std::shared_ptr<std::atomic<uint64_t>> fallbacks,
             int32_t kind = 0);
 
+  // No GPU has kernels for the model, as this says; empty: they have. To be called before all below. Throws as the
+  // constructor does.
+  void exclude_gpus(std::string shape_problem);
+
   // Whether there is no device but the CPU, and no need to know what an instance costs on a GPU.
   bool is_cpu_alone() const { return request_.force_cpu; }
 
-  // For one more instance, of this cost on a GPU; the GPUs in `full` turned out to have no room for it. Falling back is
-  // logged. Throws as next_place() does, and OutOfMemory where those that there are have to do.
-  std::shared_ptr<const Stay> next(const MemoryCost& gpu_cost, const std::set<std::string>& full);
+  // For one more instance, of this cost on a GPU; those in `resident` have the weights; the GPUs in `full` turned out
+  // to have no room for it. Falling back is logged. Throws as next_place() does, and OutOfMemory where those that there
+  // are have to do.
+  std::shared_ptr<const Stay> next(const MemoryCost& gpu_cost, const std::set<std::string>& resident,
+                                   const std::set<std::string>& full);
+
+  // What becomes of work of calls without an instance of their own that failed on a GPU.
+  Recovery recovery(const std::exception_ptr& error) const;
+  // Whether work that a GPU has no memory for waits for it there, rather than go elsewhere.
+  bool waits_for_room() const { return request_.fallback == Fallback::kRequire; }
+  // No instance goes to this GPU for a while, it has no memory to compute with: for kAvoided, and twice as long each
+  // time that it was tried in vain.
+  void avoid(const std::string& device);
+  static constexpr std::chrono::seconds kAvoided{1};
+  static constexpr std::chrono::seconds kLongestAvoided{64};
 
   // Where instances compute: what has most of them, or would have the first. Throws as next() does.
-  std::string device(const MemoryCost& gpu_cost) const;
+  std::string device(const MemoryCost& gpu_cost, const std::set<std::string>& resident) const;
 
  private:
   // With what the manager has at the moment.
-  PlacementRequest request(const MemoryCost& gpu_cost) const;
+  PlacementRequest request(const MemoryCost& gpu_cost, const std::set<std::string>& resident) const;
+  std::optional<Place> choose(const PlacementRequest& request, const std::set<std::string>& full) const;
 
-  const PlacementRequest request_;  // Without cost and instances.
-  std::vector<Device> devices() const;
+  void check_demand() const;
 
+  PlacementRequest request_;  // Without cost and instances.
   const std::shared_ptr<Counts> counts_;
   const std::shared_ptr<std::atomic<uint64_t>> fallbacks_;
-  const int32_t kind_;
-  mutable std::mutex mutex_;  // Of who chooses.
 };
 
 }  // namespace remuda

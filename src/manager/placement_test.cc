@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "device/memory_budget.h"
 #include "manager/placement_test_support.h"
 #include "remuda/error.h"
 
@@ -100,6 +101,57 @@ TEST(Placement, RequireSaysWhatIsMissingAndThenKeepsToWhatItHas) {
                                                HasSubstr("cuda:0 has 11811160064 bytes available"))));
   machine.gpu(0).memory_available = 15 * kGiB;
   EXPECT_EQ(fill(machine, request(Fallback::kRequire), 100), (std::map<std::string, int64_t>{{"cuda:0", 2}}));
+}
+
+TEST(Placement, RequireWaitsForWhatOthersHaveAndRefusesWhatCanNeverFit) {
+  DescribedMachine machine({11 * kGiB});
+  EXPECT_THROW(next_place(request(Fallback::kRequire), machine.devices()), NoRoomYet);
+  machine.gpu(0).memory_total = 12 * kGiB;  // Of which a budget keeps some free.
+  try {
+    next_place(request(Fallback::kRequire), machine.devices());
+    ADD_FAILURE() << "it is too small";
+  } catch (const NoRoomYet& error) {
+    ADD_FAILURE() << error.what();
+  } catch (const OutOfMemory& error) {
+    EXPECT_THAT(error.what(), HasSubstr("10737418240 bytes of weights"));
+  }
+  EXPECT_NE(next_place(request(Fallback::kPrefer), machine.devices())->fell_back, "");
+}
+
+TEST(Placement, OneThatIsLostIsLeftAsTheSettingsSayAndElseIsAnErrorThatNamesIt) {
+  DescribedMachine machine({40 * kGiB, 30 * kGiB});
+  const auto lose = [&machine](size_t number) {
+    machine.gpu(number).problem = "it fell off the bus";
+    machine.gpu(number).is_lost = true;
+  };
+  lose(0);
+  PlacementRequest on_it = request(Fallback::kRequire);
+  on_it.instances["cuda:0"] = 3;  // Which are on their way out.
+  EXPECT_EQ(next_place(on_it, machine.devices())->device, "cuda:1");
+  PlacementRequest demanded = request();
+  demanded.demand = "device cuda:0";
+  demanded.device = "cuda:0";
+  const auto names_it = AllOf(HasSubstr("cuda:0 can't be used: it fell off the bus"), HasSubstr("(device cuda:0)"));
+  EXPECT_THAT([&] { next_place(demanded, machine.devices()); }, ThrowsMessage<DeviceError>(names_it));
+  lose(1);
+  EXPECT_THAT([&] { next_place(on_it, machine.devices()); },
+              ThrowsMessage<DeviceError>(HasSubstr("(fallback is require)")));
+  for (const Fallback fallback : {Fallback::kPrefer, Fallback::kSpill}) {
+    on_it.fallback = fallback;
+    EXPECT_EQ(next_place(on_it, machine.devices())->device, "cpu");
+  }
+}
+
+TEST(Placement, OneWithoutMemoryToComputeWithIsAvoidedWhateverIsSaidOfIt) {
+  DescribedMachine machine({40 * kGiB, 13 * kGiB});
+  PlacementRequest wanted = request();
+  wanted.avoided = {"cuda:0"};
+  wanted.instances["cuda:0"] = 1;
+  EXPECT_EQ(next_place(wanted, machine.devices())->device, "cuda:1");
+  machine.gpu(1).memory_available = 0;
+  EXPECT_EQ(next_place(wanted, machine.devices())->device, "cpu") << "the instance there is no help";
+  wanted.fallback = Fallback::kRequire;
+  EXPECT_THROW(next_place(wanted, machine.devices()), NoRoomYet);
 }
 
 TEST(Placement, PreferFallsBackAsAWholeAndSpillForTheOverflow) {

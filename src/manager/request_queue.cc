@@ -1,5 +1,6 @@
 #include "manager/request_queue.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace remuda {
@@ -7,6 +8,12 @@ namespace remuda {
 void RequestQueue::push(Pointer request) {
   Queue& queue = queues_[static_cast<size_t>(request->options().priority)];
   queue.push_back({std::move(request), ++last_ticket_});
+}
+
+void RequestQueue::put_back(Pointer request) {
+  Queue& queue = queues_[static_cast<size_t>(request->options().priority)];
+  const auto is_it = [&request](const Entry& entry) { return entry.request == request; };
+  if (std::ranges::none_of(queue, is_it)) queue.push_front({std::move(request), 0});
 }
 
 void RequestQueue::remove(const BatchRequest& request) {

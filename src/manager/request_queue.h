@@ -21,6 +21,8 @@ class RequestQueue {
   using Pointer = std::shared_ptr<BatchRequest>;
 
   void push(Pointer request);
+  // One whose parts could not be computed: before all others, where it isn't in the queue yet.
+  void put_back(Pointer request);
   // Does nothing where it isn't in the queue.
   void remove(const BatchRequest& request);
   bool empty() const;

@@ -35,7 +35,8 @@ std::vector<std::shared_ptr<Residency>> Residency::all() {
 }
 
 Residency::Residency(const WeightRequest& request)
-    : what_(request.what),
+    : key_(request.key),
+      what_(request.what),
       budget_(request.budget),
       weights_(budget_->reserve({.bytes = request.cost.shared_weights + request.cost.loading,
                                  .use = MemoryUse::kWeights,

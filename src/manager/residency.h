@@ -55,6 +55,8 @@ class Residency : public MemoryHolder {
   void wait_while_leaving(Deadline deadline);
 
   WeightsSnapshot snapshot() const;
+  const std::string& device() const { return budget_->device(); }
+  const std::string& key() const { return key_; }
 
   std::optional<Clock::time_point> idle_since() override;
   bool evict() override;
@@ -69,6 +71,7 @@ class Residency : public MemoryHolder {
   bool is_over_residence(Clock::time_point now) const;
   MemoryEvent event(MemoryEvent::Kind kind, std::chrono::nanoseconds duration) const;
 
+  const std::string key_;
   const std::string what_;
   MemoryBudget* const budget_;
 

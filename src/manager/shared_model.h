@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -22,6 +23,7 @@
 #include "device/memory_budget.h"
 #include "manager/managed_pool.h"
 #include "manager/placement.h"
+#include "manager/recovery.h"
 #include "manager/weight_cache.h"
 #include "manager/weight_store.h"
 #include "remuda/memory_cost.h"
@@ -57,6 +59,8 @@ struct ModelSource {
   // On a device, in whose budget what it costs has been reserved. Called without a lock, when nobody in the process has
   // the model there.
   std::function<std::shared_ptr<const Model>(const std::string& device, Precision)> load;
+  // Alone, for when a GPU has no room for the model; none: that is an error.
+  std::function<std::shared_ptr<const text::Tokenizer>()> load_tokenizer = nullptr;
 };
 
 // A model for an instance, and where it is.
@@ -65,7 +69,8 @@ struct PlacedModel {
   std::shared_ptr<const Model> model;  // Keeps the place, too.
   std::string device;
   Precision precision = Precision::kFp32;
-  uint64_t bytes = 0;  // Of the weights there.
+  uint64_t bytes = 0;                           // Of the weights there.
+  std::function<bool()> has_better_place = {};  // See ModelInstance::move_when().
 };
 
 // A model by its files, its precision and its device. `Model` has a `tokenizer`, a shared pointer, and what WeightStore
@@ -91,11 +96,16 @@ class SharedModel {
 
   const std::filesystem::path& directory() const { return source_.directory; }
 
+  // Where its configuration, read since then, says so; see Placement::exclude_gpus().
+  void exclude_gpus(std::string shape_problem) {
+    if (!shape_problem.empty()) placement_.exclude_gpus(std::move(shape_problem));
+  }
+
   // Loads it if nobody has it. Throws what loading throws; Error(kInvalidFile) where files were changed since the
   // constructor: make one before reading their configuration; OutOfMemory and TimeoutError where there is no room.
   Pointer get() {
     const std::string where = device();
-    return get(where, cost_on(where));
+    return get(where, cost_on(where), placement_.waits_for_room() ? kNoEnd : kPatience);
   }
 
   // The same for an instance that its pool is making, on the device that is its place. Throws OutOfMemory, too, where
@@ -103,13 +113,18 @@ class SharedModel {
   PlacedModel<Model> get_for_instance() {
     const MemoryCost on_gpu = gpu_cost();
     for (std::set<std::string> full;;) {
-      const std::shared_ptr<const Placement::Stay> stay = placement_.next(on_gpu, full);
+      const std::shared_ptr<const Placement::Stay> stay = placement_.next(on_gpu, resident(), full);
       const bool gpu = kind_of(stay->device()) == DeviceKind::kGpu;
       const MemoryCost cost = gpu ? on_gpu : cost_on(stay->device());
       try {
-        Pointer model = hold(get(stay->device(), cost), stay, cost);
+        const auto patience = placement_.waits_for_room() ? kNoEnd : kPatience;
+        Pointer model = hold(get(stay->device(), cost, patience), stay, cost);
         const uint64_t bytes = model->bytes();
-        return {std::move(model), stay->device(), precision_at(stay->device()), bytes};
+        return {std::move(model), stay->device(), precision_at(stay->device()), bytes,
+                [stay] { return stay->has_better_place(); }};
+      } catch (const DeviceError& error) {
+        if (!error.is_lost()) throw;  // What is lost isn't chosen again.
+        log::info("no use of {}: {}", stay->device(), error.what());
       } catch (const OutOfMemory& error) {
         // Others took the memory meanwhile.
         if (stay->device() == kCpuDevice) throw;
@@ -120,7 +135,7 @@ class SharedModel {
   }
 
   // Where instances compute; see Placement::device().
-  std::string device() const { return placement_.device(gpu_cost()); }
+  std::string device() const { return placement_.device(gpu_cost(), resident()); }
   // What they compute in.
   Precision precision() const { return precision_at(device()); }
 
@@ -131,8 +146,26 @@ class SharedModel {
       const std::lock_guard lock(mutex_);
       if (tokenizer_ != nullptr) return tokenizer_;
     }
-    const Pointer model = get();
-    return {model, model->tokenizer.get()};
+    try {
+      const std::string where = device();
+      const Pointer model = get(where, cost_on(where), Clock::duration(0));
+      return {model, model->tokenizer.get()};
+    } catch (const Error&) {
+      // There may be room when it is this call's turn, or in another place.
+      if (!may_pass(std::current_exception()) || !source_.load_tokenizer) throw;
+    }
+    auto alone = source_.load_tokenizer();
+    const std::lock_guard lock(mutex_);
+    tokenizer_ = std::move(alone);
+    return tokenizer_;
+  }
+
+  // What becomes of work of calls without an instance of their own that failed on a GPU.
+  Recovery recovery(const std::exception_ptr& error) const { return placement_.recovery(error); }
+  // It has no memory to compute with: idle instances there go, and none is made there for a while.
+  void leave(const std::string& gpu) {
+    placement_.avoid(gpu);
+    pool_->evict_idle_on(gpu);
   }
 
   // Where its weights are kept packed; file_bytes is the size of the model's files.
@@ -146,6 +179,12 @@ class SharedModel {
   }
 
  private:
+  using Clock = MemoryBudget::Clock;
+
+  // How long weights may wait for what others use of a GPU, where there is another place for them; and where not.
+  static constexpr Clock::duration kPatience = std::chrono::seconds(1);
+  static constexpr Clock::duration kNoEnd = Clock::duration::max();
+
   Precision precision_at(const std::string& device) const {
     return precision_on(kind_of(device), asked_, gpu_use_fp16_);
   }
@@ -156,9 +195,37 @@ class SharedModel {
     return source_.cost(DeviceKind::kGpu, precision_on(DeviceKind::kGpu, asked_, gpu_use_fp16_));
   }
 
-  Pointer get(const std::string& device, const MemoryCost& cost) {
+  std::string key(const std::string& device) const {
+    return fmt::format("{}|{}|{}", identity_, to_string(precision_at(device)), device);
+  }
+  // GPUs that have the weights.
+  std::set<std::string> resident() const {
+    std::set<std::string> devices;
+    if (placement_.is_cpu_alone()) return devices;
+    for (const auto& residency : Residency::all()) {
+      const std::string& device = residency->device();
+      if (device != kCpuDevice && residency->key() == key(device)) devices.insert(device);
+    }
+    return devices;
+  }
+
+  // Whether it is for want of what there may be later, or elsewhere.
+  static bool may_pass(const std::exception_ptr& error) {
+    try {
+      std::rethrow_exception(error);
+    } catch (const NoRoomYet&) {
+      return true;
+    } catch (...) {
+      return is_of_gpu(error);
+    }
+  }
+
+  // `patience` is for a GPU's memory.
+  Pointer get(const std::string& device, const MemoryCost& cost, Clock::duration patience) {
+    std::optional<MemoryPatience> on_gpu;
+    if (kind_of(device) == DeviceKind::kGpu) on_gpu.emplace(patience);
     const Precision precision = precision_at(device);
-    const WeightRequest request{.key = fmt::format("{}|{}|{}", identity_, to_string(precision), device),
+    const WeightRequest request{.key = key(device),
                                 .what = fmt::format("{} in {}", source_.name, to_string(precision)),
                                 .cost = cost,
                                 .budget = &MemoryBudget::of(device)};

@@ -13,6 +13,7 @@
 #include "manager/shared_model.h"
 #include "manager/summarization_batch.h"
 #include "manager/summarization_model.h"
+#include "models/gpu_shapes.h"
 
 namespace remuda {
 namespace {
@@ -126,7 +127,9 @@ struct SummarizationModelManager::Impl {
                  .open = [this, &manager](const SessionTerms& terms) { return open(manager, terms); },
                  .try_open = [this, &manager] { return try_open(manager); },
                  .pool_waiting = [&manager] { return manager.waiting(); },
-                 .on_overload = [&manager] { manager.count_overload(kJoinedCalls); }}) {}
+                 .on_overload = [&manager] { manager.count_overload(kJoinedCalls); }}) {
+    model.exclude_gpus(models::gpu_shape_problem(directory.config));
+  }
 
   static std::unique_ptr<BatchSession> make_session(Lease<SummarizationInstance> lease) {
     const uint64_t room = room_for_documents(lease->metadata().device);
@@ -291,9 +294,11 @@ const SummarizationModelInfo& SummarizationModelManager::info() const { return i
 
 std::unique_ptr<SummarizationInstance> SummarizationModelManager::make_instance() {
   const auto start = std::chrono::steady_clock::now();
-  auto [model, device, precision, bytes] = impl_->model.get_for_instance();
+  auto [model, device, precision, bytes, has_better_place] = impl_->model.get_for_instance();
   ModelMetadata metadata = describe_instance(model_name(), model_type(), std::move(device), precision, bytes, start);
-  return std::make_unique<SummarizationInstance>(std::move(metadata), std::move(model));
+  auto instance = std::make_unique<SummarizationInstance>(std::move(metadata), std::move(model));
+  instance->move_when(std::move(has_better_place));
+  return instance;
 }
 
 std::vector<Summary> SummarizationModelManager::summarize(std::span<const std::string> texts,

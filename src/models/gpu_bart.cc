@@ -51,7 +51,8 @@ void GpuBart::load(const io::Checkpoint& checkpoint, Precision precision) {
   {
     const GpuArena::Block trial = arena_.allocate_reserved(loading, loading_);
     remuda::cuda::Bart* loaded = nullptr;
-    call_gpu("loading a BART", models_.load_bart, loading_.get(), &host.host(), weights_.data(), trial.data(), &loaded);
+    call_gpu(number_, "loading a BART", models_.load_bart, loading_.get(), &host.host(), weights_.data(), trial.data(),
+             &loaded);
     bart_.reset(loaded);
   }
   checkpoint.drop_pages();
@@ -68,13 +69,13 @@ GpuBart::~GpuBart() {
 size_t GpuBart::document_bytes(int64_t encoder_tokens, const DecodeLimits& limits) const {
   const remuda::cuda::HostLimits host = host_limits(limits);
   uint64_t bytes = 0;
-  call_gpu("a document", models_.document_bytes, bart_.get(), encoder_tokens, &host, &bytes);
+  call_gpu(number_, "a document", models_.document_bytes, bart_.get(), encoder_tokens, &host, &bytes);
   return bytes;
 }
 
 size_t GpuBart::encode_bytes(int64_t tokens) const {
   uint64_t bytes = 0;
-  call_gpu("encoding documents", models_.encode_bytes, bart_.get(), memory_.tokens_at_once(tokens), &bytes);
+  call_gpu(number_, "encoding documents", models_.encode_bytes, bart_.get(), memory_.tokens_at_once(tokens), &bytes);
   return bytes;
 }
 
@@ -85,7 +86,7 @@ remuda::cuda::HostStepRoom GpuBart::room_for(int64_t rows) const {
 
 uint64_t GpuBart::room_bytes(const remuda::cuda::HostStepRoom& room) const {
   uint64_t bytes = 0;
-  call_gpu("a decoder's step", models_.step_bytes, bart_.get(), &room, &bytes);
+  call_gpu(number_, "a decoder's step", models_.step_bytes, bart_.get(), &room, &bytes);
   return bytes;
 }
 
@@ -125,8 +126,8 @@ GpuBart::Document::~Document() { give_back(memory_, stream_); }
 GpuBart::Decoder::Decoder(const GpuBart& bart)
     : bart_(bart), stream_(gpu_backend(), bart.number_), decoder_(nullptr, bart.models_.destroy_decoder) {
   remuda::cuda::BartDecoder* made = nullptr;
-  call_gpu("a decoder", bart_.models_.make_decoder, static_cast<const remuda::cuda::Bart*>(bart_.bart_.get()),
-           stream_.get(), &made);
+  call_gpu(bart_.number_, "a decoder", bart_.models_.make_decoder,
+           static_cast<const remuda::cuda::Bart*>(bart_.bart_.get()), stream_.get(), &made);
   decoder_.reset(made);
 }
 
@@ -175,8 +176,9 @@ void GpuBart::Decoder::encode_some(const RaggedIds& batch, std::span<const std::
   for (const std::unique_ptr<Document>& document : documents) memories.push_back(document->memory_.data());
   const remuda::cuda::HostDocuments host = {
       .ids = batch.ids.data(), .offsets = batch.offsets.data(), .documents = batch.sequences()};
-  call_gpu("encoding documents", bart_.models_.encode, static_cast<const remuda::cuda::Bart*>(bart_.bart_.get()),
-           stream_.get(), workspace.data(), &host, static_cast<void* const*>(memories.data()));
+  call_gpu(bart_.number_, "encoding documents", bart_.models_.encode,
+           static_cast<const remuda::cuda::Bart*>(bart_.bart_.get()), stream_.get(), workspace.data(), &host,
+           static_cast<void* const*>(memories.data()));
 }
 
 void GpuBart::Decoder::make_room(int64_t rows, int64_t k, int64_t rule_tokens) {
@@ -192,7 +194,7 @@ void GpuBart::Decoder::make_room(int64_t rows, int64_t k, int64_t rule_tokens) {
   room_ = {};
   give_back(workspace_, stream_);
   workspace_ = bart_.arena_.allocate_more(bart_.room_bytes(room), stream_, "a decoder's step");
-  call_gpu("a decoder's step", bart_.models_.set_workspace, decoder_.get(), workspace_.data(),
+  call_gpu(bart_.number_, "a decoder's step", bart_.models_.set_workspace, decoder_.get(), workspace_.data(),
            static_cast<const remuda::cuda::HostStepRoom*>(&room));
   room_ = room;
 }
@@ -255,14 +257,15 @@ GpuBart::Decoder::Ranked GpuBart::Decoder::step(std::span<const Rows> documents,
                                        .k = k,
                                        .scores = scores_.data(),
                                        .best = best_.data()};
-  call_gpu("a decoder's step", bart_.models_.step, decoder_.get(), &host);
+  call_gpu(bart_.number_, "a decoder's step", bart_.models_.step, decoder_.get(), &host);
   return {scores_, best_};
 }
 
 MatrixView<const float> GpuBart::Decoder::fetch_logits(std::span<const int32_t> rows) {
   const int64_t vocabulary = bart_.config_.vocab_size;
   logits_.resize(rows.size() * static_cast<size_t>(vocabulary));
-  call_gpu("logits", bart_.models_.fetch_logits, decoder_.get(), rows.data(), std::ssize(rows), logits_.data());
+  call_gpu(bart_.number_, "logits", bart_.models_.fetch_logits, decoder_.get(), rows.data(), std::ssize(rows),
+           logits_.data());
   return {logits_.data(), std::ssize(rows), vocabulary};
 }
 

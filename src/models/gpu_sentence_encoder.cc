@@ -34,8 +34,8 @@ void GpuSentenceEncoder::load(const io::ModelDirectory& directory, Precision pre
   {
     const GpuArena::Block trial = arena_.allocate_reserved(loading, loading_);
     remuda::cuda::Encoder* loaded = nullptr;
-    call_gpu("loading an encoder", models_.load_encoder, loading_.get(), &host.host(), weights_.data(), trial.data(),
-             &loaded);
+    call_gpu(number_, "loading an encoder", models_.load_encoder, loading_.get(), &host.host(), weights_.data(),
+             trial.data(), &loaded);
     encoder_.reset(loaded);
   }
   // What it took goes back to the driver, so that others see that it is free.
@@ -77,11 +77,12 @@ void GpuSentenceEncoder::forward(const RaggedIds& batch, std::span<const int64_t
                                         .skipped = skipped.empty() ? nullptr : skipped.data(),
                                         .sequences = batch.sequences()};
   uint64_t bytes = 0;
-  call_gpu("a batch", models_.workspace_bytes, encoder_.get(), &host, &bytes);
+  call_gpu(number_, "a batch", models_.workspace_bytes, encoder_.get(), &host, &bytes);
   std::unique_ptr<GpuStream> stream = take_stream();
   {
     const GpuArena::Block workspace = arena_.allocate(bytes, *stream, "computing embeddings");
-    call_gpu("computing embeddings", models_.encode, encoder_.get(), stream->get(), workspace.data(), &host, out.data);
+    call_gpu(number_, "computing embeddings", models_.encode, encoder_.get(), stream->get(), workspace.data(), &host,
+             out.data);
   }
   stream->synchronize();  // There is nothing left to wait for: so the workspace is free for every other stream, too.
   const std::lock_guard lock(mutex_);

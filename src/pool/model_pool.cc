@@ -84,4 +84,16 @@ int64_t PoolHandle::waiting() const { return core_->waiting(); }
 
 void PoolHandle::count_overload(const std::string& label) { core_->count_overload(label); }
 
+int64_t PoolHandle::evict_idle_on(const std::string& device) {
+  return core_->destroy_idle_on(device, DestroyReason::kEvicted);
+}
+
+int64_t PoolHandle::lose_device(const std::string& device) {
+  return core_->destroy_idle_on(device, DestroyReason::kLost);
+}
+
+void PoolHandle::count_moved(int64_t calls) { core_->count(&PoolStats::moved, calls); }
+
+void PoolHandle::count_room_waits(int64_t calls) { core_->count(&PoolStats::room_waits, calls); }
+
 }  // namespace remuda

@@ -115,8 +115,8 @@ void PoolCore::release(PoolSlot* slot, bool discard) {
   std::optional<DestroyReason> doom;
   if (discard) {
     doom = DestroyReason::kDiscarded;
-  } else if (options_.is_healthy && !is_healthy(*slot->instance)) {
-    doom = DestroyReason::kUnhealthy;
+  } else {
+    doom = look_at(*slot->instance);
   }
   const Clock::time_point now = Clock::now();
   if (is_observed()) report_lease(PoolEvent::Kind::kRelease, *slot, now - slot->leased_at);
@@ -126,7 +126,9 @@ void PoolCore::release(PoolSlot* slot, bool discard) {
   if (now - slot->leased_at >= options_.leak_threshold) leaks = note_leaks(now);
   slot->given_raw = false;
   slot->unused_since = now;
-  if (!doom) doom = doom_of(*slot, now);
+  if (const std::optional<DestroyReason> own = doom_of(*slot, now); own && (!doom || own == DestroyReason::kLost)) {
+    doom = own;
+  }
   come_home(lock, slot, doom);
   if (!leaks.empty()) {
     lock.unlock();
@@ -156,7 +158,7 @@ void PoolCore::release_instance(const ModelInstance* instance) {
 }
 
 // Waits, or makes an instance, as often as it takes. `slot` is one to create in, or null.
-PoolSlot* PoolCore::acquire_slowly(Lock& lock, PoolSlot* slot, const Call& call) {
+PoolSlot* PoolCore::acquire_slowly(Lock& lock, PoolSlot* slot, Call call) {
   // Memory that the factory needs may have to be waited for: no longer than the caller waits.
   std::optional<MemoryWait> wait;
   if (!call.deadline.is_never()) wait.emplace(call.deadline);
@@ -166,6 +168,10 @@ PoolSlot* PoolCore::acquire_slowly(Lock& lock, PoolSlot* slot, const Call& call)
     if (slot->instance != nullptr || create(lock, slot)) return slot;
     slot = nullptr;
     is_back = true;
+    if (has_instance() || !call.room_deadline.is_never()) continue;
+    const Clock::time_point longest = Clock::now() + MemoryBudget::kLongestWait;
+    call.room_deadline = Deadline::at(std::min(call.deadline.when(), longest));
+    log::warning("pool {}: a caller waits for memory: {}", options_.name, no_memory_because_);
   }
 }
 
@@ -216,8 +222,11 @@ PoolSlot* PoolCore::wait_for_slot(Lock& lock, const Call& call, bool is_back) {
 std::exception_ptr PoolCore::wait(Lock& lock, Waiter& waiter, const Call& call) {
   while (waiter.queued && !closed_) {
     const Clock::time_point now = Clock::now();
-    if (now >= call.deadline.when()) break;
+    if (is_over(call, now)) break;
     Clock::time_point until = call.deadline.when();
+    // Whether there are instances then, it is told by nobody.
+    if (!call.room_deadline.is_never())
+      until = std::min(until, std::max(call.room_deadline.when(), now + kOutOfMemoryPause));
     if (call.options.cancelled) until = std::min(until, now + kCancelledPeriod);
     if (until == Clock::time_point::max()) {
       waiter.served.wait(lock);
@@ -241,6 +250,10 @@ std::exception_ptr PoolCore::wait(Lock& lock, Waiter& waiter, const Call& call) 
     }
   }
   return nullptr;
+}
+
+bool PoolCore::is_over(const Call& call, Clock::time_point now) const {
+  return now >= call.deadline.when() || (now >= call.room_deadline.when() && !has_instance());
 }
 
 // Throws for a call that there is no place in the queue for.
@@ -267,11 +280,26 @@ void PoolCore::give_up(Lock& lock, const Waiter& waiter, const Call& call) {
   }
   check_open();
   ++stats_.timeouts;
+  if (!call.room_deadline.is_never() && !has_instance()) {
+    const std::string why = fmt::format("pool {}: no memory for an instance within {:.3f} s: {}", options_.name, waited,
+                                        no_memory_because_);
+    lock.unlock();
+    report_waiting(PoolEvent::Kind::kTimeout, call, now);
+    throw OutOfMemory(why);
+  }
   const std::string message =
       fmt::format("pool {}: no instance within {:.3f} s: {}", options_.name, waited, describe_holders(now));
   lock.unlock();
   report_waiting(PoolEvent::Kind::kTimeout, call, now);
   throw TimeoutError(message);
+}
+
+// Why an instance that comes home can't be used again, as far as it knows itself.
+std::optional<DestroyReason> PoolCore::look_at(ModelInstance& instance) const {
+  if (instance.has_failed_) return DestroyReason::kFailed;
+  if (options_.is_healthy && !is_healthy(instance)) return DestroyReason::kUnhealthy;
+  if (instance.has_better_place_ && instance.has_better_place_()) return DestroyReason::kMoved;
+  return std::nullopt;
 }
 
 bool PoolCore::is_healthy(ModelInstance& instance) const {
@@ -290,10 +318,14 @@ bool PoolCore::has_room() const {
   return creating_ < options_.max_creations && static_cast<int64_t>(slots_.size()) + destroying_ < max_instances_;
 }
 
+bool PoolCore::has_instance() const {
+  return std::ranges::any_of(slots_, [](const PoolSlot& slot) { return slot.instance != nullptr; });
+}
+
 // Serves waiters in turn as long as there is something to give them. Those of a closed pool get PoolClosed, also when
 // room appears before they have woken.
 void PoolCore::schedule() {
-  if (slots_.empty()) no_memory_until_.reset();  // None is left whose end could bring memory.
+  if (slots_.empty() && !memory_may_come_) no_memory_until_.reset();  // None is left whose end could bring memory.
   while (!closed_ && !queue_.empty()) {
     PoolSlot* slot = take();
     if (slot == nullptr) break;
@@ -326,7 +358,7 @@ PoolSlot* PoolCore::add_slot() {
 }
 
 // Makes the slot's instance, without the lock. When that fails the slot is given back: false, when it was for want of
-// memory and there are others, so that the caller can wait for one; otherwise it throws what the factory threw.
+// memory that may come free, so that the caller can wait; otherwise it throws what the factory threw.
 bool PoolCore::create(Lock& lock, PoolSlot* slot) {
   lock.unlock();
   const Clock::time_point start = Clock::now();
@@ -353,6 +385,7 @@ bool PoolCore::create(Lock& lock, PoolSlot* slot) {
   ++stats_.created;
   stats_.create_time.record(end - start);
   no_memory_because_.clear();
+  memory_may_come_ = false;
   slot->instance = std::move(instance);
   slot->state = SlotState::kGiven;
   slot->created_at = end;
@@ -371,7 +404,8 @@ bool PoolCore::drop_uncreated(PoolSlot* slot, const std::exception_ptr& error) {
     try {
       std::rethrow_exception(error);
     } catch (const OutOfMemory& out_of_memory) {
-      if (!slots_.empty()) {
+      memory_may_come_ = dynamic_cast<const NoRoomYet*>(&out_of_memory) != nullptr;
+      if (!slots_.empty() || memory_may_come_) {
         ++stats_.out_of_memory;
         no_memory_because_ = out_of_memory.what();
         no_memory_until_ = Clock::now() + kOutOfMemoryPause;
@@ -419,6 +453,7 @@ void PoolCore::come_home(Lock& lock, PoolSlot* slot, std::optional<DestroyReason
 // Why the instance can't be used again; nothing if it can.
 std::optional<DestroyReason> PoolCore::doom_of(const PoolSlot& slot, Clock::time_point now) const {
   if (closed_) return DestroyReason::kClosed;
+  if (lost_devices_.contains(slot.instance->metadata_.device)) return DestroyReason::kLost;
   if (!options_.enabled || slot.destroy_after_use) return DestroyReason::kAfterUse;
   if (slot.generation != generation_) return DestroyReason::kCleanup;
   if (static_cast<int64_t>(slots_.size()) > max_instances_) return DestroyReason::kResized;

@@ -18,6 +18,7 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -74,6 +75,8 @@ class PoolCore : public Housekept, public std::enable_shared_from_this<PoolCore>
   void resize(int64_t max_instances);
   void warm_up();
   bool evict_idle(Clock::time_point not_used_since);
+  // kEvicted, or kLost, which is for good.
+  int64_t destroy_idle_on(const std::string& device, DestroyReason reason);
   std::optional<Clock::time_point> least_recent_use();
   Clock::time_point housekeep() noexcept override;
 
@@ -81,6 +84,7 @@ class PoolCore : public Housekept, public std::enable_shared_from_this<PoolCore>
   std::vector<LeakReport> leaks();
   int64_t waiting();
   void count_overload(const std::string& label);
+  void count(uint64_t PoolStats::* counter, int64_t more);
 
  private:
   using Lock = std::unique_lock<std::mutex>;
@@ -90,6 +94,8 @@ class PoolCore : public Housekept, public std::enable_shared_from_this<PoolCore>
     const AcquireOptions& options;
     Clock::time_point since;
     Deadline deadline;
+    // When it gives up, if the pool has no instance then: since it found no memory for the first.
+    Deadline room_deadline = Deadline::never();
   };
   struct Doomed {
     std::unique_ptr<ModelInstance> instance;
@@ -98,13 +104,16 @@ class PoolCore : public Housekept, public std::enable_shared_from_this<PoolCore>
   using Instances = std::vector<Doomed>;
 
   // pool_core.cc
-  PoolSlot* acquire_slowly(Lock& lock, PoolSlot* slot, const Call& call);
+  PoolSlot* acquire_slowly(Lock& lock, PoolSlot* slot, Call call);
   PoolSlot* wait_for_slot(Lock& lock, const Call& call, bool is_back);
   std::exception_ptr wait(Lock& lock, Waiter& waiter, const Call& call);
+  bool is_over(const Call& call, Clock::time_point now) const;
   [[noreturn]] void refuse(Lock& lock, const Call& call);
   [[noreturn]] void give_up(Lock& lock, const Waiter& waiter, const Call& call);
+  std::optional<DestroyReason> look_at(ModelInstance& instance) const;
   bool is_healthy(ModelInstance& instance) const;
   bool has_room() const;
+  bool has_instance() const;
   void schedule();
   PoolSlot* take();
   PoolSlot* add_slot();
@@ -156,10 +165,12 @@ class PoolCore : public Housekept, public std::enable_shared_from_this<PoolCore>
   int64_t destroying_ = 0;
   uint64_t generation_ = 0;
   bool closed_ = false;
-  // Set when making an instance failed for want of memory while there were others: until then none is made, unless one
-  // of them goes before.
+  // Set when making an instance failed for want of memory that may come free: until then none is made, unless one of
+  // the pool's goes before.
   std::optional<Clock::time_point> no_memory_until_;
+  bool memory_may_come_ = false;  // From elsewhere than of the pool's instances.
   std::string no_memory_because_;
+  std::set<std::string> lost_devices_;
   Clock::time_point housekeeping_due_ = Clock::time_point::max();
   bool refill_ = false;  // Idle instances went in ways that min_idle is about.
   Clock::time_point refill_not_before_ = Clock::time_point::min();

@@ -50,6 +50,12 @@ std::string_view to_string(DestroyReason reason) {
       return "cleanup";
     case DestroyReason::kClosed:
       return "closed";
+    case DestroyReason::kLost:
+      return "lost";
+    case DestroyReason::kFailed:
+      return "failed";
+    case DestroyReason::kMoved:
+      return "moved";
   }
   return "unknown";
 }

@@ -109,6 +109,22 @@ bool PoolCore::evict_idle(Clock::time_point not_used_since) {
   return true;
 }
 
+int64_t PoolCore::destroy_idle_on(const std::string& device, DestroyReason reason) {
+  if (is_parents()) return 0;  // Whoever finds a device lost asks all pools that there are.
+  Lock lock(mutex_);
+  if (reason == DestroyReason::kLost) lost_devices_.insert(device);
+  Instances gone;
+  for (size_t i = idle_.size(); i-- > 0;) {
+    if (idle_[i]->instance->metadata_.device == device) gone.push_back(remove_idle(i, reason));
+  }
+  const auto count = static_cast<int64_t>(gone.size());
+  if (count == 0) return 0;
+  refill_ = true;
+  if (reason == DestroyReason::kEvicted) stats_.evicted += static_cast<uint64_t>(count);
+  destroy(lock, std::move(gone));
+  return count;
+}
+
 std::optional<PoolCore::Clock::time_point> PoolCore::least_recent_use() {
   check_process();
   const Lock lock(mutex_);
@@ -209,6 +225,7 @@ void PoolCore::destroy(Lock& lock, Instances instances) {
       if (reason == DestroyReason::kIdle || reason == DestroyReason::kOld || reason == DestroyReason::kWornOut) {
         ++stats_.expired;
       }
+      if (reason == DestroyReason::kLost || reason == DestroyReason::kFailed) ++stats_.lost;
     }
     lock.unlock();
     for (auto& [instance, reason] : instances) {

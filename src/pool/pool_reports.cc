@@ -80,6 +80,12 @@ void PoolCore::count_overload(const std::string& label) {
   report({.kind = PoolEvent::Kind::kOverload, .thread = this_thread(), .label = label});
 }
 
+void PoolCore::count(uint64_t PoolStats::* counter, int64_t more) {
+  if (is_parents()) return;
+  const Lock lock(mutex_);
+  stats_.*counter += static_cast<uint64_t>(more);
+}
+
 bool PoolCore::is_observed() const { return options_.on_event != nullptr || log::enabled(log::Level::kDebug); }
 
 // Without the lock.

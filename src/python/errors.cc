@@ -16,7 +16,12 @@ void set_python_error(const Error& error) {
   // A message may quote bytes of a file or a name, which need not be UTF-8.
   const nb::object text =
       nb::steal(PyUnicode_DecodeUTF8(message.data(), static_cast<Py_ssize_t>(message.size()), "backslashreplace"));
-  PyErr_SetObject(type.ptr(), text.ptr());
+  const nb::object raised = type(text);
+  if (const auto* of_device = dynamic_cast<const DeviceError*>(&error)) {
+    raised.attr("device") = nb::str(of_device->device().c_str());
+    raised.attr("is_lost") = of_device->is_lost();
+  }
+  PyErr_SetObject(type.ptr(), raised.ptr());
 }
 
 }  // namespace

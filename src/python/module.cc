@@ -10,6 +10,7 @@
 #include "python/instance.h"
 #include "python/log_bridge.h"
 #include "python/pool.h"
+#include "remuda/embedding_model_manager.h"
 #include "remuda/snapshot.h"
 #include "remuda/version.h"
 
@@ -37,6 +38,22 @@ nb::list gpu_memory() {
   return all;
 }
 
+// Of an embedding model.
+nb::dict estimate_memory(const std::string& model, const std::string& precision, const std::string& device) {
+  const DeviceKind kind = device == "cpu" ? DeviceKind::kCpu : DeviceKind::kGpu;
+  const Precision wanted = precision_on(kind, parse_precision(precision, "precision"));
+  MemoryCost cost;
+  {
+    const ReleasedGil released;
+    cost = remuda::estimate_memory(inspect_embedding_model(model), wanted, EmbedOptions().max_batch_tokens, kind);
+  }
+  nb::dict values;
+  values["weights"] = cost.shared_weights;
+  values["workspace"] = cost.workspace;
+  values["loading"] = cost.loading;
+  return values;
+}
+
 }  // namespace
 }  // namespace remuda::python
 
@@ -57,6 +74,7 @@ NB_MODULE(_native, module) {
              [](const std::filesystem::path& toml) { return from_settings(remuda::get_settings(toml)); });
   module.def("check_settings", [](const nb::dict& values) { to_settings(values); });
   module.def("gpu_memory", gpu_memory);
+  module.def("estimate_memory", estimate_memory);
   module.def("set_log_level", set_log_level);
   module.def("set_leak_warnings", [](bool enabled) { nb::set_leak_warnings(enabled); });
   module.def("prepare_for_exit", prepare_for_exit);

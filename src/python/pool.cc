@@ -97,6 +97,7 @@ nb::dict get_pool_stats(PoolArgument self) {
   values["destroyed"] = stats.destroyed;
   values["expired"] = stats.expired;
   values["evicted"] = stats.evicted;
+  values["lost"] = stats.lost;
   values["creation_failures"] = stats.creation_failures;
   values["out_of_memory"] = stats.out_of_memory;
   values["timeouts"] = stats.timeouts;
@@ -106,6 +107,8 @@ nb::dict get_pool_stats(PoolArgument self) {
   values["memory_shared"] = stats.memory_shared;
   values["memory_private"] = stats.memory_private;
   values["fallbacks"] = stats.fallbacks;
+  values["moved"] = stats.moved;
+  values["room_waits"] = stats.room_waits;
   nb::dict by_device;
   for (const auto& [device, instances] : stats.by_device) by_device[nb::cast(device)] = instances;
   values["by_device"] = by_device;

@@ -90,7 +90,7 @@ def _spread(name, recipe):
 
 
 @torch.no_grad()
-def _randomize(model, recipe, generator):
+def randomize(model, recipe, generator):
     for name, parameter in model.named_parameters():
         noise = torch.randn(parameter.shape, generator=generator)
         if "norm" in name:
@@ -110,7 +110,7 @@ def _randomize(model, recipe, generator):
 
 
 @torch.no_grad()
-def _let_it_end(model, generator):
+def let_it_end(model, generator):
     """Sets the end token's bias so that it is the best in END_SHARE of the steps of random documents."""
     config = model.config
     ids = torch.randint(5, config.vocab_size, (30, 20), generator=generator)
@@ -130,8 +130,8 @@ def make(name, minilm, directory):
     tokenizer = AutoTokenizer.from_pretrained(directory)
     model = BartForConditionalGeneration(BartConfig(vocab_size=len(tokenizer), **recipe.config, **recipe.ids)).eval()
     generator = torch.Generator().manual_seed(recipe.seed)
-    _randomize(model, recipe, generator)
-    _let_it_end(model, generator)
+    randomize(model, recipe, generator)
+    let_it_end(model, generator)
     model.generation_config.forced_eos_token_id = None
     model.config.forced_eos_token_id = None
     model.generation_config.max_length = MAX_LENGTH

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 from conftest import ROOT
@@ -11,6 +13,7 @@ import remuda
 DESCRIBED = ROOT / "build/release/test-libraries/libdescribed_backend.so"
 ON_HOST = ROOT / "build/release/test-libraries/libremuda_cuda_on_host.so"
 GIB = 1 << 30
+needs_library = pytest.mark.skipif(not ON_HOST.exists(), reason=f"needs {ON_HOST}, which the release build's tests have")
 
 
 def test_a_machine_has_those_that_the_driver_shows():
@@ -87,3 +90,66 @@ def test_a_forced_gpu_that_is_not_there_says_why(python, monkeypatch):
             print(error)
     """)
     assert "/nowhere/libremuda_cuda.so can't be loaded" in ran.stdout
+
+
+@needs_library
+def test_a_gpu_that_is_lost(python, monkeypatch):
+    monkeypatch.setenv("REMUDA_CUDA_LIBRARY", os.fspath(ON_HOST))
+    ran = python(f"""
+        import ctypes, remuda
+        model = {os.fspath(ROOT / "tests/golden/encoders/bert_mean")!r}
+        automatic = remuda.EmbeddingModelManager(remuda.Settings(embedding_model=model, masx_force_cpu=False))
+        demanding = remuda.EmbeddingModelManager(remuda.Settings(embedding_model=model, device="cuda:0"))
+        automatic.warm_up()
+        with demanding.acquire() as instance:
+            ctypes.CDLL({os.fspath(ON_HOST)!r}).remuda_described_lose(0)
+            for call in (lambda: demanding.embed_text("a horse", instance), lambda: demanding.embed_text("a horse")):
+                try:
+                    call()
+                except remuda.DeviceError as error:
+                    print(type(error).__mro__[2].__name__, error.device, error.is_lost, "fell off the bus" in str(error))
+        print(automatic.embed_text("a horse").shape, automatic.get_device())
+        for stats in (automatic.get_pool_stats(), demanding.get_pool_stats()):
+            print(stats["lost"], stats["moved"], stats["room_waits"], stats["by_device"])
+    """)
+    assert ran.stdout.splitlines()[:3] == ["RuntimeError cuda:0 True True"] * 2 + ["(24,) cpu"], ran.stdout + ran.stderr
+    assert ran.stdout.splitlines()[3:] == ["1 0 0 {'cpu': 1}", "1 0 0 {}"]
+    assert ran.stderr.count("cuda:0 is lost to this process") == 1
+
+
+@needs_library
+def test_what_a_gpu_has_no_memory_for_goes_on_elsewhere(python, monkeypatch):
+    monkeypatch.setenv("REMUDA_CUDA_LIBRARY", os.fspath(ON_HOST))
+    monkeypatch.setenv("REMUDA_DESCRIBED_GPUS", "full,9.0,16,0")
+    ran = python(f"""
+        import remuda
+        model = {os.fspath(ROOT / "tests/golden/encoders/bert_mean")!r}
+        made = dict(embedding_model=model, device="cuda:0")
+        print(remuda.EmbeddingModelManager(remuda.Settings(**made)).embed_text("a horse").shape)
+        try:
+            remuda.EmbeddingModelManager(remuda.Settings(**made, fallback="require")).embed_text("a horse", timeout=0.2)
+        except remuda.OutOfMemory as error:
+            print(isinstance(error, MemoryError), "cuda:0 has 0 bytes available" in str(error))
+    """)
+    assert ran.stdout.splitlines() == ["(24,)", "True True"], ran.stdout + ran.stderr
+
+
+def test_what_a_model_will_take():
+    model = os.fspath(ROOT / "tests/golden/encoders/bert_mean")
+    half, full = (remuda.estimate_memory(model, precision=name, device="cuda:0") for name in ("fp16", "fp32"))
+    assert half["weights"] < full["weights"] < 2 * half["weights"]
+    assert remuda.estimate_memory(model)["workspace"] > 0
+    with pytest.raises(remuda.Unsupported, match="int8"):
+        remuda.estimate_memory(model, precision="int8", device="cuda")
+
+
+@needs_library
+def test_the_program_that_measures_a_gpus_memory(tmp_path):
+    env = {**os.environ, "REMUDA_CUDA_LIBRARY": os.fspath(ON_HOST)}
+    program = [sys.executable, "-B", ROOT / "bench/gpu_memory.py", "--small", "--cycles", "3", "--seconds", "2"]
+    ran = subprocess.run([*program, "--json", tmp_path / "figures.json"], env=env, capture_output=True, text=True, timeout=300)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    rows = json.loads((tmp_path / "figures.json").read_text())["checks"]
+    assert len(rows) == 7 and all(row["holds"] for row in rows)
+    env["REMUDA_DESCRIBED_GPUS"] = ""
+    assert subprocess.run(program, env=env, capture_output=True, timeout=60).returncode == 77

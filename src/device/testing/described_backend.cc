@@ -275,3 +275,13 @@ constexpr Backend kBackend = {.abi_version = kAbiVersion,
 extern "C" const remuda::cuda::Backend* remuda_cuda_backend() { return &remuda::cuda::kBackend; }
 
 extern "C" remuda::DescribedGpus* remuda_described_gpus() { return &remuda::cuda::all(); }
+
+extern "C" void remuda_described_take(int32_t gpu, uint64_t taken_by_others) {
+  const std::lock_guard lock(remuda::cuda::mutex);
+  remuda::cuda::all().gpus[gpu].taken_by_others = taken_by_others;
+}
+
+extern "C" void remuda_described_lose(int32_t gpu) {
+  const std::lock_guard lock(remuda::cuda::mutex);
+  remuda::cuda::all().gpus[gpu].is_lost = true;
+}

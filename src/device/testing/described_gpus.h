@@ -35,6 +35,12 @@ struct DescribedGpus {
 using DescribedGpusFunction = DescribedGpus* (*)();
 inline constexpr const char* kDescribedGpusSymbol = "remuda_described_gpus";
 
+// For changes while others call the library: what other processes have of a GPU, and the end of one.
+using DescribedTakeFunction = void (*)(int32_t gpu, uint64_t taken_by_others);
+inline constexpr const char* kDescribedTakeSymbol = "remuda_described_take";
+using DescribedLoseFunction = void (*)(int32_t gpu);
+inline constexpr const char* kDescribedLoseSymbol = "remuda_described_lose";
+
 // Memory comes to pools in pieces of this size.
 inline constexpr uint64_t kDescribedGranularity = uint64_t{2} << 20;
 

@@ -18,4 +18,12 @@ inline DescribedGpus& described_gpus(const GpuBackend& backend) {
   return *reinterpret_cast<DescribedGpusFunction>(find_in_gpu_backend(backend, kDescribedGpusSymbol))();
 }
 
+// While others use them: other processes have so much of one; one is lost.
+inline void take_described(const GpuBackend& backend, int32_t gpu, uint64_t bytes) {
+  reinterpret_cast<DescribedTakeFunction>(find_in_gpu_backend(backend, kDescribedTakeSymbol))(gpu, bytes);
+}
+inline void lose_described(const GpuBackend& backend, int32_t gpu) {
+  reinterpret_cast<DescribedLoseFunction>(find_in_gpu_backend(backend, kDescribedLoseSymbol))(gpu);
+}
+
 }  // namespace remuda

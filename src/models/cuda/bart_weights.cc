@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <string>
 
+#include "kernels/cuda/kernels.h"
 #include "kernels/cuda/plain_attention_body.h"
+#include "models/cuda_shapes.h"
 
 namespace remuda::models::cuda {
 namespace {
@@ -19,13 +21,14 @@ void expect(bool holds, const std::string& what) {
   if (!holds) throw StatusError(Status::kInvalidArgument, "BART: expected " + what);
 }
 
-void check_side(const HostBart& host, const HostBartSide& side, int64_t max_head_dim, const std::string& name) {
+void refuse(const std::string& problem) {
+  if (!problem.empty()) throw StatusError(Status::kInvalidArgument, "BART: " + problem);
+}
+
+void check_side(const HostBart& host, const HostBartSide& side, int64_t max_head_size, const std::string& name) {
   expect(side.num_layers > 0, "layers in the " + name);
-  expect(side.inner_size > 0 && side.inner_size % 8 == 0,
-         "an inner size of the " + name + " that is a multiple of 8, found " + std::to_string(side.inner_size));
-  expect(side.num_heads > 0 && host.d_model % side.num_heads == 0 && host.d_model / side.num_heads <= max_head_dim,
-         "heads of the " + name + " of up to " + std::to_string(max_head_dim) + ", found " +
-             std::to_string(side.num_heads) + " in " + std::to_string(host.d_model));
+  refuse(remuda::cuda::inner_size_problem(name + " inner_size", side.inner_size));
+  refuse(remuda::cuda::heads_problem(name + " num_heads", side.num_heads, host.d_model, max_head_size));
 }
 
 template <class Element>
@@ -93,15 +96,15 @@ bool adds_output_bias(const HostBart& host) {
 }  // namespace
 
 void check_shape(const HostBart& host) {
-  // The ranking of a row has two bits of a block's shared memory for each token; every GPU has room for so many.
-  constexpr int32_t kMaxVocabulary = 300'000;
-  expect(host.vocab_size > 0 && host.vocab_size <= kMaxVocabulary && host.max_positions > 0,
-         "a vocabulary of up to 300,000 tokens, and positions, found " + std::to_string(host.vocab_size));
-  expect(host.d_model > 0 && host.d_model % 8 == 0 && host.d_model <= kernels::cuda::kMaxColumns,
-         "a d_model that is a multiple of 8, up to 4,096, found " + std::to_string(host.d_model));
+  using namespace remuda::cuda;  // The problems.
+  static_assert(kMaxModelSize == kernels::cuda::kMaxColumns && kMaxHeadSize == kernels::cuda::kMaxPlainHeadDim &&
+                kMaxDecoderHeadSize == kernels::cuda::kMaxCachedHeadDim);
+  expect(host.max_positions > 0, "positions");
+  refuse(vocabulary_problem("vocab_size", host.vocab_size));
+  refuse(model_size_problem("d_model", host.d_model));
   expect(host.computed_as >= NumberType::kFloat32 && host.computed_as <= NumberType::kBFloat16, "a known number type");
-  check_side(host, host.encoder, kernels::cuda::kMaxPlainHeadDim, "encoder");
-  check_side(host, host.decoder, kernels::cuda::kMaxCachedHeadDim, "decoder");
+  check_side(host, host.encoder, kMaxHeadSize, "encoder");
+  check_side(host, host.decoder, kMaxDecoderHeadSize, "decoder");
 }
 
 template <class Element>

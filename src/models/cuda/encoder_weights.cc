@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <string>
 
+#include "kernels/cuda/kernels.h"
 #include "kernels/cuda/plain_attention_body.h"
+#include "models/cuda_shapes.h"
 
 namespace remuda::models::cuda {
 namespace {
@@ -16,6 +18,10 @@ void expect(bool holds, const std::string& what) {
   if (!holds) throw StatusError(Status::kInvalidArgument, "encoder: expected " + what);
 }
 
+void refuse(const std::string& problem) {
+  if (!problem.empty()) throw StatusError(Status::kInvalidArgument, "encoder: " + problem);
+}
+
 int64_t relative_bias_floats(const HostEncoder& host) {
   return host.relative_bias == nullptr ? 0 : int64_t{host.num_heads} * (2 * int64_t{host.max_positions} - 1);
 }
@@ -23,22 +29,19 @@ int64_t relative_bias_floats(const HostEncoder& host) {
 }  // namespace
 
 void check_shape(const HostEncoder& host) {
+  using namespace remuda::cuda;  // The problems.
+  static_assert(kMaxModelSize == kernels::cuda::kMaxColumns && kMaxHeadSize == kernels::cuda::kMaxPlainHeadDim);
   expect(host.vocab_size > 0 && host.max_positions > 0 && host.num_layers > 0, "a vocabulary, positions and layers");
-  expect(host.hidden_size > 0 && host.hidden_size % 8 == 0 && host.hidden_size <= kernels::cuda::kMaxColumns,
-         "a hidden size that is a multiple of 8, up to 4,096, found " + std::to_string(host.hidden_size));
-  expect(host.intermediate_size > 0 && host.intermediate_size % 8 == 0,
-         "an intermediate size that is a multiple of 8, found " + std::to_string(host.intermediate_size));
-  expect(host.num_heads > 0 && host.hidden_size % host.num_heads == 0 &&
-             host.hidden_size / host.num_heads <= kernels::cuda::kMaxPlainHeadDim,
-         "heads of up to 256, found " + std::to_string(host.num_heads) + " in " + std::to_string(host.hidden_size));
+  refuse(model_size_problem("hidden_size", host.hidden_size));
+  refuse(inner_size_problem("intermediate_size", host.intermediate_size));
+  refuse(heads_problem("num_heads", host.num_heads, host.hidden_size, kMaxHeadSize));
   expect(host.computed_as >= NumberType::kFloat32 && host.computed_as <= NumberType::kBFloat16, "a known number type");
   expect(host.num_poolings > 0 && host.num_dense >= 0, "at least one way of pooling");
   int64_t size = int64_t{host.num_poolings} * host.hidden_size;
   for (int32_t i = 0; i < host.num_dense; ++i) {
     const remuda::cuda::HostDense& dense = host.dense[i];
     expect(dense.in_features == size, "dense layers that fit together");
-    expect(dense.out_features > 0 && dense.out_features % 4 == 0,
-           "a dense layer's size that is a multiple of 4, found " + std::to_string(dense.out_features));
+    refuse(dense_size_problem("out_features", dense.out_features));
     size = dense.out_features;
   }
 }

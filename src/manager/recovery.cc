@@ -1,0 +1,58 @@
+#include "manager/recovery.h"
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "device/devices.h"
+#include "remuda/error.h"
+
+namespace remuda {
+
+bool is_of_gpu(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const DeviceError&) {
+    return true;
+  } catch (const OutOfMemory& out_of_memory) {
+    return !out_of_memory.device().empty() && out_of_memory.device() != kCpuDevice;
+  } catch (...) {
+    return false;
+  }
+}
+
+void rethrow_to_holder(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const OutOfMemory& shortage) {
+    throw OutOfMemory(fmt::format("{}; a call with an instance of its own can't go elsewhere: give it back and get "
+                                  "another, or call without one",
+                                  shortage.what()),
+                      shortage.device());
+  }
+}
+
+std::string log_recovery(const RecoveryReport& report) {
+  std::string why, full;
+  try {
+    std::rethrow_exception(report.error);
+  } catch (const OutOfMemory& shortage) {
+    why = shortage.what();
+    if (report.recovery == Recovery::kMove) full = shortage.device();
+  } catch (const std::exception& other) {
+    why = other.what();
+  }
+  if (report.calls == 0) return full;
+  switch (report.recovery) {
+    case Recovery::kFail:
+      break;  // The callers hear of it.
+    case Recovery::kWait:
+      log::warning("pool {}: {} calls wait for memory: {}", report.pool, report.calls, why);
+      break;
+    case Recovery::kMove:
+      log::warning("pool {}: the work of {} calls goes on elsewhere: {}", report.pool, report.calls, why);
+      break;
+  }
+  return full;
+}
+
+}  // namespace remuda

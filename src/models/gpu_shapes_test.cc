@@ -1,0 +1,131 @@
+#include "models/gpu_shapes.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "device/testing/test_libraries.h"
+#include "models/gpu_models.h"
+
+namespace remuda {
+namespace {
+
+io::BartConfig bart_base() {
+  return {.vocab_size = 50265,
+          .d_model = 768,
+          .encoder_layers = 6,
+          .decoder_layers = 6,
+          .encoder_attention_heads = 12,
+          .decoder_attention_heads = 12,
+          .encoder_ffn_dim = 3072,
+          .decoder_ffn_dim = 3072,
+          .max_position_embeddings = 1024};
+}
+
+io::ModelDirectory bert_base() {
+  io::ModelDirectory directory;
+  directory.encoder.vocab_size = 30522;
+  directory.encoder.hidden_size = 768;
+  directory.encoder.num_layers = 12;
+  directory.encoder.num_heads = 12;
+  directory.encoder.intermediate_size = 3072;
+  directory.encoder.max_positions = 512;
+  directory.pipeline.pooling.modes = {io::PoolingMode::kMean};
+  return directory;
+}
+
+// What the library says of the same sizes.
+std::string librarys_problem(const io::BartConfig& config) {
+  const auto side = [](int64_t layers, int64_t heads, int64_t inner) {
+    cuda::HostBartSide sizes = {};
+    sizes.num_layers = static_cast<int32_t>(layers);
+    sizes.num_heads = static_cast<int32_t>(heads);
+    sizes.inner_size = static_cast<int32_t>(inner);
+    return sizes;
+  };
+  cuda::HostBart host = {};
+  host.vocab_size = static_cast<int32_t>(config.vocab_size);
+  host.d_model = static_cast<int32_t>(config.d_model);
+  host.max_positions = static_cast<int32_t>(config.max_position_embeddings);
+  host.encoder = side(config.encoder_layers, config.encoder_attention_heads, config.encoder_ffn_dim);
+  host.decoder = side(config.decoder_layers, config.decoder_attention_heads, config.decoder_ffn_dim);
+  uint64_t weights = 0, loading = 0;
+  cuda::Message message = {};
+  models::bart_models_of(open_gpu_backend(test_library("remuda_cuda_on_host")))
+      .bart_bytes(&host, &weights, &loading, &message);
+  return message.text;
+}
+
+std::string librarys_problem(const io::ModelDirectory& directory) {
+  const io::EncoderConfig& config = directory.encoder;
+  std::vector<cuda::HostDense> dense;
+  for (const io::DenseConfig& each : directory.pipeline.dense) {
+    dense.push_back({.weight = {},
+                     .bias = nullptr,
+                     .in_features = static_cast<int32_t>(each.in_features),
+                     .out_features = static_cast<int32_t>(each.out_features),
+                     .activation = cuda::ActivationKind::kNone,
+                     .reserved = 0});
+  }
+  const cuda::PoolingKind pooling = cuda::PoolingKind::kMean;
+  cuda::HostEncoder host = {};
+  host.vocab_size = static_cast<int32_t>(config.vocab_size);
+  host.hidden_size = static_cast<int32_t>(config.hidden_size);
+  host.num_layers = static_cast<int32_t>(config.num_layers);
+  host.num_heads = static_cast<int32_t>(config.num_heads);
+  host.intermediate_size = static_cast<int32_t>(config.intermediate_size);
+  host.max_positions = static_cast<int32_t>(config.max_positions);
+  host.num_poolings = 1;
+  host.poolings = &pooling;
+  host.num_dense = static_cast<int32_t>(dense.size());
+  host.dense = dense.data();
+  const std::vector<cuda::HostEncoderLayer> layers(static_cast<size_t>(config.num_layers));
+  host.layers = layers.data();
+  uint64_t weights = 0, loading = 0;
+  cuda::Message message = {};
+  models::models_of(open_gpu_backend(test_library("remuda_cuda_on_host")))
+      .encoder_bytes(&host, &weights, &loading, &message);
+  return message.text;
+}
+
+TEST(GpuShapes, ABartHasKernelsOrAReasonAsTheLibraryHas) {
+  EXPECT_EQ(models::gpu_shape_problem(bart_base()), "");
+  EXPECT_EQ(librarys_problem(bart_base()), "");
+  const std::function<void(io::BartConfig&)> changes[] = {
+      [](io::BartConfig& config) { config.vocab_size = 300'001; },
+      [](io::BartConfig& config) { config.d_model = 772; },
+      [](io::BartConfig& config) { config.d_model = 4104; },
+      [](io::BartConfig& config) { config.encoder_ffn_dim = 3074; },
+      [](io::BartConfig& config) { config.decoder_ffn_dim = 50; },
+      [](io::BartConfig& config) { config.encoder_attention_heads = 2; },
+      [](io::BartConfig& config) { config.decoder_attention_heads = 4; }};
+  for (const auto& change : changes) {
+    io::BartConfig config = bart_base();
+    change(config);
+    EXPECT_NE(models::gpu_shape_problem(config), "");
+    EXPECT_NE(librarys_problem(config), "") << models::gpu_shape_problem(config);
+  }
+}
+
+TEST(GpuShapes, AnEncoderHasKernelsOrAReasonAsTheLibraryHas) {
+  EXPECT_EQ(models::gpu_shape_problem(bert_base()), "");
+  EXPECT_EQ(librarys_problem(bert_base()), "");
+  const std::function<void(io::ModelDirectory&)> changes[] = {
+      [](io::ModelDirectory& directory) { directory.encoder.hidden_size = 780; },
+      [](io::ModelDirectory& directory) { directory.encoder.intermediate_size = 3070; },
+      [](io::ModelDirectory& directory) { directory.encoder.num_heads = 2; },
+      [](io::ModelDirectory& directory) {
+        io::DenseConfig& dense = directory.pipeline.dense.emplace_back();
+        dense.in_features = 768;
+        dense.out_features = 50;
+      }};
+  for (const auto& change : changes) {
+    io::ModelDirectory directory = bert_base();
+    change(directory);
+    EXPECT_NE(models::gpu_shape_problem(directory), "");
+    EXPECT_NE(librarys_problem(directory), "") << models::gpu_shape_problem(directory);
+  }
+}
+
+}  // namespace
+}  // namespace remuda
