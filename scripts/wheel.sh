@@ -48,6 +48,13 @@ tools=$scratch/tools
 mkdir "$scratch/source"
 tar -xzf "$scratch"/*.tar.gz -C "$scratch/source" --strip-components=1
 
+cublas=""  # Its header, for the backend to be able to multiply; the library comes with `pip install remuda[cuda]`.
+if [ -x "${CUDACXX:-$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)}" ]; then
+  bash scripts/cuda_env.sh
+  cublas=$(echo "$PWD"/.cuda/lib/python3*/site-packages/nvidia/cu*/include)
+  [ -f "$cublas/cublasLt.h" ] || fail "there is no cublasLt.h in $cublas"
+fi
+
 declare -A wheel_of row_of
 build_wheel() {  # MINOR: its wheel, unless there is one that serves it.
   local minor=$1 name=$1
@@ -59,7 +66,7 @@ build_wheel() {  # MINOR: its wheel, unless there is one that serves it.
     "$work/env/bin/pip" install --quiet build >&2
     # One build folder for all: the engine, which knows nothing of Python, is compiled once.
     "$work/env/bin/python" -m build --wheel --outdir "$work" -C cmake.define.REMUDA_PORTABLE=ON \
-      -C build-dir="$scratch/build" "$scratch/source" >&2
+      ${cublas:+-C cmake.define.REMUDA_CUBLAS_INCLUDE="$cublas"} -C build-dir="$scratch/build" "$scratch/source" >&2
     PATH="$tools/bin:$PATH" auditwheel repair --wheel-dir "$work/repaired" "$work"/*.whl >&2
     local file
     file=$(echo "$work"/repaired/*.whl)
@@ -69,6 +76,10 @@ build_wheel() {  # MINOR: its wheel, unless there is one that serves it.
       *manylinux*) ;;
       *) fail "$(basename "$file") is no manylinux wheel" ;;
     esac
+    [ -z "$cublas" ] || "$tools/bin/python" -c 'import sys, zipfile
+library = zipfile.ZipFile(sys.argv[1]).read("remuda/libremuda_cuda.so")
+sys.exit(not all(part in library for part in (b"cublasLtMatmul", b"$ORIGIN/../nvidia/cu")))' "$file" ||
+      fail "the CUDA backend in $(basename "$file") does not look for cuBLAS in site-packages/nvidia"
     wheel_of[$name]=$file
   fi
   wheel=${wheel_of[$name]}

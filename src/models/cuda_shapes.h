@@ -31,8 +31,8 @@ inline std::string inner_size_problem(const std::string& what, int64_t size) {
 
 inline std::string heads_problem(const std::string& what, int64_t heads, int64_t size, int64_t max_head_size) {
   if (heads > 0 && size % heads == 0 && size / heads <= max_head_size) return {};
-  return expected(
-      what, "a divisor of " + std::to_string(size) + " that leaves up to " + std::to_string(max_head_size), heads);
+  return expected(what, "a divisor of " + std::to_string(size) + " that leaves up to " + std::to_string(max_head_size),
+                  heads);
 }
 
 inline std::string dense_size_problem(const std::string& what, int64_t size) {

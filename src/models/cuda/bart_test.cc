@@ -416,10 +416,10 @@ TEST_F(CudaBartErrors, DocumentsRoomsAndShapesThatItDoesNotDo) {
     change(host);
     expect_refused(what, [&] { models::cuda::bart_bytes(host); });
   };
-  shape("d_model that is a multiple of 8", [](auto& host) { host.d_model = 60; });
-  shape("up to 300,000 tokens", [](auto& host) { host.vocab_size = 300001; });
-  shape("inner size of the decoder", [](auto& host) { host.decoder.inner_size = 37; });
-  shape("heads of the decoder of up to 128", [](auto& host) {
+  shape("d_model: expected a multiple of 8 up to 4096, found 60", [](auto& host) { host.d_model = 60; });
+  shape("vocab_size: expected up to 300000, found 300001", [](auto& host) { host.vocab_size = 300001; });
+  shape("decoder inner_size: expected a multiple of 8, found 37", [](auto& host) { host.decoder.inner_size = 37; });
+  shape("decoder num_heads: expected a divisor of 256 that leaves up to 128, found 1", [](auto& host) {
     host.d_model = 256;
     host.decoder.num_heads = 1;
   });
