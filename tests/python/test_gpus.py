@@ -97,7 +97,7 @@ def test_a_gpu_that_is_lost(python, monkeypatch):
     monkeypatch.setenv("REMUDA_CUDA_LIBRARY", os.fspath(ON_HOST))
     ran = python(f"""
         import ctypes, remuda
-        model = {os.fspath(ROOT / "tests/golden/encoders/bert_mean")!r}
+        model = {os.fspath(ROOT / "tests/golden/encoders/bert_prompts")!r}
         automatic = remuda.EmbeddingModelManager(remuda.Settings(embedding_model=model, masx_force_cpu=False))
         demanding = remuda.EmbeddingModelManager(remuda.Settings(embedding_model=model, device="cuda:0"))
         automatic.warm_up()
@@ -112,7 +112,7 @@ def test_a_gpu_that_is_lost(python, monkeypatch):
         for stats in (automatic.get_pool_stats(), demanding.get_pool_stats()):
             print(stats["lost"], stats["moved"], stats["room_waits"], stats["by_device"])
     """)
-    assert ran.stdout.splitlines()[:3] == ["RuntimeError cuda:0 True True"] * 2 + ["(24,) cpu"], ran.stdout + ran.stderr
+    assert ran.stdout.splitlines()[:3] == ["RuntimeError cuda:0 True True"] * 2 + ["(16,) cpu"], ran.stdout + ran.stderr
     assert ran.stdout.splitlines()[3:] == ["1 0 0 {'cpu': 1}", "1 0 0 {}"]
     assert ran.stderr.count("cuda:0 is lost to this process") == 1
 
