@@ -123,7 +123,7 @@ def test_what_a_gpu_has_no_memory_for_goes_on_elsewhere(python, monkeypatch):
     monkeypatch.setenv("REMUDA_DESCRIBED_GPUS", "full,9.0,16,0")
     ran = python(f"""
         import remuda
-        model = {os.fspath(ROOT / "tests/golden/encoders/bert_mean")!r}
+        model = {os.fspath(ROOT / "tests/golden/encoders/bert_prompts")!r}
         made = dict(embedding_model=model, device="cuda:0")
         print(remuda.EmbeddingModelManager(remuda.Settings(**made)).embed_text("a horse").shape)
         try:
@@ -131,7 +131,7 @@ def test_what_a_gpu_has_no_memory_for_goes_on_elsewhere(python, monkeypatch):
         except remuda.OutOfMemory as error:
             print(isinstance(error, MemoryError), "cuda:0 has 0 bytes available" in str(error))
     """)
-    assert ran.stdout.splitlines() == ["(24,)", "True True"], ran.stdout + ran.stderr
+    assert ran.stdout.splitlines() == ["(16,)", "True True"], ran.stdout + ran.stderr
 
 
 def test_what_a_model_will_take():
