@@ -54,11 +54,6 @@ double least_cosine(const Embeddings& a, const Embeddings& b) {
   return least;
 }
 
-void expect_within_a_tenth(const char* what, uint64_t estimate, uint64_t found) {
-  EXPECT_NEAR(static_cast<double>(estimate) / static_cast<double>(found), 1, 0.1)
-      << what << ": " << estimate << " bytes were expected, " << found << " found";
-}
-
 class GpuEmbedding : public GpuTest {
  protected:
   static Settings settings(const std::string& model, Precision precision, int64_t instances = 1) {

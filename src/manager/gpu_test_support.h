@@ -45,6 +45,11 @@ class MachineWithBackend : public DeviceProvider {
   GpuDevices gpus_;
 };
 
+inline void expect_within_a_tenth(const char* what, uint64_t estimate, uint64_t found) {
+  EXPECT_NEAR(static_cast<double>(estimate) / static_cast<double>(found), 1, 0.1)
+      << what << ": " << estimate << " bytes were expected, " << found << " found";
+}
+
 // A machine with one GPU of 4 GiB.
 class GpuTest : public ::testing::Test {
  protected:

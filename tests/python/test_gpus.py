@@ -13,7 +13,6 @@ import remuda
 DESCRIBED = ROOT / "build/release/test-libraries/libdescribed_backend.so"
 ON_HOST = ROOT / "build/release/test-libraries/libremuda_cuda_on_host.so"
 GIB = 1 << 30
-needs_library = pytest.mark.skipif(not ON_HOST.exists(), reason=f"needs {ON_HOST}, which the release build's tests have")
 
 
 def test_a_machine_has_those_that_the_driver_shows():
@@ -92,7 +91,6 @@ def test_a_forced_gpu_that_is_not_there_says_why(python, monkeypatch):
     assert "/nowhere/libremuda_cuda.so can't be loaded" in ran.stdout
 
 
-@needs_library
 def test_a_gpu_that_is_lost(python, monkeypatch):
     monkeypatch.setenv("REMUDA_CUDA_LIBRARY", os.fspath(ON_HOST))
     ran = python(f"""
@@ -117,7 +115,6 @@ def test_a_gpu_that_is_lost(python, monkeypatch):
     assert ran.stderr.count("cuda:0 is lost to this process") == 1
 
 
-@needs_library
 def test_what_a_gpu_has_no_memory_for_goes_on_elsewhere(python, monkeypatch):
     monkeypatch.setenv("REMUDA_CUDA_LIBRARY", os.fspath(ON_HOST))
     monkeypatch.setenv("REMUDA_DESCRIBED_GPUS", "full,9.0,16,0")
@@ -143,7 +140,6 @@ def test_what_a_model_will_take():
         remuda.estimate_memory(model, precision="int8", device="cuda")
 
 
-@needs_library
 def test_the_program_that_measures_a_gpus_memory(tmp_path):
     env = {**os.environ, "REMUDA_CUDA_LIBRARY": os.fspath(ON_HOST)}
     program = [sys.executable, "-B", ROOT / "bench/gpu_memory.py", "--small", "--cycles", "3", "--seconds", "2"]
