@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "base/fail.h"
+#include "models/bart_documents.h"
 
 namespace remuda::models {
 namespace {
@@ -25,14 +26,6 @@ struct Step {
   };
   std::vector<Group> groups;
 };
-
-void check_vocabulary(std::span<const int32_t> ids, int64_t vocab_size) {
-  const auto bad = std::ranges::find_if(ids, [&](int32_t id) { return id < 0 || id >= vocab_size; });
-  if (bad != ids.end()) {
-    fail(ErrorCode::kInvalidArgument, "token {}: expected an id from 0 to {}, found {}", bad - ids.begin(),
-         vocab_size - 1, *bad);
-  }
-}
 
 // Documents are few: a linear search finds one that comes twice.
 Step arrange(std::span<const DecodeRow> rows) {
@@ -90,32 +83,6 @@ size_t Bart::encode_bytes(int64_t tokens) const { return memory_.encode(tokens);
 
 size_t Bart::step_bytes(int64_t rows) const { return memory_.step(rows); }
 
-void Bart::check_batch(const RaggedIds& batch) const {
-  for (int64_t i = 0; i < batch.sequences(); ++i) {
-    const int64_t length = batch.offsets[i + 1] - batch.offsets[i];
-    if (length < 1 || length > config_.max_position_embeddings) {
-      fail(ErrorCode::kInvalidArgument, "document {}: expected 1 to {} tokens, found {}", i,
-           config_.max_position_embeddings, length);
-    }
-  }
-  check_vocabulary(batch.ids, config_.vocab_size);
-}
-
-void Bart::check_limits(std::span<const DecodeLimits> limits, int64_t documents) const {
-  if (static_cast<int64_t>(limits.size()) != documents) {
-    fail(ErrorCode::kInvalidArgument, "expected decoding limits for each of {} documents, found {}", documents,
-         limits.size());
-  }
-  for (const DecodeLimits& limit : limits) {
-    if (limit.max_rows < 1 || limit.max_rows > config_.vocab_size || limit.max_positions < 1 ||
-        limit.max_positions > config_.max_position_embeddings) {
-      fail(ErrorCode::kInvalidArgument,
-           "decoding limits: expected 1 to {} sequences of 1 to {} tokens, found {} sequences of {} tokens",
-           config_.vocab_size, config_.max_position_embeddings, limit.max_rows, limit.max_positions);
-    }
-  }
-}
-
 void Bart::embed(const BartEmbedding& embedding, std::span<const int32_t> ids, std::span<const int32_t> positions,
                  MatrixView<float> hidden, ComputePool& pool) const {
   const float scale = config_.scale_embedding ? std::sqrt(static_cast<float>(config_.d_model)) : 1.0f;
@@ -150,15 +117,15 @@ void Bart::run_encoder(const RaggedIds& batch, MatrixView<float> hidden, MatrixV
 
 void Bart::encoder_states(const RaggedIds& batch, MatrixView<float> hidden, WorkspaceArena& arena,
                           ComputePool& pool) const {
-  check_batch(batch);
+  check_documents(config_, batch);
   Workspace workspace = arena.acquire(Workspace::matrix_bytes(hidden.rows, memory_.encode_scratch_size()));
   run_encoder(batch, hidden, workspace.matrix(hidden.rows, memory_.encode_scratch_size()), pool);
 }
 
 std::vector<BartDocument> Bart::encode(const RaggedIds& batch, std::span<const DecodeLimits> limits,
                                        WorkspaceArena& arena, ComputePool& pool) const {
-  check_batch(batch);
-  check_limits(limits, batch.sequences());
+  check_documents(config_, batch);
+  check_limits(config_, limits, batch.sequences());
   Workspace workspace = arena.acquire(encode_bytes(batch.offsets.back()));
   const int64_t rows = memory_.tokens_at_once(batch.offsets.back());
   const MatrixView<float> hidden = workspace.matrix(rows, config_.d_model);
@@ -168,19 +135,10 @@ std::vector<BartDocument> Bart::encode(const RaggedIds& batch, std::span<const D
   for (size_t i = 0; i < limits.size(); ++i) {
     documents.push_back(make_document(batch.offsets[i + 1] - batch.offsets[i], limits[i], arena));
   }
-  std::vector<int64_t> offsets;
-  for (size_t first = 0; first < documents.size();) {
-    const int64_t begin = batch.offsets[first];
-    offsets.assign(1, 0);
-    size_t last = first;
-    do {
-      offsets.push_back(batch.offsets[++last] - begin);
-    } while (last < documents.size() && batch.offsets[last + 1] - begin <= BartMemory::kEncodeTokens);
-    const auto ids = batch.ids.subspan(static_cast<size_t>(begin), static_cast<size_t>(offsets.back()));
-    encode_some({ids, offsets}, std::span(documents).subspan(first, last - first), hidden.slice_rows(0, offsets.back()),
-                scratch.slice_rows(0, offsets.back()), pool);
-    first = last;
-  }
+  encode_in_parts(batch, BartMemory::kEncodeTokens, [&](const RaggedIds& part, size_t first) {
+    encode_some(part, std::span(documents).subspan(first, static_cast<size_t>(part.sequences())),
+                hidden.slice_rows(0, part.offsets.back()), scratch.slice_rows(0, part.offsets.back()), pool);
+  });
   return documents;
 }
 

@@ -96,8 +96,6 @@ class Bart {
                    MatrixView<float> scratch, ComputePool& pool) const;
   void run_encoder(const RaggedIds& batch, MatrixView<float> hidden, MatrixView<float> scratch,
                    ComputePool& pool) const;
-  void check_batch(const RaggedIds& batch) const;
-  void check_limits(std::span<const DecodeLimits> limits, int64_t documents) const;
 
   io::BartConfig config_;
   std::shared_ptr<const io::Checkpoint> checkpoint_;

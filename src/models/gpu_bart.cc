@@ -4,26 +4,17 @@
 #include <utility>
 
 #include "base/fail.h"
-#include "base/log.h"
 #include "device/gpu_devices.h"
+#include "models/bart_documents.h"
 #include "models/gpu_bart_weights.h"
 #include "models/gpu_models.h"
+#include "models/gpu_weights.h"
 
 namespace remuda::models {
 namespace {
 
 remuda::cuda::HostLimits host_limits(const DecodeLimits& limits) {
   return {.max_rows = limits.max_rows, .max_positions = limits.max_positions};
-}
-
-// Nothing of the block is in use any more, so there is nothing to wait for, and it is free for every other stream, too.
-void give_back(GpuArena::Block& block, GpuStream& stream) {
-  block.release();
-  try {
-    stream.synchronize();
-  } catch (const std::exception& error) {
-    log::debug("a GPU's memory is given back: {}", error.what());  // Of a GPU that is lost, it is lost.
-  }
 }
 
 }  // namespace
@@ -92,25 +83,6 @@ uint64_t GpuBart::room_bytes(const remuda::cuda::HostStepRoom& room) const {
 
 size_t GpuBart::step_bytes(int64_t rows) const { return room_bytes(room_for(rows)); }
 
-void GpuBart::check_documents(const RaggedIds& batch, std::span<const DecodeLimits> limits) const {
-  if (std::ssize(limits) != batch.sequences()) {
-    fail(ErrorCode::kInvalidArgument, "expected decoding limits for each of {} documents, found {}", batch.sequences(),
-         limits.size());
-  }
-  for (int64_t i = 0; i < batch.sequences(); ++i) {
-    const int64_t length = batch.offsets[i + 1] - batch.offsets[i];
-    if (length < 1 || length > config_.max_position_embeddings) {
-      fail(ErrorCode::kInvalidArgument, "document {}: expected 1 to {} tokens, found {}", i,
-           config_.max_position_embeddings, length);
-    }
-  }
-  const auto bad = std::ranges::find_if(batch.ids, [&](int32_t id) { return id < 0 || id >= config_.vocab_size; });
-  if (bad != batch.ids.end()) {
-    fail(ErrorCode::kInvalidArgument, "token {}: expected an id from 0 to {}, found {}", bad - batch.ids.begin(),
-         config_.vocab_size - 1, *bad);
-  }
-}
-
 GpuBart::Document::Document(int64_t encoder_tokens, const DecodeLimits& limits, GpuStream& stream,
                             GpuArena::Block memory)
     : stream_(stream),
@@ -138,10 +110,10 @@ GpuBart::Decoder::~Decoder() {
 
 std::vector<std::unique_ptr<GpuBart::Document>> GpuBart::Decoder::encode(const RaggedIds& batch,
                                                                          std::span<const DecodeLimits> limits) {
-  bart_.check_documents(batch, limits);
+  check_documents(bart_.config_, batch);
+  check_limits(bart_.config_, limits, batch.sequences());
   std::vector<std::unique_ptr<Document>> documents;
   if (limits.empty()) return documents;
-  // Asked for before anything is allocated: it refuses limits that are out of range.
   std::vector<uint64_t> bytes;
   for (size_t i = 0; i < limits.size(); ++i) {
     bytes.push_back(bart_.document_bytes(batch.offsets[i + 1] - batch.offsets[i], limits[i]));
@@ -153,19 +125,9 @@ std::vector<std::unique_ptr<GpuBart::Document>> GpuBart::Decoder::encode(const R
     documents.push_back(std::unique_ptr<Document>(
         new Document(batch.offsets[i + 1] - batch.offsets[i], limits[i], stream_, std::move(memory))));
   }
-  std::vector<int64_t> offsets;
-  for (size_t first = 0; first < documents.size();) {
-    const int64_t begin = batch.offsets[first];
-    offsets.assign(1, 0);
-    size_t last = first;
-    do {
-      offsets.push_back(batch.offsets[++last] - begin);
-    } while (last < documents.size() &&
-             batch.offsets[last + 1] - begin <= bart_.memory_.tokens_at_once(batch.offsets.back()));
-    const auto ids = batch.ids.subspan(static_cast<size_t>(begin), static_cast<size_t>(offsets.back()));
-    encode_some({ids, offsets}, std::span(documents).subspan(first, last - first), workspace);
-    first = last;
-  }
+  encode_in_parts(batch, bart_.memory_.tokens_at_once(batch.offsets.back()), [&](const RaggedIds& part, size_t first) {
+    encode_some(part, std::span(documents).subspan(first, static_cast<size_t>(part.sequences())), workspace);
+  });
   give_back(workspace, stream_);
   return documents;
 }
@@ -206,15 +168,12 @@ GpuBart::Decoder::Ranked GpuBart::Decoder::step(std::span<const Rows> documents,
   for (const Rows& each : documents) {
     const size_t first = parents_.size();
     for (const auto& [token, parent] : each.rows) {
-      if (token < 0 || token >= bart_.config_.vocab_size) {
-        fail(ErrorCode::kInvalidArgument, "token of a step: expected an id from 0 to {}, found {}",
-             bart_.config_.vocab_size - 1, token);
-      }
       tokens_.push_back(token);
       parents_.push_back(parent);
     }
     each.document->tables_.check_advance(std::span(parents_).subspan(first));
   }
+  check_vocabulary(tokens_, bart_.config_.vocab_size);
   if (tokens_.empty()) return {};
   const auto rows = std::ssize(tokens_);
   if (k < 0 || k > std::min<int64_t>(remuda::cuda::kMaxRanked, bart_.config_.vocab_size)) {

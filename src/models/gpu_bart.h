@@ -51,7 +51,6 @@ class GpuBart {
 
  private:
   void load(const io::Checkpoint& checkpoint, Precision precision);
-  void check_documents(const RaggedIds& batch, std::span<const DecodeLimits> limits) const;
   remuda::cuda::HostStepRoom room_for(int64_t rows) const;
   uint64_t room_bytes(const remuda::cuda::HostStepRoom& room) const;
 

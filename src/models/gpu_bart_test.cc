@@ -190,7 +190,7 @@ TEST_F(GpuBartTest, RefusesWhatItCannotDo) {
   EXPECT_THAT([&] { encode(decoder, {{1, 101}}, limits); }, refused("expected an id from 0 to 100, found 101"));
   EXPECT_THAT([&] { encode(decoder, {{1}, {}}, limits); }, refused("document 1: expected 1 to 90 tokens, found 0"));
   EXPECT_THAT([&] { encode(decoder, {some_ids(91, 1)}, limits); }, refused("found 91"));
-  EXPECT_THAT([&] { encode(decoder, {{1}}, {.max_rows = 1, .max_positions = 91}); }, refused("91 positions"));
+  EXPECT_THAT([&] { encode(decoder, {{1}}, {.max_rows = 1, .max_positions = 91}); }, refused("sequences of 91 tokens"));
   EXPECT_THAT([&] { encode(decoder, {{1}}, {.max_rows = 0, .max_positions = 1}); }, refused("0 sequences"));
   EXPECT_THAT([&] { decoder.encode({}, std::span(&limits, 1)); }, testing::Throws<Error>());
   const auto documents = encode(decoder, {{1, 2, 3}}, limits);

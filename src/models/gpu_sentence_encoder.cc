@@ -3,10 +3,10 @@
 #include <utility>
 
 #include "base/fail.h"
-#include "base/log.h"
 #include "device/gpu_devices.h"
 #include "models/gpu_encoder_weights.h"
 #include "models/gpu_models.h"
+#include "models/gpu_weights.h"
 
 namespace remuda::models {
 
@@ -45,12 +45,7 @@ void GpuSentenceEncoder::load(const io::ModelDirectory& directory, Precision pre
 
 GpuSentenceEncoder::~GpuSentenceEncoder() {
   encoder_.reset();
-  weights_.release();
-  try {
-    loading_.synchronize();
-  } catch (const std::exception& error) {
-    log::debug("a GPU's weights are given back: {}", error.what());  // Of a GPU that is lost, they are lost.
-  }
+  give_back(weights_, loading_);
 }
 
 std::unique_ptr<GpuStream> GpuSentenceEncoder::take_stream() const {

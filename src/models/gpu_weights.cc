@@ -1,6 +1,7 @@
 #include "models/gpu_weights.h"
 
 #include "base/fail.h"
+#include "base/log.h"
 
 namespace remuda::models {
 
@@ -42,6 +43,15 @@ remuda::cuda::HostEncoderLayer gpu_layer(const EncoderLayerTensors& layer) {
           .output_bias = layer.output_bias.data(),
           .output_gamma = layer.output_norm.gamma.data(),
           .output_beta = layer.output_norm.beta.data()};
+}
+
+void give_back(GpuArena::Block& block, GpuStream& stream) {
+  block.release();
+  try {
+    stream.synchronize();
+  } catch (const std::exception& error) {
+    log::debug("a GPU's memory is given back: {}", error.what());  // Of a GPU that is lost, it is lost.
+  }
 }
 
 }  // namespace remuda::models
