@@ -59,10 +59,14 @@ objects=$(for source in $library; do echo "$out/objects/$(echo "$source" | tr / 
   exit 1
 
 failed=""
-run() {  # NAME SECONDS COMMAND...
-  local name=$1 limit=$2 status
+most_seconds=470  # Of all steps together.
+run() {  # NAME SECONDS COMMAND...: for so long at most, and no longer than there is time.
+  local name=$1 limit=$2 status left=$((most_seconds - SECONDS + started))
   shift 2
   step "$name"
+  [ "$limit" -le "$left" ] || limit=$left
+  [ "$limit" -gt 0 ] || { failed="$failed
+  $name: not tried, since the time was up"; return; }
   timeout "$limit" "$@"
   status=$?
   [ $status = 77 ] && exit 77
@@ -100,7 +104,7 @@ run "answers" 60 "$python" bench/gpu.py --library "$out/libremuda_cuda.so" --onl
 run "ids of summaries" 60 "$python" bench/gpu_bart.py --only parity --json "$out/ids.json"
 run "speed" 90 "$python" bench/gpu.py --library "$out/libremuda_cuda.so" --only speed --json "$out/speed.json"
 run "speed of summaries" 120 "$python" bench/gpu_bart.py --only speed --json "$out/summaries.json"
-run "memory" 100 "$python" bench/gpu_memory.py --json "$out/memory.json"
+run "memory" 150 "$python" bench/gpu_memory.py --json "$out/memory.json"
 
 step "done"
 "$python" - "$out" "$failed" <<'PYTHON'
