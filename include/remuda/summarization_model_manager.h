@@ -51,7 +51,8 @@ struct SummarizeOptions {
   bool partial = false;
   // Given the text of document i as it is settled, in order, on the calling thread: what is given together is the
   // document's summary. Greedy search and sampling settle every token as it is chosen, beam search what all beams
-  // share.
+  // share. Of a document that is decoded again, because a GPU failed it, nothing is given twice; where the new summary
+  // is not what was given and more, the call ends with the GPU's error.
   std::function<void(int64_t document, std::string_view text)> on_text = nullptr;
   // Among calls that wait; not for a call with an instance.
   Priority priority = Priority::kNormal;

@@ -29,8 +29,8 @@ double seconds(MemoryBudget::Clock::duration duration) { return std::chrono::dur
 // What an innermost MemoryWait says.
 thread_local std::optional<Deadline> wait_until;
 
-// What an innermost MemoryPatience says.
-thread_local std::optional<MemoryBudget::Clock::duration> longest_wait;
+// What an innermost GpuMemoryPatience says.
+thread_local std::optional<MemoryBudget::Clock::duration> longest_wait_for_gpu;
 
 using Hook = std::function<void(const MemoryEvent&)>;
 
@@ -142,9 +142,11 @@ MemoryWait::~MemoryWait() { wait_until = before_; }
 
 std::optional<Deadline> MemoryWait::current() { return wait_until; }
 
-MemoryPatience::MemoryPatience(Deadline::Clock::duration longest) : before_(longest_wait) { longest_wait = longest; }
+GpuMemoryPatience::GpuMemoryPatience(Deadline::Clock::duration longest) : before_(longest_wait_for_gpu) {
+  longest_wait_for_gpu = longest;
+}
 
-MemoryPatience::~MemoryPatience() { longest_wait = before_; }
+GpuMemoryPatience::~GpuMemoryPatience() { longest_wait_for_gpu = before_; }
 
 MemoryBudget::Limit& MemoryBudget::Limit::operator=(Limit&& other) noexcept {
   std::swap(budget_, other.budget_);
@@ -217,7 +219,9 @@ Reservation MemoryBudget::reserve_slowly(Lock& lock, const MemoryRequest& reques
             .deadline = MemoryWait::current().value_or(Deadline::after(Clock::duration(kLongestWait))),
             .next_look_at_device = start + kBetweenLooksAtDevice,
             .next_drain = start + kPreference};
-  if (longest_wait) wait.deadline = Deadline::at(std::min(wait.deadline.when(), Deadline::after(*longest_wait).when()));
+  if (const auto longest = patience()) {
+    wait.deadline = Deadline::at(std::min(wait.deadline.when(), Deadline::after(*longest).when()));
+  }
   const bool queues = request.use != MemoryUse::kWorkspace;
   // Leaves the queue however this ends.
   struct Place {
@@ -366,10 +370,11 @@ uint64_t MemoryBudget::attainable() {
   return available_now_ ? *available_now_ + weights_ + workspaces_ : kNoLimit;
 }
 
-int64_t MemoryBudget::left() {
+uint64_t MemoryBudget::left_by_weights() {
   Lock lock(mutex_);
   look_at_device(lock);
-  return static_cast<int64_t>(std::min<uint64_t>(limit_, INT64_MAX)) - static_cast<int64_t>(used());
+  const uint64_t weights = weights_ + mapped_weights_;
+  return limit_ - std::min(limit_, weights);
 }
 
 MemoryBudgetStats MemoryBudget::stats() const {
@@ -406,6 +411,10 @@ uint64_t& MemoryBudget::counter(MemoryUse use) {
       break;
   }
   return workspaces_;
+}
+
+std::optional<MemoryBudget::Clock::duration> MemoryBudget::patience() const {
+  return device_ == kCpuDevice ? std::nullopt : longest_wait_for_gpu;
 }
 
 bool MemoryBudget::fits(const MemoryRequest& request) const {
@@ -467,8 +476,7 @@ void MemoryBudget::refuse(Lock& lock, const MemoryRequest& request, const Wait* 
       is_workspace ? "" : fmt::format(" and {} of workspace", request.workspace), device_, limit_,
       is_configured ? "memory_limit" : "what is available, less a headroom", weights_ + mapped_weights_, floors_.size(),
       workspaces_);
-  const bool timed_out =
-      wait != nullptr && !longest_wait && MemoryWait::current() && wait->deadline.when() > wait->since;
+  const bool timed_out = wait != nullptr && !patience() && MemoryWait::current() && wait->deadline.when() > wait->since;
   if (wait == nullptr) {
     message += is_workspace ? "raise it, or compute less at once" : "raise it, or use a smaller precision";
   } else {

@@ -109,14 +109,15 @@ class MemoryWait {
   const std::optional<Deadline> before_;
 };
 
-// The longest that one reservation of this thread may wait for what others use, as long as this object lives: for who
-// has another place to go to, or another way to wait. What ends meanwhile is OutOfMemory, whatever the deadline.
-class MemoryPatience {
+// The longest that one reservation of this thread may wait for what others use of a GPU, as long as this object lives:
+// for who has another place to go to, or another way to wait. What ends meanwhile is OutOfMemory, whatever the
+// deadline. Main memory there is one of: waits for that are as long as ever.
+class GpuMemoryPatience {
  public:
-  explicit MemoryPatience(Deadline::Clock::duration longest);
-  ~MemoryPatience();
-  MemoryPatience(const MemoryPatience&) = delete;
-  MemoryPatience& operator=(const MemoryPatience&) = delete;
+  explicit GpuMemoryPatience(Deadline::Clock::duration longest);
+  ~GpuMemoryPatience();
+  GpuMemoryPatience(const GpuMemoryPatience&) = delete;
+  GpuMemoryPatience& operator=(const GpuMemoryPatience&) = delete;
 
  private:
   const std::optional<Deadline::Clock::duration> before_;
@@ -192,8 +193,9 @@ class MemoryBudget {
 
   // All that could be had if remuda had nothing: what is available and what remuda has of its own; looked at now.
   uint64_t attainable();
-  // Bytes beside what is used, less than 0 where a limit was lowered; the limit is looked at now.
-  int64_t left();
+  // Bytes beside all weights, whatever workspaces have of them; 0 where a limit was lowered. The limit is looked at
+  // now.
+  uint64_t left_by_weights();
   MemoryBudgetStats stats() const;
   const std::string& device() const { return device_; }
 
@@ -207,6 +209,8 @@ class MemoryBudget {
 
   uint64_t used() const { return weights_ + mapped_weights_ + workspaces_; }
   uint64_t& counter(MemoryUse use);
+  // The longest that a reservation of this thread may wait; nothing where it is not limited.
+  std::optional<Clock::duration> patience() const;
   bool fits(const MemoryRequest& request) const;
   bool can_ever_fit(const MemoryRequest& request) const;
   Reservation take(const MemoryRequest& request);

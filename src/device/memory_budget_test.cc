@@ -268,7 +268,7 @@ TEST_F(MemoryBudgetTest, ALimitBelowWhatIsInUseTakesWhatIsIdleAndLeavesWhatIsNot
   const auto lower = budget_.limit_to(20 * kMiB);
   EXPECT_FALSE(a->is_there());
   EXPECT_TRUE(b->is_there());
-  EXPECT_EQ(budget_.left(), -10 * static_cast<int64_t>(kMiB));
+  EXPECT_EQ(budget_.left_by_weights(), 0u);
   const MemoryWait wait(Deadline::after(Clock::duration(10ms)));
   EXPECT_THROW(budget_.reserve({.bytes = kMiB}), TimeoutError);
   b->use(false);
@@ -281,6 +281,13 @@ TEST(MemoryBudget, WithoutASettingTheLimitIsWhatTheDeviceHasLessAHeadroom) {
   Reservation weights = budget.reserve({.bytes = 500 * kMiB, .use = MemoryUse::kWeights, .what = "m"});
   EXPECT_EQ(budget.stats().found, 936 * kMiB) << "64 MiB are left, 1/20 would be less";
   available = 500 * kMiB;  // What was taken is gone from it.
+  EXPECT_EQ(budget.left_by_weights(), 436 * kMiB);
+  {
+    const Reservation workspace = budget.reserve({.bytes = 100 * kMiB});
+    available = 400 * kMiB;
+    EXPECT_EQ(budget.left_by_weights(), 436 * kMiB) << "workspaces are of it";
+    available = 500 * kMiB;
+  }
   EXPECT_EQ(budget.attainable(), 1000 * kMiB);
   EXPECT_EQ(budget.stats().limit, 936 * kMiB);
   available = 100 * kMiB;  // Others have taken 400.
@@ -297,7 +304,7 @@ TEST(MemoryBudget, WithoutASettingTheLimitIsWhatTheDeviceHasLessAHeadroom) {
 TEST(MemoryBudget, OneOfEachDeviceInTheProcess) {
   EXPECT_EQ(&MemoryBudget::cpu(), &MemoryBudget::of("cpu"));
   EXPECT_NE(&MemoryBudget::cpu(), &MemoryBudget::of("cuda:7"));
-  EXPECT_GT(MemoryBudget::cpu().left(), 0);
+  EXPECT_GT(MemoryBudget::cpu().left_by_weights(), 0u);
 }
 
 TEST(MemoryBudget, EventsReachTheHookAndAHookThatThrowsDoesNoHarm) {
@@ -348,14 +355,14 @@ TEST_F(MemoryBudgetTest, ManyThreadsNeverHaveMoreThanTheLimit) {
   EXPECT_LE(budget_.stats().peak, 100 * kMiB);
 }
 
-TEST(MemoryPatienceTest, EndsAWaitWithOutOfMemoryWhateverTheDeadline) {
+TEST(GpuMemoryPatienceTest, EndsAWaitWithOutOfMemoryWhateverTheDeadline) {
   MemoryBudget budget("cuda:7", [] { return std::optional<uint64_t>(); });
   const MemoryBudget::Limit limit = budget.limit_to(1000);
   const Reservation taken = budget.reserve({.bytes = 700, .what = "held"});
   const MemoryWait wait(Deadline::after(Deadline::Clock::duration(std::chrono::seconds(20))));
   const auto start = Deadline::Clock::now();
   try {
-    const MemoryPatience patience(std::chrono::milliseconds(30));
+    const GpuMemoryPatience patience(std::chrono::milliseconds(30));
     budget.reserve({.bytes = 500, .what = "more"});
     FAIL() << "there is no room";
   } catch (const OutOfMemory& error) {
@@ -365,7 +372,7 @@ TEST(MemoryPatienceTest, EndsAWaitWithOutOfMemoryWhateverTheDeadline) {
   {
     const MemoryWait short_wait(Deadline::after(Deadline::Clock::duration(std::chrono::milliseconds(30))));
     EXPECT_THROW(budget.reserve({.bytes = 500, .what = "more"}), TimeoutError);
-    const MemoryPatience patience(Deadline::Clock::duration::max());
+    const GpuMemoryPatience patience(Deadline::Clock::duration::max());
     EXPECT_THROW(budget.reserve({.bytes = 500, .what = "more"}), OutOfMemory);
   }
 }

@@ -15,6 +15,9 @@ namespace {
 // How often a caller that waits asks whether it was cancelled.
 constexpr std::chrono::milliseconds kCancellationInterval{5};
 
+// How long a step may wait for what others use of a GPU before its work goes elsewhere, or is tried again.
+constexpr std::chrono::milliseconds kRoomPatience{200};
+
 // Until work that a GPU had no memory for is tried again there.
 constexpr std::chrono::milliseconds kBetweenTries{20};
 
@@ -203,7 +206,10 @@ void Batcher::turn(Lock& lock, BatchCaller& caller) {
   if (open_session.is_full) wake_opener();
   if (!session.is_idle()) {
     lock.unlock();
-    session.step();
+    {
+      const GpuMemoryPatience patience(kRoomPatience);
+      session.step();
+    }
     lock.lock();
     if (const std::exception_ptr error = session.place_error()) {
       recover(lock, caller, error);

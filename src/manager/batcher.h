@@ -26,6 +26,7 @@
 #include "manager/batch_request.h"
 #include "manager/recovery.h"
 #include "manager/request_queue.h"
+#include "remuda/model_pool.h"
 
 namespace remuda {
 
@@ -99,6 +100,26 @@ inline int64_t sessions_for(int threads) {
 
 // The label of a session's lease.
 inline constexpr const char* kJoinedCalls = "calls without an instance";
+
+// A session's instance. It is gone with this: what works on it comes after it.
+template <typename Instance>
+class SessionLease {
+ public:
+  explicit SessionLease(Lease<Instance> lease) : lease_(std::move(lease)) {}
+  ~SessionLease() {
+    if (is_discarded_) lease_.discard();
+  }
+  SessionLease(const SessionLease&) = delete;
+  SessionLease& operator=(const SessionLease&) = delete;
+
+  Instance* operator->() const { return lease_.get(); }
+  // It is not to be pooled again.
+  void discard() { is_discarded_ = true; }
+
+ private:
+  Lease<Instance> lease_;
+  bool is_discarded_ = false;
+};
 
 // A thread with requests. Guarded by the batcher's lock.
 struct BatchCaller {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/fail.h"
+#include "device/gpu_errors.h"
 #include "manager/recovery.h"
 
 namespace remuda {

@@ -24,15 +24,8 @@ class EmbeddingSession : public BatchSession {
   EmbeddingSession(Lease<EmbeddingInstance> lease, ComputePool& pool)
       : lease_(std::move(lease)), batch_(lease_->model(), pool) {}
 
-  ~EmbeddingSession() override {
-    if (is_discarded_) lease_.discard();
-  }
-
   void take(RequestQueue& queue, Requests&) override { batch_.take(queue); }
-  void step() noexcept override {
-    const MemoryPatience patience(kRoomPatience);
-    batch_.step();
-  }
+  void step() noexcept override { batch_.step(); }
   void settle(Requests& changed) override { batch_.settle(changed); }
   // Between steps it has none of anybody's.
   void drop_ended(Requests&) override {}
@@ -40,14 +33,10 @@ class EmbeddingSession : public BatchSession {
   bool works_for(const BatchCaller&) const override { return false; }
   std::exception_ptr place_error() const override { return batch_.place_error(); }
   Requests take_back() override { return batch_.take_back(); }
-  void discard() override { is_discarded_ = true; }
+  void discard() override { lease_.discard(); }
 
  private:
-  // How long a batch may wait for what others use of a GPU before it goes elsewhere, or tries again.
-  static constexpr std::chrono::milliseconds kRoomPatience{200};
-
-  Lease<EmbeddingInstance> lease_;
-  bool is_discarded_ = false;
+  SessionLease<EmbeddingInstance> lease_;
   EmbeddingBatch batch_;
 };
 
@@ -77,17 +66,13 @@ struct EmbeddingModelManager::Impl {
                  .pool_waiting = [&manager] { return manager.waiting(); },
                  .on_overload = [&manager] { manager.count_overload(kJoinedCalls); },
                  .recovery = [this](const std::exception_ptr& error) { return model.recovery(error); },
-                 .on_recovery = [this, &manager](
-                                    Recovery recovery, int64_t calls,
-                                    const std::exception_ptr& error) { recover(manager, recovery, calls, error); }}) {
+                 .on_recovery =
+                     [this, &manager](Recovery recovery, int64_t calls, const std::exception_ptr& error) {
+                       if (recovery == Recovery::kMove) manager.count_moved(calls);
+                       if (recovery == Recovery::kWait) manager.count_room_waits(calls);
+                       model.recover(recovery, calls, error);
+                     }}) {
     model.exclude_gpus(models::gpu_shape_problem(directory));
-  }
-
-  void recover(EmbeddingModelManager& manager, Recovery recovery, int64_t calls, const std::exception_ptr& error) {
-    const RecoveryReport report{.pool = info.name, .recovery = recovery, .calls = calls, .error = error};
-    if (recovery == Recovery::kMove) manager.count_moved(calls);
-    if (recovery == Recovery::kWait) manager.count_room_waits(calls);
-    if (const std::string full = log_recovery(report); !full.empty()) model.leave(full);
   }
 
   std::unique_ptr<BatchSession> open(EmbeddingModelManager& manager, const SessionTerms& terms) const {

@@ -42,22 +42,8 @@ std::string long_text() {
   return text;
 }
 
-class GpuPolicy : public GpuTest {
+class GpuPolicy : public TwoGpusTest {
  protected:
-  GpuPolicy() {
-    gpus_.count = 2;
-    gpus_.gpus[1] = gpus_.gpus[0];
-    gpus_.gpus[1].memory_total = 2048 * kMiB;  // So that the other is chosen first.
-    leave_one();
-  }
-
-  // The second one is full.
-  void leave_one() { take_described(backend_, 1, gpus_.gpus[1].memory_total); }
-  void leave_both() { take_described(backend_, 1, 0); }
-  // All that this process doesn't have.
-  void others_take_all() { take_described(backend_, 0, gpus_.gpus[0].memory_total - taken()); }
-  void others_take_nothing() { take_described(backend_, 0, 0); }
-
   Settings wide(Settings settings) const {
     settings.embedding_model = wide_model_.path();
     return settings;
@@ -212,7 +198,7 @@ class Embedders {
   void wait_for_more(int calls) {
     const int until = done_ + calls;
     const auto end = std::chrono::steady_clock::now() + seconds(60);
-    while (done_ < until && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    while (done_ < until && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(milliseconds(1));
   }
   void stop() {
     stop_ = true;
@@ -232,8 +218,7 @@ class Embedders {
 TEST_F(GpuPolicy, NobodyWhoIsJoinedHearsThatAGpuIsLost) {
   const std::vector<float> right = expected();
   for (const Fallback fallback : {Fallback::kPrefer, Fallback::kRequire}) {
-    gpus_.gpus[0].is_lost = false;
-    set_device_provider(std::make_shared<MachineWithBackend>(backend_));
+    bring_back();
     leave_both();
     const LoggedLines logged;
     EmbeddingModelManager manager(automatic(fallback, 3));
@@ -262,7 +247,7 @@ TEST_F(GpuPolicy, WhereTheLostGpuIsDemandedEverybodyIsToldWhy) {
   Embedders embedders(manager, right);
   embedders.wait_for_more(10);
   lose_described(backend_, 0);
-  while (embedders.device_errors() < 8) std::this_thread::yield();
+  while (embedders.device_errors() < 8) std::this_thread::sleep_for(milliseconds(1));
   embedders.stop();
   EXPECT_EQ(embedders.wrong(), 0);
   EXPECT_THAT([&] { manager.embed_text(kText); },

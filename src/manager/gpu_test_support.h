@@ -75,4 +75,26 @@ class GpuTest : public ::testing::Test {
   const std::shared_ptr<DeviceProvider> before_ = set_device_provider(std::make_shared<MachineWithBackend>(backend_));
 };
 
+// A machine with two, of which the first is chosen first, and the second is full until a test leaves it room.
+class TwoGpusTest : public GpuTest {
+ protected:
+  TwoGpusTest() {
+    gpus_.count = 2;
+    gpus_.gpus[1] = gpus_.gpus[0];
+    gpus_.gpus[1].memory_total = 2048 * kMiB;
+    leave_one();
+  }
+
+  void leave_one() { take_described(backend_, 1, gpus_.gpus[1].memory_total); }
+  void leave_both() { take_described(backend_, 1, 0); }
+  // Of the first: all that this process doesn't have.
+  void others_take_all() { take_described(backend_, 0, gpus_.gpus[0].memory_total - taken()); }
+  void others_take_nothing() { take_described(backend_, 0, 0); }
+  // The first one is there again, and nobody has reported it.
+  void bring_back() {
+    gpus_.gpus[0].is_lost = false;
+    set_device_provider(std::make_shared<MachineWithBackend>(backend_));
+  }
+};
+
 }  // namespace remuda

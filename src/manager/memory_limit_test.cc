@@ -99,6 +99,19 @@ TEST_F(TwoModels, WhatIsOnLeaseStays) {
   EXPECT_EQ(a_.get_pool_stats().total, 0);
 }
 
+TEST_F(TwoModels, ACallWaitsForAWorkspaceUntilOthersAreDone) {
+  a_.warm_up();
+  std::optional<Reservation> others;
+  others.emplace(MemoryBudget::cpu().reserve({.bytes = limit_ - stats_now().used, .what = "others"}));
+  std::jthread done([&] {
+    std::this_thread::sleep_for(600ms);
+    others.reset();
+  });
+  const auto start = Clock::now();
+  EXPECT_NO_THROW(a_.embed_text(kText));
+  EXPECT_GE(Clock::now() - start, 500ms);
+}
+
 TEST_F(TwoModels, OneInSteadyUseMakesRoomInItsTurn) {
   std::atomic<bool> stop = false;
   std::vector<std::thread> users;

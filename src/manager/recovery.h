@@ -13,9 +13,6 @@ enum class Recovery {
   kMove,  // Another instance does it, in another place.
 };
 
-// Whether an error says something of the GPU that computed, not of the work: DeviceError, or OutOfMemory there.
-bool is_of_gpu(const std::exception_ptr& error);
-
 // Throws it to a caller with an instance of its own, which can't be moved.
 [[noreturn]] void rethrow_to_holder(const std::exception_ptr& error);
 

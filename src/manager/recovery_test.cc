@@ -236,15 +236,6 @@ TEST_F(RecoveryTest, AFailureThatWouldComeAgainIsTheCallersAndTheInstanceGoes) {
   EXPECT_NO_THROW(joined.run(std::make_shared<Work>(1)));
 }
 
-TEST(Recovery, IsOfTheGpuOrNot) {
-  EXPECT_TRUE(is_of_gpu(no_memory()));
-  EXPECT_TRUE(is_of_gpu(lost()));
-  EXPECT_FALSE(is_of_gpu(std::make_exception_ptr(OutOfMemory("main memory", "cpu"))));
-  EXPECT_FALSE(is_of_gpu(std::make_exception_ptr(OutOfMemory("no instance"))));
-  EXPECT_FALSE(is_of_gpu(std::make_exception_ptr(Error(ErrorCode::kInvalidFile, "a file"))));
-  EXPECT_FALSE(is_of_gpu(std::make_exception_ptr(1)));
-}
-
 TEST(Recovery, IsSaidInOneLine) {
   const LoggedLines logged;
   EXPECT_EQ(log_recovery({"mine", Recovery::kMove, 3, no_memory()}), "cuda:0");

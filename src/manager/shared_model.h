@@ -20,6 +20,7 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "device/compute_pool.h"
+#include "device/gpu_errors.h"
 #include "device/memory_budget.h"
 #include "manager/managed_pool.h"
 #include "manager/placement.h"
@@ -162,10 +163,13 @@ class SharedModel {
 
   // What becomes of work of calls without an instance of their own that failed on a GPU.
   Recovery recovery(const std::exception_ptr& error) const { return placement_.recovery(error); }
-  // It has no memory to compute with: idle instances there go, and none is made there for a while.
-  void leave(const std::string& gpu) {
-    placement_.avoid(gpu);
-    pool_->evict_idle_on(gpu);
+  // When that begins, for so many calls: says so. Of a GPU that has no memory to compute with idle instances go, and
+  // none is made there for a while.
+  void recover(Recovery recovery, int64_t calls, const std::exception_ptr& error) {
+    const std::string full = log_recovery({.pool = source_.name, .recovery = recovery, .calls = calls, .error = error});
+    if (full.empty()) return;
+    placement_.avoid(full);
+    pool_->evict_idle_on(full);
   }
 
   // Where its weights are kept packed; file_bytes is the size of the model's files.
@@ -220,10 +224,8 @@ class SharedModel {
     }
   }
 
-  // `patience` is for a GPU's memory.
-  Pointer get(const std::string& device, const MemoryCost& cost, Clock::duration patience) {
-    std::optional<MemoryPatience> on_gpu;
-    if (kind_of(device) == DeviceKind::kGpu) on_gpu.emplace(patience);
+  Pointer get(const std::string& device, const MemoryCost& cost, Clock::duration longest_wait_for_gpu) {
+    const GpuMemoryPatience patience(longest_wait_for_gpu);
     const Precision precision = precision_at(device);
     const WeightRequest request{.key = key(device),
                                 .what = fmt::format("{} in {}", source_.name, to_string(precision)),

@@ -1,6 +1,14 @@
 #include "manager/summarization_batch.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "base/fail.h"
+#include "device/devices.h"
+#include "device/gpu_errors.h"
+#include "device/memory_budget.h"
+#include "manager/placement.h"
+#include "manager/recovery.h"
 
 namespace remuda {
 namespace {
@@ -15,6 +23,17 @@ BatchRequestOptions request_options(const SummarizeOptions& options, Deadline de
           .keeps_results = options.partial,
           .cancelled = options.cancelled,
           .stop = options.stop};
+}
+
+// Bytes that documents may take beside the weights that are on a device, if nobody else has any of it; workspaces of
+// others in this process may have to go, or to end, first.
+uint64_t most_room_on(const std::string& device) {
+  MemoryBudget& budget = MemoryBudget::of(device);
+  if (kind_of(device) == DeviceKind::kCpu) return std::max<uint64_t>(1, budget.left_by_weights());
+  const MemoryBudgetStats stats = budget.stats();
+  const std::optional<Device> gpu = current_device(device);
+  const uint64_t total = less_headroom(gpu ? gpu->memory_total : 0);
+  return std::max<uint64_t>(1, total - std::min(total, stats.weights));
 }
 
 // Whether a call should end now, with what there is.
@@ -35,6 +54,7 @@ SummarizationRequest::SummarizationRequest(std::shared_ptr<const text::Tokenizer
     : BatchRequest(request_options(options, deadline)),
       tokenizer_(std::move(tokenizer)),
       options_(std::move(options)),
+      documents_(documents.size()),
       summaries_(documents.size()) {
   for (size_t i = 0; i < documents.size(); ++i) {
     TokenizedDocument& document = documents[i];
@@ -44,10 +64,17 @@ SummarizationRequest::SummarizationRequest(std::shared_ptr<const text::Tokenizer
     summary.invalid_sequences = document.invalid_sequences;
     if (document.ids.empty()) continue;
     summary.best.complete = false;
-    waiting_.emplace_back(
-        static_cast<int64_t>(i),
-        models::BatchDocument{.ids = std::move(document.ids), .plan = plan, .max_tokens = options_.max_batch_tokens});
+    documents_[i] = {.ids = std::move(document.ids), .plan = plan, .max_tokens = options_.max_batch_tokens};
+    waiting_.push_back(static_cast<int64_t>(i));
   }
+}
+
+void SummarizationRequest::give_back(int64_t document, std::exception_ptr why) {
+  waiting_.insert(std::ranges::lower_bound(waiting_, document), document);
+  const auto told = told_.find(document);
+  if (told == told_.end()) return;
+  told->second.confirmed = 0;
+  told->second.given_up = std::move(why);
 }
 
 void SummarizationRequest::collect_news() {
@@ -59,7 +86,26 @@ void SummarizationRequest::deliver_news() {
   for (const News& news : std::exchange(collected_, {})) options_.on_text(news.document, news.text);
 }
 
+void SummarizationRequest::add_text(int64_t document, std::string text) {
+  Told& told = told_[document];
+  const size_t known = std::min(text.size(), told.text.size() - told.confirmed);
+  if (text.compare(0, known, told.text, told.confirmed, known) != 0) {
+    fail(told.given_up);
+    return;
+  }
+  told.confirmed += known;
+  text.erase(0, known);
+  if (text.empty()) return;
+  told.text += text;
+  told.confirmed = told.text.size();
+  news_.push_back({document, std::move(text)});
+}
+
 void SummarizationRequest::set_results(int64_t document, std::vector<GeneratedText> results) {
+  const auto told = told_.find(document);
+  const bool is_short = told != told_.end() && told->second.confirmed < told->second.text.size();
+  if (is_short && !is_over()) fail(told->second.given_up);
+  documents_[static_cast<size_t>(document)].ids = {};
   Summary& summary = summaries_[static_cast<size_t>(document)];
   for (size_t i = 0; i < results.size(); ++i) {
     if (i == 0) {
@@ -73,8 +119,18 @@ void SummarizationRequest::set_results(int64_t document, std::vector<GeneratedTe
 SummarizationBatch::Stream::Stream(const text::Tokenizer& tokenizer) : text(tokenizer, kSummaryText) {}
 
 // What a request allows is in its documents.
-SummarizationBatch::SummarizationBatch(const SummarizationModel& model, uint64_t max_bytes)
-    : model_(model), batch_(model.bart->make_engine(), {.max_tokens = INT64_MAX, .max_bytes = max_bytes}) {}
+SummarizationBatch::SummarizationBatch(const SummarizationModel& model, std::string device)
+    : model_(model),
+      device_(std::move(device)),
+      batch_(model.bart->make_engine(), {.max_tokens = INT64_MAX, .max_bytes = most_room_on(device_)}) {
+  look_at_room();
+}
+
+// What other processes have of a GPU changes at any time.
+void SummarizationBatch::look_at_room() {
+  if (kind_of(device_) == DeviceKind::kCpu) return;
+  batch_.set_room({.device = device_, .bytes = MemoryBudget::of(device_).left_by_weights()});
+}
 
 void SummarizationBatch::take(RequestQueue& queue, BatchSession::Requests& changed) {
   while (const RequestQueue::Pointer front = queue.front()) {
@@ -102,8 +158,13 @@ void SummarizationBatch::step() noexcept {
   try {
     const std::span<const int64_t> stepped = batch_.step();
     stepped_.assign(stepped.begin(), stepped.end());
-  } catch (...) {  // No memory even for the numbers.
+  } catch (...) {
     stepped_.clear();
+    if (is_of_gpu(std::current_exception())) {
+      place_error_ = std::current_exception();
+      return;
+    }
+    // No memory even for the numbers.
     for (auto& [number, member] : members_) {
       member.error = std::current_exception();
       stepped_.push_back(number);
@@ -128,8 +189,10 @@ void SummarizationBatch::look_at(int64_t number) {
   if (member.stream) {
     Stream& stream = *member.stream;
     const std::span<const int32_t> settled = search.settled();
-    member.text = stream.text.add(settled.subspan(static_cast<size_t>(stream.given)));
-    stream.given = std::ssize(settled);
+    if (std::ssize(settled) > stream.given) {  // Else it is on its way there again.
+      member.text = stream.text.add(settled.subspan(static_cast<size_t>(stream.given)));
+      stream.given = std::ssize(settled);
+    }
     if (search.finished()) member.text += stream.text.finish();
   }
   if (search.finished()) member.results = results_of(search);
@@ -169,6 +232,21 @@ void SummarizationBatch::drop_ended(BatchSession::Requests& changed) {
   }
 }
 
+BatchSession::Requests SummarizationBatch::take_back() {
+  BatchSession::Requests requests;
+  drop_ended(requests);
+  for (auto& [number, member] : members_) {
+    member.request->return_part();
+    member.request->give_back(member.document, place_error_);
+    requests.push_back(std::move(member.request));
+    batch_.forget(number);
+  }
+  members_.clear();
+  place_error_ = nullptr;
+  look_at_room();
+  return requests;
+}
+
 std::vector<GeneratedText> SummarizationBatch::results_of(const Search& search) const {
   std::vector<GeneratedText> texts;
   for (Hypothesis& found : search.results()) {
@@ -185,7 +263,7 @@ std::vector<Summary> summarize_documents(const SummarizationModel& model, std::v
                                                               run.options, run.deadline);
   RequestQueue queue;
   if (request->has_waiting()) queue.push(request);
-  SummarizationBatch batch(model, run.max_bytes);
+  SummarizationBatch batch(model, run.device);
   BatchSession::Requests changed;
   while (!request->is_done()) {
     if (ends_early(run)) {
@@ -195,6 +273,7 @@ std::vector<Summary> summarize_documents(const SummarizationModel& model, std::v
     }
     batch.take(queue, changed);
     batch.step();
+    if (batch.place_error() != nullptr) rethrow_to_holder(batch.place_error());
     batch.settle(changed);
     request->collect_news();
     request->deliver_news();

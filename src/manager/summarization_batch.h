@@ -2,12 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <exception>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "manager/batcher.h"
@@ -18,6 +18,10 @@
 namespace remuda {
 
 // The documents of a call, in their order; those without tokens have their summaries, empty ones, from the beginning.
+//
+// A document that a GPU could not finish is decoded again, elsewhere or later. What the caller was told of its text
+// stays told: as far as the new summary begins with that, it isn't told again. Where the new one is another, which it
+// may be in another precision, the call ends with the GPU's error.
 class SummarizationRequest : public BatchRequest {
  public:
   // What the documents were tokenized with, the request keeps: it may be all that holds the model until there is an
@@ -25,19 +29,22 @@ class SummarizationRequest : public BatchRequest {
   SummarizationRequest(std::shared_ptr<const text::Tokenizer> tokenizer, std::vector<TokenizedDocument> documents,
                        std::shared_ptr<const GenerationPlan> plan, SummarizeOptions options, Deadline deadline);
 
-  bool has_waiting() const override { return next_ < waiting_.size(); }
+  bool has_waiting() const override { return !waiting_.empty(); }
   bool has_news() const override { return !news_.empty(); }
   void collect_news() override;
   // Calls on_text.
   void deliver_news() override;
 
   // The document that is next to be decoded, and its number.
-  const models::BatchDocument& next() const { return waiting_[next_].second; }
-  int64_t next_number() const { return waiting_[next_].first; }
-  void take_next() { waiting_[next_++].second.ids.clear(); }
+  const models::BatchDocument& next() const { return documents_[static_cast<size_t>(next_number())]; }
+  int64_t next_number() const { return waiting_.front(); }
+  void take_next() { waiting_.pop_front(); }
+  // One that was taken and could not be finished, for this reason: it waits again.
+  void give_back(int64_t document, std::exception_ptr why);
 
   bool wants_text() const { return options_.on_text != nullptr; }
-  void add_text(int64_t document, std::string text) { news_.push_back({document, std::move(text)}); }
+  // The next piece of its text.
+  void add_text(int64_t document, std::string text);
   void set_results(int64_t document, std::vector<GeneratedText> results);
 
   // Once, when it is done.
@@ -49,11 +56,19 @@ class SummarizationRequest : public BatchRequest {
     std::string text;
   };
 
+  // What the caller was told of a document's text.
+  struct Told {
+    std::string text;
+    size_t confirmed = 0;                   // So much of it the decoding that is under way has come to as well.
+    std::exception_ptr given_up = nullptr;  // Why the one before ended.
+  };
+
   const std::shared_ptr<const text::Tokenizer> tokenizer_;
   const SummarizeOptions options_;
-  std::vector<std::pair<int64_t, models::BatchDocument>> waiting_;
-  size_t next_ = 0;  // In waiting_.
+  std::vector<models::BatchDocument> documents_;
+  std::deque<int64_t> waiting_;  // Numbers, in order.
   std::vector<Summary> summaries_;
+  std::map<int64_t, Told> told_;
   std::vector<News> news_;
   std::vector<News> collected_;  // The caller's alone.
 };
@@ -61,13 +76,14 @@ class SummarizationRequest : public BatchRequest {
 // A BartBatch whose documents are of many calls. Functions are as BatchSession's.
 class SummarizationBatch {
  public:
-  // max_bytes: of the model's device, for the documents that are decoded at once; 0: no limit.
-  SummarizationBatch(const SummarizationModel& model, uint64_t max_bytes);
+  SummarizationBatch(const SummarizationModel& model, std::string device);
 
   void take(RequestQueue& queue, BatchSession::Requests& changed);
   void step() noexcept;
   void settle(BatchSession::Requests& changed);
   void drop_ended(BatchSession::Requests& changed);
+  const std::exception_ptr& place_error() const { return place_error_; }
+  BatchSession::Requests take_back();
   bool is_idle() const { return members_.empty(); }
   template <typename Predicate>
   bool has_request(Predicate&& predicate) const {
@@ -94,13 +110,16 @@ class SummarizationBatch {
     std::exception_ptr error;
   };
 
+  void look_at_room();
   void look_at(int64_t number);
   std::vector<GeneratedText> results_of(const Search& search) const;
 
   const SummarizationModel& model_;
+  const std::string device_;
   models::BartBatch batch_;
   std::map<int64_t, Member> members_;  // By the batch's numbers.
   std::vector<int64_t> stepped_;
+  std::exception_ptr place_error_;
 };
 
 // How a call is to be run; see SummarizeOptions.
@@ -108,7 +127,7 @@ struct SummarizationRun {
   std::shared_ptr<const GenerationPlan> plan;
   const SummarizeOptions& options;
   Deadline deadline;
-  uint64_t max_bytes;
+  std::string device;
 };
 
 // The documents' summaries, decoded together, with nobody's beside them. Throws as

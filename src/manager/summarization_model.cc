@@ -12,10 +12,6 @@ namespace {
 
 bool is_blank(const std::string& text) { return text.find_first_not_of(" \t\n\v\f\r") == std::string::npos; }
 
-std::shared_ptr<const text::Tokenizer> load_tokenizer(const models::BartDirectory& directory) {
-  return std::make_shared<const text::Tokenizer>(text::Tokenizer::load(directory.path));
-}
-
 // That the model has a row for each of the tokenizer's ids, and that documents have room beside the special tokens.
 void check_fit(const SummarizationModel& model, const models::BartDirectory& directory) {
   if (model.tokenizer->vocab_size() > directory.config.vocab_size) {
@@ -63,6 +59,10 @@ SummarizationModel::SummarizationModel(const models::BartDirectory& directory, c
     : on_cpu(kind_of(device) == DeviceKind::kCpu), bart(load_bart(directory, device, precision, pool, cache)) {
   tokenizer = loading.get();
   check_fit(*this, directory);
+}
+
+std::shared_ptr<const text::Tokenizer> load_tokenizer(const models::BartDirectory& directory) {
+  return std::make_shared<const text::Tokenizer>(text::Tokenizer::load(directory.path));
 }
 
 bool is_cancelled(const SummarizeOptions& options) {

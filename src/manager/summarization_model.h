@@ -36,6 +36,9 @@ struct SummarizationModel {
                      std::future<std::shared_ptr<const text::Tokenizer>> loading);
 };
 
+// As the constructor does. Throws Error.
+std::shared_ptr<const text::Tokenizer> load_tokenizer(const models::BartDirectory& directory);
+
 // A document as the model reads it. Without ids there is nothing to summarise.
 struct TokenizedDocument {
   std::vector<int32_t> ids;

@@ -23,8 +23,8 @@ using ModelPointer = std::shared_ptr<const SummarizationModel>;
 // A leased instance that decodes many calls' documents together.
 class SummarizationSession : public BatchSession {
  public:
-  SummarizationSession(Lease<SummarizationInstance> lease, uint64_t max_bytes)
-      : lease_(std::move(lease)), batch_(lease_->model(), max_bytes) {}
+  explicit SummarizationSession(Lease<SummarizationInstance> lease)
+      : lease_(std::move(lease)), batch_(lease_->model(), lease_->metadata().device) {}
 
   void take(RequestQueue& queue, Requests& changed) override { batch_.take(queue, changed); }
   void step() noexcept override { batch_.step(); }
@@ -34,9 +34,12 @@ class SummarizationSession : public BatchSession {
   bool works_for(const BatchCaller& caller) const override {
     return batch_.has_request([&caller](const BatchRequest& request) { return request.is_of(caller); });
   }
+  std::exception_ptr place_error() const override { return batch_.place_error(); }
+  Requests take_back() override { return batch_.take_back(); }
+  void discard() override { lease_.discard(); }
 
  private:
-  const Lease<SummarizationInstance> lease_;
+  SessionLease<SummarizationInstance> lease_;
   SummarizationBatch batch_;
 };
 
@@ -117,7 +120,8 @@ struct SummarizationModelManager::Impl {
                .name = given.summarization_model,
                .kind = cuda::kComputesBart,
                .cost = [this](DeviceKind kind, Precision precision) { return cost(kind, precision); },
-               .load = [this](const std::string& device, Precision precision) { return load(device, precision); }}),
+               .load = [this](const std::string& device, Precision precision) { return load(device, precision); },
+               .load_tokenizer = [this] { return load_tokenizer(directory); }}),
         directory(models::read_bart_directory(model.directory())),
         info(describe(given.summarization_model, directory)),
         compute(compute_pool(given)),
@@ -127,26 +131,28 @@ struct SummarizationModelManager::Impl {
                  .open = [this, &manager](const SessionTerms& terms) { return open(manager, terms); },
                  .try_open = [this, &manager] { return try_open(manager); },
                  .pool_waiting = [&manager] { return manager.waiting(); },
-                 .on_overload = [&manager] { manager.count_overload(kJoinedCalls); }}) {
+                 .on_overload = [&manager] { manager.count_overload(kJoinedCalls); },
+                 .recovery = [this](const std::exception_ptr& error) { return model.recovery(error); },
+                 .on_recovery =
+                     [this, &manager](Recovery recovery, int64_t calls, const std::exception_ptr& error) {
+                       if (recovery == Recovery::kMove) manager.count_moved(calls);
+                       if (recovery == Recovery::kWait) manager.count_room_waits(calls);
+                       model.recover(recovery, calls, error);
+                     }}) {
     model.exclude_gpus(models::gpu_shape_problem(directory.config));
   }
 
-  static std::unique_ptr<BatchSession> make_session(Lease<SummarizationInstance> lease) {
-    const uint64_t room = room_for_documents(lease->metadata().device);
-    return std::make_unique<SummarizationSession>(std::move(lease), room);
-  }
-
   std::unique_ptr<BatchSession> open(SummarizationModelManager& manager, const SessionTerms& terms) const {
-    return make_session(manager.acquire({.timeout = terms.timeout,
-                                         .priority = terms.priority,
-                                         .label = kJoinedCalls,
-                                         .stop_token = terms.stop,
-                                         .cancelled = terms.cancelled}));
+    return std::make_unique<SummarizationSession>(manager.acquire({.timeout = terms.timeout,
+                                                                   .priority = terms.priority,
+                                                                   .label = kJoinedCalls,
+                                                                   .stop_token = terms.stop,
+                                                                   .cancelled = terms.cancelled}));
   }
 
   std::unique_ptr<BatchSession> try_open(SummarizationModelManager& manager) const {
     std::optional<Lease<SummarizationInstance>> lease = manager.try_acquire();
-    return lease ? make_session(std::move(*lease)) : nullptr;
+    return lease ? std::make_unique<SummarizationSession>(std::move(*lease)) : nullptr;
   }
 
   // Tokens first, on the caller's thread: a text that can't be used never holds an instance.
@@ -165,7 +171,7 @@ struct SummarizationModelManager::Impl {
   }
 
   MemoryCost cost(DeviceKind kind, Precision precision) const {
-    constexpr int64_t kNoDocument = 0;  // What documents take depends on them; see room_for_documents().
+    constexpr int64_t kNoDocument = 0;  // What documents take depends on them.
     MemoryCost cost = estimate_memory(info, precision, kNoDocument, kind);
     if (kind == DeviceKind::kCpu && model.cache(settings, info.file_bytes, precision).has_file()) cost.loading = 0;
     return cost;
@@ -196,19 +202,17 @@ struct SummarizationModelManager::Impl {
     return result;
   }
 
-  // Bytes of a device that documents in work may take beside all weights that are there; those of others may have to
-  // wait.
-  static uint64_t room_for_documents(const std::string& device) {
-    const MemoryBudgetStats stats = MemoryBudget::of(device).stats();
-    const uint64_t weights = stats.weights + stats.mapped_weights;
-    return stats.limit > weights ? stats.limit - weights : 1;
-  }
-
-  std::vector<Summary> summarize(const SummarizationInstance& instance, std::span<const std::string> texts,
-                                 const Call& call, const SummarizeOptions& options) const {
+  std::vector<Summary> summarize(SummarizationInstance& instance, std::span<const std::string> texts, const Call& call,
+                                 const SummarizeOptions& options) const {
     const SummarizationModel& loaded = instance.model();
-    const SummarizationRun run{call.plan, options, call.deadline, room_for_documents(instance.metadata().device)};
-    return summarize_documents(loaded, tokenize_documents(*loaded.tokenizer, texts, call.max_tokens, compute), run);
+    const SummarizationRun run{call.plan, options, call.deadline, instance.metadata().device};
+    std::vector<TokenizedDocument> documents = tokenize_documents(*loaded.tokenizer, texts, call.max_tokens, compute);
+    try {
+      return summarize_documents(loaded, std::move(documents), run);
+    } catch (const DeviceError&) {
+      instance.mark_failed();
+      throw;
+    }
   }
 
   // The summaries of a level's parts, in one request.

@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
+#include "device/gpu_errors.h"
+#include "device/memory_budget.h"
 #include "remuda/error.h"
 
 namespace remuda::models {
@@ -20,18 +23,24 @@ int64_t BartBatch::tokens_of(const GenerationPlan& plan, int64_t ids) {
   return ids + limits.max_rows * limits.max_positions;
 }
 
-int64_t BartBatch::add(BatchDocument document) {
-  const DecodeLimits decoded = decode_limits(*document.plan);
-  const uint64_t encoding = engine_->encode_bytes(std::ssize(document.ids));
-  const uint64_t decoding =
-      engine_->document_bytes(std::ssize(document.ids), decoded) + engine_->step_bytes(decoded.max_rows);
-  if (limits_.max_bytes > 0 && encoding + decoding > limits_.max_bytes) {
-    throw OutOfMemory(fmt::format(
-        "a document of {} tokens needs {} bytes to be encoded and {} to be decoded with {} sequences of {} "
-        "tokens, the memory limit leaves {} bytes; raise it, or lower num_beams, max_length or the tokens "
-        "of a document",
-        document.ids.size(), encoding, decoding, decoded.max_rows, document.plan->max_length, limits_.max_bytes));
+// Throws OutOfMemory where a document doesn't fit into so many bytes of a device (empty: it never will) alone.
+void BartBatch::check_alone(int64_t ids, const GenerationPlan& plan, uint64_t bytes, const std::string& device) const {
+  const DecodeLimits decoded = decode_limits(plan);
+  const uint64_t encoding = engine_->encode_bytes(ids);
+  const uint64_t decoding = engine_->document_bytes(ids, decoded) + engine_->step_bytes(decoded.max_rows);
+  if (encoding + decoding <= bytes) return;
+  const std::string needs = fmt::format(
+      "a document of {} tokens needs {} bytes to be encoded and {} to be decoded with {} sequences of {} tokens", ids,
+      encoding, decoding, decoded.max_rows, plan.max_length);
+  constexpr const char* kLess = "lower num_beams, max_length or the tokens of a document";
+  if (device.empty()) {
+    throw OutOfMemory(fmt::format("{}, the memory limit leaves {} bytes; raise it, or {}", needs, bytes, kLess));
   }
+  throw OutOfMemory(fmt::format("{}: {}, {} bytes are left at the moment; {}", device, needs, bytes, kLess), device);
+}
+
+int64_t BartBatch::add(BatchDocument document) {
+  check_alone(std::ssize(document.ids), *document.plan, max_bytes(), /*device=*/{});
   const int64_t number = added_++;
   Document& added = documents_[number];
   added.ids = std::move(document.ids);
@@ -64,9 +73,10 @@ BartBatch::Load BartBatch::joined(Load load, int64_t ids, const GenerationPlan& 
 
 bool BartBatch::fits(const Load& load) const {
   if (load.documents == 1) return true;
+  if (load.documents > most_documents_) return false;
   if (load.tokens > load.most_tokens) return false;
   const uint64_t computing = engine_->encode_bytes(load.encoding) + engine_->step_bytes(load.rows);
-  return limits_.max_bytes == 0 || load.bytes + computing <= limits_.max_bytes;
+  return load.bytes + computing <= std::min(max_bytes(), room_.bytes);
 }
 
 bool BartBatch::has_room(const BatchDocument& document) const {
@@ -91,39 +101,50 @@ void BartBatch::forget(int64_t document) {
 
 std::span<const int64_t> BartBatch::step() {
   stepped_.clear();
-  admit();
+  do admit();
+  while (!decode());
   stepped_.insert(stepped_.end(), running_.begin(), running_.end());
-  try {
-    decode();
-  } catch (...) {  // All that were in it: nobody's fault.
-    for (const int64_t number : running_) fail(number);
-  }
   retire();
   return stepped_;
 }
 
-void BartBatch::admit() {
+std::vector<int64_t> BartBatch::next_to_join(int64_t most) const {
   std::vector<int64_t> joining;
-  for (Load sum = load(); !waiting_.empty(); waiting_.pop_front()) {
-    const Document& next = documents_.at(waiting_.front());
-    const Load with_next = joined(sum, std::ssize(next.ids), *next.plan, next.max_tokens);
-    if (!fits(with_next)) break;
-    sum = with_next;
-    joining.push_back(waiting_.front());
+  Load sum = load();
+  for (const int64_t number : waiting_) {
+    const Document& next = documents_.at(number);
+    sum = joined(sum, std::ssize(next.ids), *next.plan, next.max_tokens);
+    if (std::ssize(joining) == most || !fits(sum)) break;
+    joining.push_back(number);
   }
-  if (joining.empty()) return;
-  try {
-    encode(joining);
-  } catch (...) {
-    // Each for itself, so that an error is the one's that it comes of.
-    for (const int64_t number : joining) {
-      try {
-        encode({&number, 1});
-      } catch (...) {
-        fail(number);
-        stepped_.push_back(number);
+  return joining;
+}
+
+void BartBatch::admit() {
+  for (int64_t most_at_once = INT64_MAX;;) {
+    const std::vector<int64_t> joining = next_to_join(most_at_once);
+    if (joining.empty()) return;
+    try {
+      std::optional<GpuMemoryPatience> patience;
+      if (!running_.empty()) patience.emplace(Deadline::Clock::duration(0));  // They need not wait as well.
+      if (running_.empty() && joining.size() == 1) {
+        const Document& alone = documents_.at(joining[0]);
+        check_alone(std::ssize(alone.ids), *alone.plan, room_.bytes, room_.device);
       }
+      encode(joining);
+    } catch (...) {
+      if (is_of_gpu(std::current_exception())) {
+        make_do_with(std::ssize(running_) + std::ssize(joining) / 2);
+        continue;
+      }
+      if (joining.size() > 1) {
+        most_at_once = 1;  // So that an error is the one's that it comes of.
+        continue;
+      }
+      fail(joining[0]);
+      stepped_.push_back(joining[0]);
     }
+    waiting_.erase(waiting_.begin(), waiting_.begin() + std::ssize(joining));
   }
 }
 
@@ -146,15 +167,43 @@ void BartBatch::encode(std::span<const int64_t> joining) {
   running_.insert(running_.end(), joining.begin(), joining.end());
 }
 
-void BartBatch::decode() {
-  if (running_.empty()) return;
+// False: the GPU has no memory for so many, who all wait again.
+bool BartBatch::decode() {
+  if (running_.empty()) return true;
   steps_.clear();
   for (const int64_t number : running_) {
     const Document& document = documents_.at(number);
     steps_.push_back({.document = document.state.get(), .search = document.search.get()});
   }
-  engine_->step(steps_);
-  for (size_t i = 0; i < steps_.size(); ++i) documents_.at(running_[i]).error = std::move(steps_[i].error);
+  try {
+    engine_->step(steps_);
+    for (size_t i = 0; i < steps_.size(); ++i) documents_.at(running_[i]).error = std::move(steps_[i].error);
+  } catch (...) {
+    if (is_of_gpu(std::current_exception())) {
+      make_do_with(std::ssize(running_) / 2);
+      preempt();
+      return false;
+    }
+    for (const int64_t number : running_) fail(number);  // All that were in it: nobody's fault.
+  }
+  return true;
+}
+
+void BartBatch::preempt() {
+  for (const int64_t number : running_) documents_.at(number).state.reset();
+  waiting_.insert(waiting_.begin(), running_.begin(), running_.end());
+  running_.clear();
+}
+
+// In a handler of a GPU's error, which goes on where fewer documents would not help.
+void BartBatch::make_do_with(int64_t documents) {
+  try {
+    throw;
+  } catch (const OutOfMemory&) {
+    if (documents == 0) throw;
+  }
+  most_documents_ = documents;
+  finished_since_ = 0;
 }
 
 void BartBatch::fail(int64_t document) { documents_.at(document).error = std::current_exception(); }
@@ -165,6 +214,11 @@ void BartBatch::retire() {
     if (document.error == nullptr && !document.search->finished()) return false;
     document.state.reset();
     document.ids.clear();
+    // When all that run have changed: there may be more memory by now. To try costs their progress.
+    if (most_documents_ < INT64_MAX && ++finished_since_ >= most_documents_) {
+      ++most_documents_;
+      finished_since_ = 0;
+    }
     return true;
   });
 }

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -23,6 +24,12 @@ struct BatchLimits {
   int64_t max_tokens = 8192;
   // Memory of the engine's device that running documents and a step take, in bytes; 0 for no limit.
   uint64_t max_bytes = 0;
+};
+
+// A GPU's memory as it is at the moment.
+struct GpuRoom {
+  std::string device;
+  uint64_t bytes = UINT64_MAX;  // That running documents and a step may take of it.
 };
 
 // What a batch decodes.
@@ -40,6 +47,9 @@ class BartBatch {
   BartBatch(std::unique_ptr<BartEngine> engine, const BatchLimits& limits)
       : engine_(std::move(engine)), limits_(limits) {}
 
+  // Others have the rest of max_bytes: until it is called again, no more documents run at once than fit into this.
+  void set_room(GpuRoom room) { room_ = std::move(room); }
+
   // A document waits from now on. Throws OutOfMemory, with the figures, where it would not fit into max_bytes alone.
   int64_t add(BatchDocument document);
   int64_t add(std::vector<int32_t> ids, std::shared_ptr<const GenerationPlan> plan) {
@@ -54,9 +64,14 @@ class BartBatch {
 
   // Lets waiting documents join, then computes one step. Returns the documents that it was a step of; valid until the
   // next call. What goes wrong ends the documents that it concerns: see error().
+  //
+  // Where a GPU has no memory for all that the limits allow, fewer run at once: those that were running wait
+  // again, and are decoded anew, with the same results. Throws OutOfMemory where it has none for a document alone, and
+  // DeviceError: then nothing of the step is done, and documents that had joined are fit for nothing but forget().
   std::span<const int64_t> step();
 
-  // The search of a document that has joined; null before, and after forget(). It stays when the document has finished.
+  // The search of a document that has joined; null before, and after forget(). It stays when the document has finished,
+  // and, until it joins again, when it has to wait again.
   const Search* search(int64_t document) const;
   // Why a document of the last step ended without results; null where it didn't. What the engine and Search::advance()
   // throw.
@@ -88,19 +103,27 @@ class BartBatch {
   static int64_t tokens_of(const GenerationPlan& plan, int64_t ids);
   Load load() const;
   Load joined(Load load, int64_t ids, const GenerationPlan& plan, int64_t max_tokens) const;
+  uint64_t max_bytes() const { return limits_.max_bytes > 0 ? limits_.max_bytes : UINT64_MAX; }
+  void check_alone(int64_t ids, const GenerationPlan& plan, uint64_t bytes, const std::string& device) const;
   bool fits(const Load& load) const;
+  std::vector<int64_t> next_to_join(int64_t most) const;
   void admit();
   void encode(std::span<const int64_t> joining);
-  void decode();
+  bool decode();
+  void preempt();
+  void make_do_with(int64_t documents);
   void fail(int64_t document);
   void retire();
 
   const std::unique_ptr<BartEngine> engine_;
   const BatchLimits limits_;
+  GpuRoom room_;
   std::map<int64_t, Document> documents_;
   int64_t added_ = 0;
   std::deque<int64_t> waiting_;
   std::vector<int64_t> running_;
+  int64_t most_documents_ = INT64_MAX;  // That a GPU has memory for, as far as it was found out.
+  int64_t finished_since_ = 0;          // Documents since that changed.
   // Of the step in hand.
   std::vector<int64_t> stepped_;
   std::vector<BartEngine::DocumentStep> steps_;

@@ -38,6 +38,61 @@ std::vector<int32_t> document(int64_t length, unsigned seed) {
   return ids;
 }
 
+// Another engine on a GPU that has memory for so many documents, and for a step of so many.
+class EngineWithoutMemory final : public BartEngine {
+ public:
+  struct Room {
+    int64_t documents = INT64_MAX;
+    int64_t stepped = INT64_MAX;
+    bool is_lost = false;
+  };
+
+  EngineWithoutMemory(std::unique_ptr<BartEngine> engine, const Room& room) : engine_(std::move(engine)), room_(room) {}
+
+  const io::BartConfig& config() const override { return engine_->config(); }
+  size_t document_bytes(int64_t encoder_tokens, const DecodeLimits& limits) const override {
+    return engine_->document_bytes(encoder_tokens, limits);
+  }
+  size_t encode_bytes(int64_t tokens) const override { return engine_->encode_bytes(tokens); }
+  size_t step_bytes(int64_t rows) const override { return engine_->step_bytes(rows); }
+
+  std::vector<std::unique_ptr<Document>> encode(const RaggedIds& batch, std::span<const DecodeLimits> limits) override {
+    check(documents_ + batch.sequences(), room_.documents);
+    std::vector<std::unique_ptr<Document>> documents;
+    for (auto& document : engine_->encode(batch, limits)) {
+      documents.push_back(std::make_unique<Counted>(std::move(document), documents_));
+    }
+    return documents;
+  }
+
+  void step(std::span<DocumentStep> documents) override {
+    check(std::ssize(documents), room_.stepped);
+    std::vector<DocumentStep> inner(documents.begin(), documents.end());
+    for (DocumentStep& step : inner) step.document = static_cast<Counted&>(*step.document).document.get();
+    engine_->step(inner);
+    for (size_t i = 0; i < inner.size(); ++i) documents[i].error = inner[i].error;
+  }
+
+ private:
+  struct Counted final : Document {
+    Counted(std::unique_ptr<Document> document_, int64_t& count_) : document(std::move(document_)), count(count_) {
+      ++count;
+    }
+    ~Counted() override { --count; }
+    std::unique_ptr<Document> document;
+    int64_t& count;
+  };
+
+  void check(int64_t wanted, int64_t most) const {
+    if (room_.is_lost) throw DeviceError("cuda:0", /*is_lost=*/true, "it fell off the bus");
+    if (wanted > most) throw OutOfMemory("it is full", "cuda:0");
+  }
+
+  const std::unique_ptr<BartEngine> engine_;
+  const Room& room_;  // As it is at the moment.
+  int64_t documents_ = 0;
+};
+
 enum class Way { kByLogits, kByRankedRows };
 
 class BartBatchTest : public ::testing::TestWithParam<Way> {
@@ -201,6 +256,76 @@ TEST_P(BartBatchTest, MemoryBoundsWhatRunsTogether) {
   EXPECT_THAT([&] { small.add(ids, plan); },
               testing::ThrowsMessage<OutOfMemory>(HasSubstr("leaves " + std::to_string(too_few) + " bytes")));
   EXPECT_TRUE(small.finished());
+}
+
+TEST_P(BartBatchTest, FewerRunAtOnceWhereAGpuHasNoMemoryForMore) {
+  const std::vector<Request> all = requests();
+  const std::vector<std::vector<Hypothesis>> wanted = run(all, {}, bart_.pool);
+  for (const EngineWithoutMemory::Room& room :
+       std::vector<EngineWithoutMemory::Room>{{.documents = 1}, {.documents = 5}, {.stepped = 1}, {.stepped = 3}}) {
+    EXPECT_EQ(run(std::make_unique<EngineWithoutMemory>(engine(), room), all, {}), wanted)
+        << room.documents << ", " << room.stepped;
+  }
+}
+
+TEST_P(BartBatchTest, MemoryThatGoesAndComesChangesNoResult) {
+  const std::vector<Request> all = requests();
+  EngineWithoutMemory::Room room;
+  BartBatch batch(std::make_unique<EngineWithoutMemory>(engine(), room), {});
+  for (const Request& request : all) batch.add(request.ids, request.plan);
+  EXPECT_EQ(batch.step().size(), all.size());
+  room.stepped = 2;
+  const size_t fewer = batch.step().size();
+  EXPECT_GE(fewer, 1u);
+  EXPECT_LE(fewer, 2u);
+  for (size_t i = 0; i < all.size(); ++i) {
+    EXPECT_NE(batch.search(static_cast<int64_t>(i)), nullptr) << "what there was of those that wait again";
+  }
+  room = {};
+  size_t most = 0;
+  while (!batch.finished()) most = std::max(most, batch.step().size());
+  EXPECT_GT(most, fewer) << "it is tried whether there is room again";
+  const std::vector<std::vector<Hypothesis>> wanted = run(all, {}, bart_.pool);
+  for (size_t i = 0; i < all.size(); ++i) {
+    EXPECT_EQ(batch.search(static_cast<int64_t>(i))->results(), wanted[i]);
+  }
+}
+
+TEST_P(BartBatchTest, AGpuThatHasNoRoomForOneOrIsLostIsNoDocumentsError) {
+  const std::vector<Request> all = requests();
+  EngineWithoutMemory::Room room;
+  const auto expect_thrown = [&](BartBatch& batch, bool lost) {
+    try {
+      batch.step();
+      FAIL();
+    } catch (const OutOfMemory& error) {
+      EXPECT_FALSE(lost);
+      EXPECT_EQ(error.device(), "cuda:0");
+    } catch (const DeviceError&) {
+      EXPECT_TRUE(lost);
+    }
+  };
+  for (const EngineWithoutMemory::Room& failing :
+       std::vector<EngineWithoutMemory::Room>{{.documents = 0}, {.stepped = 0}, {.is_lost = true}}) {
+    room = {};
+    BartBatch batch(std::make_unique<EngineWithoutMemory>(engine(), room), {});
+    for (const bool is_encoded : {false, true}) {
+      if (is_encoded && failing.documents == 0) continue;
+      room = {};
+      const int64_t first = batch.add(all[4].ids, all[4].plan);
+      const int64_t second = batch.add(all[3].ids, all[3].plan);
+      if (is_encoded) batch.step();
+      room = failing;
+      expect_thrown(batch, failing.is_lost);
+      batch.forget(first);
+      batch.forget(second);
+      EXPECT_TRUE(batch.finished());
+    }
+    room = {};
+    const int64_t again = batch.add(all[2].ids, all[2].plan);
+    while (!batch.finished()) batch.step();
+    EXPECT_EQ(batch.search(again)->results(), run({all[2]}, {}, bart_.pool)[0]) << "of use when there is room";
+  }
 }
 
 }  // namespace

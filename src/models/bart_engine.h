@@ -57,8 +57,8 @@ class BartEngine {
                                                         std::span<const DecodeLimits> limits) = 0;
 
   // Computes the rows that each search wants next, and advances it. Documents may be at different positions; each is
-  // there once. What is thrown concerns all of them, and then they are fit for nothing but destruction, and so is a
-  // document that has an error.
+  // there once. What is thrown concerns all of them: OutOfMemory, and what the device throws. Then they are fit for
+  // nothing but destruction, and so is a document that has an error.
   virtual void step(std::span<DocumentStep> documents) = 0;
 
  protected:
@@ -77,7 +77,7 @@ class BartModel {
   virtual size_t bytes() const = 0;
   virtual size_t mapped_bytes() const = 0;
 
-  // Throws OutOfMemory, and what the device throws.
+  // Takes nothing of the device until there are documents.
   virtual std::unique_ptr<BartEngine> make_engine() const = 0;
 
  protected:

@@ -1,5 +1,6 @@
 #include "models/gpu_bart_engine.h"
 
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -17,7 +18,7 @@ class GpuDocument final : public BartEngine::Document {
 
 class GpuEngine final : public BartEngine {
  public:
-  GpuEngine(const GpuBart& bart, ComputePool& pool) : bart_(bart), pool_(pool), decoder_(bart) {}
+  GpuEngine(const GpuBart& bart, ComputePool& pool) : bart_(bart), pool_(pool) {}
 
   const io::BartConfig& config() const override { return bart_.config(); }
   size_t document_bytes(int64_t encoder_tokens, const DecodeLimits& limits) const override {
@@ -32,16 +33,17 @@ class GpuEngine final : public BartEngine {
  private:
   const GpuBart& bart_;
   ComputePool& pool_;
-  GpuBart::Decoder decoder_;
+  std::optional<GpuBart::Decoder> decoder_;  // From the first documents on.
   RankedStep step_;
   std::vector<GpuBart::Decoder::Rows> rows_;  // Of the step in hand.
 };
 
 std::vector<std::unique_ptr<BartEngine::Document>> GpuEngine::encode(const RaggedIds& batch,
                                                                      std::span<const DecodeLimits> limits) {
+  if (!decoder_) decoder_.emplace(bart_);
   std::vector<std::unique_ptr<Document>> documents;
   documents.reserve(limits.size());
-  for (std::unique_ptr<GpuBart::Document>& state : decoder_.encode(batch, limits)) {
+  for (std::unique_ptr<GpuBart::Document>& state : decoder_->encode(batch, limits)) {
     documents.push_back(std::make_unique<GpuDocument>(std::move(state)));
   }
   return documents;
@@ -55,8 +57,8 @@ void GpuEngine::step(std::span<DocumentStep> documents) {
     if (step_.rows_of(i).empty()) continue;
     rows_.push_back({static_cast<GpuDocument&>(*documents[i].document).state.get(), step_.rows_of(i)});
   }
-  const auto [scores, tokens] = decoder_.step(rows_, step_.rankings(), step_.k());
-  step_.advance(scores, tokens, [this](std::span<const int32_t> rows) { return decoder_.fetch_logits(rows); }, pool_);
+  const auto [scores, tokens] = decoder_->step(rows_, step_.rankings(), step_.k());
+  step_.advance(scores, tokens, [this](std::span<const int32_t> rows) { return decoder_->fetch_logits(rows); }, pool_);
 }
 
 }  // namespace

@@ -85,17 +85,9 @@ void RankedStep::advance_by_logits(const Fetch& fetch, ComputePool& pool) {
     }
   }
   if (fetched_rows_.empty()) return;
-  MatrixView<const float> logits;
-  std::exception_ptr error;
-  try {
-    logits = fetch(fetched_rows_);
-  } catch (...) {
-    error = std::current_exception();
-  }
+  const MatrixView<const float> logits = fetch(fetched_rows_);
   for_each_part(pool, [&](BartEngine::DocumentStep& document, const Part& part) {
-    if (!part.needs_logits) return;
-    if (error != nullptr) std::rethrow_exception(error);
-    document.search->advance(logits.slice_rows(part.first_fetched, part.num_rows));
+    if (part.needs_logits) document.search->advance(logits.slice_rows(part.first_fetched, part.num_rows));
   });
 }
 

@@ -35,8 +35,8 @@ class RankedStep {
   // [rows]; without rules for searches that need logits.
   std::span<const RowRanking> rankings() const { return rankings_; }
 
-  // Advances the searches. scores, tokens: [rows, k()], what ranking.h defines. A search that throws, or all that need
-  // logits where fetching those throws, have errors in their documents.
+  // Advances the searches. scores, tokens: [rows, k()], what ranking.h defines. A search that throws has an error in
+  // its document. Throws what fetching logits throws; some searches have been advanced then.
   void advance(std::span<const float> scores, std::span<const int32_t> tokens, const Fetch& fetch, ComputePool& pool);
 
  private:

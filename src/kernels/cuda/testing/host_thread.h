@@ -35,6 +35,7 @@
 #endif
 #endif
 #if defined(REMUDA_ADDRESS_SANITIZER)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -107,11 +108,41 @@ class Side {
 };
 #endif
 
+// A fiber's stack. A thread keeps those of one block for the next: fresh ones would be fresh pages every time, which
+// take more time than most kernels.
+class FiberStack {
+ public:
+  static constexpr size_t kBytes = 64 * 1024;
+
+  FiberStack() {
+    if (idle_.empty()) {
+      memory_.reset(new std::byte[kBytes]);
+    } else {
+      memory_ = std::move(idle_.back());
+      idle_.pop_back();
+#if defined(REMUDA_ADDRESS_SANITIZER)
+      __asan_unpoison_memory_region(memory_.get(), kBytes);  // Of frames that were never left.
+#endif
+    }
+  }
+  ~FiberStack() { idle_.push_back(std::move(memory_)); }
+  FiberStack(const FiberStack&) = delete;
+  FiberStack& operator=(const FiberStack&) = delete;
+
+  std::byte* get() const { return memory_.get(); }
+
+ private:
+  using Memory = std::unique_ptr<std::byte[]>;
+  static inline thread_local std::vector<Memory> idle_;
+
+  Memory memory_;
+};
+
 // One of a block's fibers, run until it waits or ends.
 class Fiber {
  public:
-  explicit Fiber(std::function<void()> work) : work_(std::move(work)), stack_(new std::byte[kStackBytes]) {
-    own_.begin(stack_.get(), kStackBytes, &Fiber::start);
+  explicit Fiber(std::function<void()> work) : work_(std::move(work)) {
+    own_.begin(stack_.get(), FiberStack::kBytes, &Fiber::start);
   }
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
@@ -122,7 +153,7 @@ class Fiber {
     resumed_ = this;
 #if defined(REMUDA_ADDRESS_SANITIZER)
     void* fake_stack = nullptr;
-    __sanitizer_start_switch_fiber(&fake_stack, stack_.get(), kStackBytes);
+    __sanitizer_start_switch_fiber(&fake_stack, stack_.get(), FiberStack::kBytes);
     caller_.switch_to(own_);
     __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
 #else
@@ -134,8 +165,6 @@ class Fiber {
   void yield() { leave(false); }
 
  private:
-  static constexpr size_t kStackBytes = 64 * 1024;
-
   static void start() {
     Fiber* const fiber = resumed_;
 #if defined(REMUDA_ADDRESS_SANITIZER)
@@ -160,7 +189,7 @@ class Fiber {
   static inline thread_local Fiber* resumed_ = nullptr;
 
   std::function<void()> work_;
-  std::unique_ptr<std::byte[]> stack_;
+  FiberStack stack_;
   Side own_;
   Side caller_;
   [[maybe_unused]] const void* caller_stack_ = nullptr;
