@@ -72,9 +72,8 @@ void SummarizationRequest::set_results(int64_t document, std::vector<GeneratedTe
 
 SummarizationBatch::Stream::Stream(const text::Tokenizer& tokenizer) : text(tokenizer, kSummaryText) {}
 
-// What a request allows is in its documents.
-SummarizationBatch::SummarizationBatch(const SummarizationModel& model, uint64_t max_bytes)
-    : model_(model), batch_(model.bart->make_engine(), {.max_tokens = INT64_MAX, .max_bytes = max_bytes}) {}
+SummarizationBatch::SummarizationBatch(const SummarizationModel& model, const models::BatchLimits& limits)
+    : model_(model), batch_(model.bart->make_engine(), limits) {}
 
 void SummarizationBatch::take(RequestQueue& queue, BatchSession::Requests& changed) {
   while (const RequestQueue::Pointer front = queue.front()) {
@@ -185,7 +184,7 @@ std::vector<Summary> summarize_documents(const SummarizationModel& model, std::v
                                                               run.options, run.deadline);
   RequestQueue queue;
   if (request->has_waiting()) queue.push(request);
-  SummarizationBatch batch(model, run.max_bytes);
+  SummarizationBatch batch(model, run.limits);
   BatchSession::Requests changed;
   while (!request->is_done()) {
     if (ends_early(run)) {

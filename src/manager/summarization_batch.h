@@ -61,8 +61,7 @@ class SummarizationRequest : public BatchRequest {
 // A BartBatch whose documents are of many calls. Functions are as BatchSession's.
 class SummarizationBatch {
  public:
-  // max_bytes: of the model's device, for the documents that are decoded at once; 0: no limit.
-  SummarizationBatch(const SummarizationModel& model, uint64_t max_bytes);
+  SummarizationBatch(const SummarizationModel& model, const models::BatchLimits& limits);
 
   void take(RequestQueue& queue, BatchSession::Requests& changed);
   void step() noexcept;
@@ -108,7 +107,7 @@ struct SummarizationRun {
   std::shared_ptr<const GenerationPlan> plan;
   const SummarizeOptions& options;
   Deadline deadline;
-  uint64_t max_bytes;
+  models::BatchLimits limits;
 };
 
 // The documents' summaries, decoded together, with nobody's beside them. Throws as

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -13,6 +14,7 @@
 #include "manager/shared_model.h"
 #include "manager/summarization_batch.h"
 #include "manager/summarization_model.h"
+#include "models/bart_memory.h"
 #include "models/gpu_shapes.h"
 
 namespace remuda {
@@ -23,8 +25,8 @@ using ModelPointer = std::shared_ptr<const SummarizationModel>;
 // A leased instance that decodes many calls' documents together.
 class SummarizationSession : public BatchSession {
  public:
-  SummarizationSession(Lease<SummarizationInstance> lease, uint64_t max_bytes)
-      : lease_(std::move(lease)), batch_(lease_->model(), max_bytes) {}
+  SummarizationSession(Lease<SummarizationInstance> lease, const models::BatchLimits& limits)
+      : lease_(std::move(lease)), batch_(lease_->model(), limits) {}
 
   void take(RequestQueue& queue, Requests& changed) override { batch_.take(queue, changed); }
   void step() noexcept override { batch_.step(); }
@@ -131,9 +133,9 @@ struct SummarizationModelManager::Impl {
     model.exclude_gpus(models::gpu_shape_problem(directory.config));
   }
 
-  static std::unique_ptr<BatchSession> make_session(Lease<SummarizationInstance> lease) {
-    const uint64_t room = room_for_documents(lease->metadata().device);
-    return std::make_unique<SummarizationSession>(std::move(lease), room);
+  std::unique_ptr<BatchSession> make_session(Lease<SummarizationInstance> lease) const {
+    const models::BatchLimits limits = limits_of(*lease);
+    return std::make_unique<SummarizationSession>(std::move(lease), limits);
   }
 
   std::unique_ptr<BatchSession> open(SummarizationModelManager& manager, const SessionTerms& terms) const {
@@ -181,7 +183,7 @@ struct SummarizationModelManager::Impl {
     const int64_t max_tokens = options.max_input_tokens.value_or(info.window);
     constexpr int64_t kLeast = 3;  // Two special tokens and one of the text.
     check_range("max_input_tokens", max_tokens, kLeast, info.max_positions);
-    check_range("max_batch_tokens", options.max_batch_tokens, 1, INT64_MAX);
+    if (options.max_batch_tokens) check_range("max_batch_tokens", *options.max_batch_tokens, 1, INT64_MAX);
     return {models::make_plan(directory, options.generation), max_tokens, deadline};
   }
 
@@ -204,10 +206,30 @@ struct SummarizationModelManager::Impl {
     return stats.limit > weights ? stats.limit - weights : 1;
   }
 
+  // Of a batch; what a request says is in its documents.
+  models::BatchLimits limits_of(const SummarizationInstance& instance) const {
+    const ModelMetadata& metadata = instance.metadata();
+    const uint64_t room = room_for_documents(metadata.device);
+    const int64_t most = default_max_batch_tokens(kind_of(metadata.device));
+    return {.max_tokens = INT64_MAX,
+            .default_max_tokens = std::min(most, tokens_in_share(metadata, room)),
+            .max_bytes = room};
+  }
+
+  // Tokens and positions of caches, which take the same on a GPU, that an instance's documents may have there if all
+  // instances are to have as many: one that waits for memory gives back none of its own, and so two that want it all
+  // may wait for each other. A quarter is left for what encoding and steps take.
+  int64_t tokens_in_share(const ModelMetadata& metadata, uint64_t room) const {
+    if (metadata.device == kCpuDevice) return INT64_MAX;
+    const models::BartMemory memory(directory.config, metadata.precision, DeviceKind::kGpu);
+    const uint64_t share = room / static_cast<uint64_t>(settings.model_pool_max_instances);
+    return std::max<int64_t>(1, static_cast<int64_t>(share / 4 * 3 / memory.cross_attention(1)));
+  }
+
   std::vector<Summary> summarize(const SummarizationInstance& instance, std::span<const std::string> texts,
                                  const Call& call, const SummarizeOptions& options) const {
     const SummarizationModel& loaded = instance.model();
-    const SummarizationRun run{call.plan, options, call.deadline, room_for_documents(instance.metadata().device)};
+    const SummarizationRun run{call.plan, options, call.deadline, limits_of(instance)};
     return summarize_documents(loaded, tokenize_documents(*loaded.tokenizer, texts, call.max_tokens, compute), run);
   }
 

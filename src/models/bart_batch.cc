@@ -36,7 +36,7 @@ int64_t BartBatch::add(BatchDocument document) {
   Document& added = documents_[number];
   added.ids = std::move(document.ids);
   added.plan = std::move(document.plan);
-  added.max_tokens = document.max_tokens;
+  added.max_tokens = document.max_tokens.value_or(limits_.default_max_tokens);
   waiting_.push_back(number);
   return number;
 }
@@ -75,7 +75,8 @@ bool BartBatch::has_room(const BatchDocument& document) const {
     const Document& waiting = documents_.at(number);
     planned = joined(planned, std::ssize(waiting.ids), *waiting.plan, waiting.max_tokens);
   }
-  return fits(joined(planned, std::ssize(document.ids), *document.plan, document.max_tokens));
+  const int64_t max_tokens = document.max_tokens.value_or(limits_.default_max_tokens);
+  return fits(joined(planned, std::ssize(document.ids), *document.plan, max_tokens));
 }
 
 const Search* BartBatch::search(int64_t document) const {

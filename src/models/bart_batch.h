@@ -8,6 +8,7 @@
 #include <exception>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -21,6 +22,8 @@ struct BatchLimits {
   // What running documents may have together: their tokens, and the positions of their caches (sequences times length).
   // One that is larger runs alone.
   int64_t max_tokens = 8192;
+  // BatchDocument::max_tokens where it isn't set.
+  int64_t default_max_tokens = INT64_MAX;
   // Memory of the engine's device that running documents and a step take, in bytes; 0 for no limit.
   uint64_t max_bytes = 0;
 };
@@ -29,8 +32,8 @@ struct BatchLimits {
 struct BatchDocument {
   std::vector<int32_t> ids;  // As BartEngine::encode() takes them.
   std::shared_ptr<const GenerationPlan> plan;
-  // As BatchLimits::max_tokens, for the time that it runs.
-  int64_t max_tokens = INT64_MAX;
+  // As BatchLimits::max_tokens, for the time that it runs; none: its default_max_tokens.
+  std::optional<int64_t> max_tokens = std::nullopt;
 };
 
 // Documents are known by numbers from 0 in the order of add(). Not thread-safe; a document's results, and its error,
