@@ -137,6 +137,7 @@ ARGUMENTS = [
     ("instance", lambda m, s, v: s.summarize_text("a", v), [3, "x"], []),
     ("max_input_tokens", lambda m, s, v: s.summarize(["a"], max_input_tokens=v), ["3", 1.5], [0, -1, 2**70]),
     ("max_batch_tokens", lambda m, s, v: s.summarize(["a"], max_batch_tokens=v), ["3", 1.5], [0, -1, 2**70]),
+    ("max_batch_tokens", lambda m, s, v: remuda.estimate_memory("m", max_batch_tokens=v), ["3", 1.5], [0, -1, 2**70]),
     ("partial", lambda m, s, v: s.summarize(["a"], partial=v), ["x", None], []),
     ("part_tokens", lambda m, s, v: s.summarize_long("a", part_tokens=v), ["3", 1.5], [0, -1, 2**70]),
     ("overlap_tokens", lambda m, s, v: s.summarize_long("a", overlap_tokens=v), ["3", 1.5], [-1, 2**70]),
