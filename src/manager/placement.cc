@@ -51,8 +51,7 @@ void fail_if_lost(std::span<const Device> devices, const PlacementRequest& reque
     throw DeviceError(device.id, /*is_lost=*/true,
                       fmt::format("{}: {} can't be used: {}; it is lost to this process, and no other GPU can stand in "
                                   "({}); restart the process, or {}",
-                                  request.model, device.id, device.problem,
-                                  request.demand.empty() ? "fallback is require" : request.demand, request.instead));
+                                  request.model, device.id, device.problem, request.demand, request.instead));
   }
 }
 
@@ -190,7 +189,12 @@ std::optional<Place> next_place(const PlacementRequest& request, std::span<const
   switch (request.fallback) {
     case Fallback::kRequire:
       if (on_gpus > 0) return std::nullopt;
-      if (std::ranges::none_of(devices, works)) fail_if_lost(devices, request);
+      if (std::ranges::none_of(devices, works)) {
+        PlacementRequest demanding = request;
+        demanding.demand = "fallback is require";
+        demanding.instead = "set fallback to prefer or spill";
+        fail_without_gpu(devices, demanding);
+      }
       if (fits_when_empty(request, devices)) {
         throw NoRoomYet(why +
                         "; others have it: free some, use a smaller precision, or set fallback to prefer or spill");

@@ -53,7 +53,8 @@ struct Place {
 //   spill    the CPU
 // Nothing means that callers wait for the instances that there are. `devices` is as they are now, the CPU among them.
 // Throws Error(kUnsupported) where a GPU is demanded and it, or any, is not there or doesn't work, naming those that
-// there are; DeviceError where that, or `require`, asks for what this process has lost.
+// there are, and for `require` where there are GPUs and none works; DeviceError where either asks for what this process
+// has lost.
 std::optional<Place> next_place(const PlacementRequest& request, std::span<const Device> devices);
 
 // How many more instances fit on a device: as many workspaces as are free beside the weights.
