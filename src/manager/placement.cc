@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "base/fail.h"
@@ -218,8 +219,9 @@ struct Placement::Counts {
 
   std::mutex mutex;
   // All below are guarded by mutex.
-  std::map<std::string, int64_t> instances;                // By device.
-  std::map<std::string, Avoided> avoided;                  // By device.
+  std::map<std::string, int64_t> instances;  // By device.
+  std::map<std::string, Avoided> avoided;    // By device.
+  bool shape_problem_is_said = false;
   Clock::time_point next_look = Clock::time_point::min();  // For a better place.
 
   // What there is at the moment. The mutex is held.
@@ -326,6 +328,13 @@ std::optional<Place> Placement::choose(const PlacementRequest& request, const st
   return next_place(request, devices);
 }
 
+// Of falling back: what GPUs have no kernels for they never will have.
+bool Placement::is_news() const {
+  if (request_.shape_problem.empty()) return true;
+  const std::lock_guard lock(counts_->mutex);
+  return !std::exchange(counts_->shape_problem_is_said, true);
+}
+
 std::shared_ptr<const Placement::Stay> Placement::next(const MemoryCost& gpu_cost,
                                                        const std::set<std::string>& resident,
                                                        const std::set<std::string>& full) {
@@ -337,7 +346,7 @@ std::shared_ptr<const Placement::Stay> Placement::next(const MemoryCost& gpu_cos
                                 to_string(request_.fallback)));
   }
   if (!place->fell_back.empty()) {
-    log::warning("computing on the CPU: {}", place->fell_back);
+    if (is_news()) log::warning("computing on the CPU: {}", place->fell_back);
     ++*fallbacks_;
   }
   const auto stay = std::make_shared<Stay>(counts_, std::move(place->device));
