@@ -31,14 +31,19 @@ class SummarizationInstance : public ModelInstance {
   std::shared_ptr<const SummarizationModel> model_;
 };
 
+// SummarizeOptions::max_batch_tokens where it isn't set. A CPU gains nothing by more; on a GPU a step takes about as
+// long as the weights take to be read, for a few documents as for many.
+constexpr int64_t default_max_batch_tokens(DeviceKind device) { return device == DeviceKind::kGpu ? 65536 : 8192; }
+
 struct SummarizeOptions {
   // What is unset is as the checkpoint says, else as transformers' `generate` has it.
   GenerationOptions generation = {};
   // Tokens a document is cut at, special tokens included; none: the model's window.
   std::optional<int64_t> max_input_tokens = std::nullopt;
   // Bounds the documents that are decoded at once, other calls' included: the sum of their tokens and of the positions
-  // of their caches. A document beyond it is decoded alone. Changes no result.
-  int64_t max_batch_tokens = 8192;
+  // of their caches. A document beyond it is decoded alone. Changes no result. None: default_max_batch_tokens() of the
+  // device that they are decoded on, and on a GPU no more than an instance's share of its memory holds.
+  std::optional<int64_t> max_batch_tokens = std::nullopt;
   // For the whole call: waiting for an instance, where it leases one, and generating.
   std::optional<std::chrono::nanoseconds> timeout = std::nullopt;
   // Looked at before every step, and every few milliseconds while the call waits, on the calling thread; true ends the
@@ -185,8 +190,9 @@ class SummarizationModelManager : public AbstractModelManager<SummarizationInsta
 SummarizationModelInfo inspect_summarization_model(const std::string& name);
 
 // At what the device makes of a precision (precision_on()): weights, and the workspace of a call that decodes
-// max_batch_tokens at once.
-MemoryCost estimate_memory(const SummarizationModelInfo& info, Precision precision, int64_t max_batch_tokens = 8192,
+// max_batch_tokens at once; none: default_max_batch_tokens().
+MemoryCost estimate_memory(const SummarizationModelInfo& info, Precision precision,
+                           std::optional<int64_t> max_batch_tokens = std::nullopt,
                            DeviceKind device = DeviceKind::kCpu);
 
 }  // namespace remuda

@@ -181,7 +181,7 @@ class SummarizationPool(Pool):
         instance: ModelInstance[Any] | None,
         generation: dict[str, Any],
         max_input_tokens: int | None,
-        max_batch_tokens: int,
+        max_batch_tokens: int | None,
         timeout: _Timeout,
         partial: bool,
         on_text: Callable[[int, str], object] | None,
@@ -194,7 +194,7 @@ class SummarizationPool(Pool):
         generation: dict[str, Any],
         part_tokens: int | None,
         overlap_tokens: int | None,
-        max_batch_tokens: int,
+        max_batch_tokens: int | None,
         timeout: _Timeout,
         on_text: Callable[[int, str], object] | None,
         token: CancelToken | None,
@@ -209,7 +209,7 @@ class SummarizationPool(Pool):
 def get_settings(toml: str = ...) -> dict[str, Any]: ...
 def check_settings(settings: dict[str, Any]) -> None: ...
 def gpu_memory() -> list[Any]: ...
-def estimate_memory(model: str, precision: str, device: str) -> dict[str, int]: ...
+def estimate_memory(model: str, precision: str, device: str, max_batch_tokens: int | None) -> dict[str, int]: ...
 def set_log_level(level: int) -> None: ...
 def set_leak_warnings(enabled: bool) -> None: ...
 def prepare_for_exit() -> None: ...

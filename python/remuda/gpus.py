@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from remuda import _native
+from remuda._arguments import check_count
 
 __all__ = ["GpuMemory", "estimate_memory", "gpu_memory"]
 
@@ -35,10 +36,18 @@ def gpu_memory() -> list[GpuMemory]:
     return _native.gpu_memory()
 
 
-def estimate_memory(model: str, *, precision: str = "auto", device: str = "cpu") -> dict[str, int]:
-    """What an embedding model takes of a device's memory, in bytes, known from its files before anything is loaded.
+def estimate_memory(
+    model: str, *, precision: str = "auto", device: str = "cpu", max_batch_tokens: int | None = None
+) -> dict[str, int]:
+    """What a model takes of a device's memory, in bytes, known from its files before anything is loaded.
 
-    ``weights`` is taken once for all instances, ``workspace`` by each while it computes a batch of the default size,
-    ``loading`` beside the weights while they are loaded.
+    ``weights`` is taken once for all instances, ``workspace`` by each while it computes a batch, of summaries with its
+    documents, ``loading`` beside the weights while they are loaded. ``document`` is what one takes that fills a
+    summarization model's window and is decoded as the model's files say, ``sequence`` of that the cache of one sequence
+    (beam); 0 for embeddings.
+
+    :param max_batch_tokens: of the batch; None: as many as a call has on that device that doesn't say how many, memory
+        allowing.
     """
-    return _native.estimate_memory(model, precision, device)
+    check_count("max_batch_tokens", max_batch_tokens, least=1, optional=True)
+    return _native.estimate_memory(model, precision, device, max_batch_tokens)

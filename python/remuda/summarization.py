@@ -13,8 +13,6 @@ from remuda.pool import ModelInstance, Timeout
 
 __all__ = ["DocumentPart", "GeneratedText", "LongSummary", "SummarizationModelManager", "Summary"]
 
-_MAX_BATCH_TOKENS = 8192
-
 
 class SummarizationModelManager(NativeManager["SummarizationModelManager", _native.SummarizationPool]):
     """A pool of native BART models.
@@ -70,7 +68,7 @@ class SummarizationModelManager(NativeManager["SummarizationModelManager", _nati
         instance: ModelInstance[Any] | None = None,
         *,
         max_input_tokens: int | None = None,
-        max_batch_tokens: int = _MAX_BATCH_TOKENS,
+        max_batch_tokens: int | None = None,
         timeout: Timeout = None,
         partial: bool = False,
         **generation: Any,
@@ -78,12 +76,13 @@ class SummarizationModelManager(NativeManager["SummarizationModelManager", _nati
         """Many documents' summaries, with ids, scores, and what of each document was read.
 
         :param max_input_tokens: that a document is cut at; None: the model's window.
-        :param max_batch_tokens: bounds what is decoded at once; changes no result.
+        :param max_batch_tokens: bounds what is decoded at once; changes no result. None: 8,192, and on a GPU 65,536, as far
+            as its memory goes.
         :param partial: when the time is over, return the summaries as far as they are (``best.complete`` is False)
             instead of raising ``TimeoutError``.
         """
         check_count("max_input_tokens", max_input_tokens, optional=True)
-        check_count("max_batch_tokens", max_batch_tokens, least=1)
+        check_count("max_batch_tokens", max_batch_tokens, least=1, optional=True)
         check_flag("partial", partial)
         listed = list_of_texts(texts, "summarize_text")
         return self._native.summarize(
@@ -111,9 +110,7 @@ class SummarizationModelManager(NativeManager["SummarizationModelManager", _nati
         check_text(text)
         check_count("part_tokens", part_tokens, optional=True)
         check_count("overlap_tokens", overlap_tokens, optional=True)
-        return self._native.summarize_long(
-            text, instance, generation, part_tokens, overlap_tokens, _MAX_BATCH_TOKENS, timeout, None, None
-        )
+        return self._native.summarize_long(text, instance, generation, part_tokens, overlap_tokens, None, timeout, None, None)
 
     def stream(
         self, text: str, instance: ModelInstance[Any] | None = None, *, timeout: Timeout = None, **generation: Any
@@ -144,9 +141,7 @@ class SummarizationModelManager(NativeManager["SummarizationModelManager", _nati
         listed = [text] if isinstance(text, str) else list_of_texts(text, "summarize_text")
 
         def work(left: float | None, token: _native.CancelToken) -> list[str]:
-            found = self._native.summarize(
-                listed, instance, generation, None, _MAX_BATCH_TOKENS, left, False, None, token
-            )
+            found = self._native.summarize(listed, instance, generation, None, None, left, False, None, token)
             return [summary.best.text for summary in found]
 
         summaries = await aio.call(instance, timeout, work)
@@ -173,7 +168,7 @@ def _stream(
                 instance,
                 generation,
                 None,
-                _MAX_BATCH_TOKENS,
+                None,
                 timeout,
                 False,
                 lambda document, piece: pieces.put(piece),

@@ -8,6 +8,7 @@
 #include "manager/placement_test_support.h"
 #include "remuda/embedding_model_manager.h"
 #include "remuda/settings.h"
+#include "remuda/summarization_model_manager.h"
 
 namespace remuda::cli {
 namespace {
@@ -53,6 +54,25 @@ TEST(Inspect, OnAGpuIsWhatTheManagersReckonWith) {
                                           EmbedOptions().max_batch_tokens, DeviceKind::kGpu);
   EXPECT_EQ(report["gpus"][0]["precisions"]["fp16"]["shared_weights_bytes"], cost.shared_weights);
   EXPECT_EQ(report["gpus"][0]["precisions"]["fp16"]["workspace_bytes"], cost.workspace);
+}
+
+TEST(Inspect, BatchesOfSummariesAreOfTheDevicesDefaultSizeAsFarAsItsMemoryGoes) {
+  const std::string model = Settings{}.summarization_model;
+  const SummarizationModelInfo info = inspect_summarization_model(model);
+  const auto on_gpu = [&](int64_t tokens) { return estimate_memory(info, Precision::kFp16, tokens, DeviceKind::kGpu); };
+  const uint64_t weights = on_gpu(65536).shared_weights;
+  const uint64_t full = on_gpu(65536).workspace;
+  const uint64_t least = on_gpu(1).workspace;
+  ASSERT_GT(full, 2 * on_gpu(8192).workspace);
+  const auto report = nlohmann::json::parse(
+      shown(show_summarization_model, model, {kGiB, weights + full / 2, weights + least / 2}, true));
+  const auto fp16 = [&report](size_t gpu) { return report["gpus"][gpu]["precisions"]["fp16"]; };
+  EXPECT_EQ(report["precisions"]["fp32"]["workspace_bytes"], estimate_memory(info, Precision::kFp32, 8192).workspace);
+  EXPECT_EQ(fp16(0)["workspace_bytes"], full);
+  EXPECT_EQ(fp16(1)["workspace_bytes"], full / 2);
+  EXPECT_EQ(fp16(1)["instances_that_fit"], 1);
+  EXPECT_EQ(fp16(2)["workspace_bytes"], least);
+  EXPECT_EQ(fp16(2)["instances_that_fit"], 0);
 }
 
 }  // namespace

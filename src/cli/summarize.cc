@@ -1,4 +1,6 @@
 // remuda summarize: documents to abstractive summaries.
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
@@ -206,8 +208,11 @@ void add_summarize(CLI::App& app, Action& action) {
   command.add_flag("--stream", flags->stream, "Print the text as it is settled, a document after\nthe other; no JSON");
   add_time_flags(command, *flags);
   command
-      .add_option("--max-batch-tokens", flags->summarize.max_batch_tokens,
-                  "Tokens, with those of the summaries, of the\ndocuments decoded at once; changes no result\n[8192]")
+      .add_option(
+          "--max-batch-tokens", flags->summarize.max_batch_tokens,
+          fmt::format("Tokens, with those of the summaries, of the\ndocuments decoded at once; changes no result\n"
+                      "[{}; on a GPU {}, as far as there is room]",
+                      default_max_batch_tokens(DeviceKind::kCpu), default_max_batch_tokens(DeviceKind::kGpu)))
       ->option_text("N");
   add_compute_flags(command, flags->common);
   command.add_flag("--stats", flags->stats, "Print figures as JSON on stderr at the end");

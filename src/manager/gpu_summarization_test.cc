@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/log_test_support.h"
 #include "device/gpu_arena.h"
 #include "manager/gpu_test_support.h"
 #include "manager/random_bart.h"
@@ -205,6 +206,88 @@ TEST_F(GpuSummarization, WhatIsTakenIsCountedAndShown) {
   EXPECT_EQ(budget.stats().used, 0u);
 }
 
+// Documents that are decoded at once: those that were begun when the first step was done.
+int64_t decoded_at_once(SummarizationModelManager& manager, SummarizeOptions options) {
+  const std::vector<std::string> texts(20, kTexts[2]);
+  options.partial = true;
+  options.cancelled = [looks = 0]() mutable { return ++looks > 1; };
+  const Lease<SummarizationInstance> lease = manager.acquire();
+  const std::vector<Summary> found = manager.summarize(texts, *lease, options);
+  return std::ranges::count_if(found, [](const Summary& summary) { return !summary.best.ids.empty(); });
+}
+
+// Of a document of `ids` tokens, so many of them.
+int64_t documents_in(int64_t batch_tokens, int64_t ids, const GenerationOptions& generation) {
+  return batch_tokens / (ids + *generation.num_beams * (*generation.max_length - 1));
+}
+
+TEST_F(GpuSummarization, AGpuDecodesMoreDocumentsAtOnceUnlessTheCallSaysHowMany) {
+  const RandomBart model(kTiny);
+  SummarizationModelManager cpu(settings(model.path(), Precision::kFp32));
+  SummarizationModelManager gpu(on_a_gpu(settings(model.path(), Precision::kFp32)));
+  SummarizeOptions options;
+  options.generation.num_beams = 16;
+  options.generation.max_length = options.generation.min_length = 61;
+  const int64_t ids = cpu.summarize({&kTexts[2], 1}).front().used_tokens;
+  const int64_t few = documents_in(8192, ids, options.generation);
+  ASSERT_EQ(few, 8);
+  EXPECT_EQ(decoded_at_once(cpu, options), few);
+  EXPECT_EQ(decoded_at_once(gpu, options), 20);
+  for (SummarizationModelManager* manager : {&cpu, &gpu}) {
+    options.max_batch_tokens = 8192;
+    EXPECT_EQ(decoded_at_once(*manager, options), few);
+    options.max_batch_tokens = 3000;
+    EXPECT_EQ(decoded_at_once(*manager, options), documents_in(3000, ids, options.generation));
+    options.max_batch_tokens = 65536;
+    EXPECT_EQ(decoded_at_once(*manager, options), 20);
+  }
+}
+
+// Batches of the default size would take more than there is, of one instance and all the more of two.
+TEST_F(GpuSummarization, InstancesThatDecodeAtOnceShareWhatMemoryThereIs) {
+  constexpr uint64_t kTotal = 256 * kMiB;
+  gpus_.gpus[0].memory_total = kTotal;
+  const RandomBart model({.encoder_layers = 1,
+                          .decoder_layers = 8,
+                          .hidden = 256,
+                          .encoder_inner = 64,
+                          .decoder_inner = 64,
+                          .positions = 1024,
+                          .vocabulary = 250,
+                          .beams = 1,
+                          .length = 3});
+  SummarizeOptions options;
+  options.generation.max_length = 1000;  // Which has its room, though the second token is the last.
+  options.generation.forced_bos_token_id = 7;
+  options.timeout = std::chrono::seconds(20);
+  const std::vector<std::string> texts(14, kTexts[2]);
+  for (const int64_t instances : {1, 3}) {
+    SummarizationModelManager manager(on_a_gpu(settings(model.path(), Precision::kFp32, instances)));
+    std::vector<Lease<SummarizationInstance>> leases;
+    for (int64_t i = 0; i < instances; ++i) leases.push_back(manager.acquire());
+    const MemoryBudget& budget = MemoryBudget::of("cuda:0");
+    const auto refused_before = budget.stats().refusals;
+    const uint64_t document = leases[0]->model().bart->make_engine()->document_bytes(8, {1, 999});
+    const uint64_t room = budget.stats().limit - budget.stats().weights;
+    ASSERT_GT(texts.size() * document, room);
+    std::atomic<uint64_t> most = 0;
+    std::vector<std::thread> threads;
+    for (auto& lease : leases) {
+      threads.emplace_back([&, mine = options]() mutable {
+        mine.cancelled = [&] {
+          most = std::max(most.load(), taken());
+          return false;
+        };
+        for (int i = 0; i < 2; ++i) EXPECT_NO_THROW(manager.summarize(texts, *lease, mine));
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_LE(most, budget.stats().limit) << instances;
+    EXPECT_GT(most, leases[0]->metadata().shared_bytes + room / 3) << instances << ": most of it is used";
+    EXPECT_EQ(budget.stats().refusals, refused_before) << instances;
+  }
+}
+
 TEST_F(GpuSummarization, FourInstancesTakeLittleMoreThanOneAndAllGoesBack) {
   const RandomBart model({.hidden = 256, .encoder_inner = 1024, .decoder_inner = 1024, .length = 4});
   const auto peak_of = [&](int64_t instances) {
@@ -294,6 +377,42 @@ TEST_F(GpuSummarization, AShapeWithoutKernelsFallsBackToTheCpuUnlessAGpuIsDemand
   EXPECT_EQ(manager.acquire()->metadata().device, "cpu");
   EXPECT_EQ(manager.get_pool_stats().fallbacks, 1u);
   EXPECT_EQ(taken(), 0u);
+
+  automatic.fallback = Fallback::kRequire;
+  SummarizationModelManager requiring(automatic);
+  try {
+    requiring.acquire();
+    ADD_FAILURE() << "there are no kernels";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("fallback is require"), HasSubstr("found 252")));
+  }
+}
+
+// The reason stays what it is, whatever becomes of the GPUs' memory.
+TEST_F(GpuSummarization, AShapeWithoutKernelsIsSaidOnceOfAManagerAndCountedEachTime) {
+  gpus_.count = 2;
+  gpus_.gpus[1] = gpus_.gpus[0];
+  const RandomBart model({.encoder_inner = 252});
+  Settings automatic = settings(model.path(), Precision::kAuto, 2);
+  automatic.device = "auto";
+  constexpr const char* kSaid = "encoder_ffn_dim: expected a multiple of 8, found 252";
+  const LoggedLines logged;
+  for (int managers = 1; managers <= 2; ++managers) {
+    SummarizationModelManager manager(automatic);
+    for (int i = 0; i < 3; ++i) {
+      {
+        const Lease<SummarizationInstance> first = manager.acquire();
+        const Lease<SummarizationInstance> second = manager.acquire();
+        EXPECT_EQ(second->metadata().device, "cpu");
+      }
+      manager.cleanup();
+      take_described(backend_, 0, static_cast<uint64_t>(i + 1) * kMiB);
+    }
+    EXPECT_EQ(manager.get_pool_stats().fallbacks, 6u);
+    EXPECT_EQ(logged.count(kSaid), managers);
+    EXPECT_EQ(std::ssize(logged.all()), managers);
+  }
 }
 
 TEST_F(GpuSummarization, TheBenchmarkMeasuresThere) {

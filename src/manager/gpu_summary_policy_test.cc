@@ -132,8 +132,7 @@ TEST_F(GpuSummaryPolicy, UntilTheDeadlineAndThenIsToldTheFigures) {
   EXPECT_THAT([&] { manager.summarize(kTexts, {.timeout = milliseconds(300)}); },
               ThrowsMessage<OutOfMemory>(
                   AllOf(HasSubstr("waited for memory until its deadline"), HasSubstr("cuda:0"), HasSubstr("bytes"))));
-  const std::vector<Summary> partial =
-      manager.summarize(kTexts, {.timeout = milliseconds(300), .partial = true});
+  const std::vector<Summary> partial = manager.summarize(kTexts, {.timeout = milliseconds(300), .partial = true});
   EXPECT_FALSE(partial.at(0).best.complete);
   others_take_nothing();
   EXPECT_NO_THROW(manager.summarize(kTexts));

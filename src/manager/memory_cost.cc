@@ -176,8 +176,8 @@ MemoryCost estimate_memory(const EmbeddingModelInfo& info, Precision precision, 
   return cost;
 }
 
-MemoryCost estimate_memory(const SummarizationModelInfo& info, Precision precision, int64_t max_batch_tokens,
-                           DeviceKind device) {
+MemoryCost estimate_memory(const SummarizationModelInfo& info, Precision precision,
+                           std::optional<int64_t> max_batch_tokens, DeviceKind device) {
   const Held held{precision_on(device, precision), device};
   const int64_t hidden = info.hidden_size;
   const Layer encoder{hidden, info.encoder_intermediate_size};
@@ -197,7 +197,8 @@ MemoryCost estimate_memory(const SummarizationModelInfo& info, Precision precisi
   const int64_t rows = document.limits.max_rows;
   cost.document = kept + memory.step(rows) + memory.logits(rows);
   // Documents are encoded side by side up to a number of tokens, then decoded together.
-  const int64_t documents = max_batch_tokens == 0 ? 0 : std::max<int64_t>(1, max_batch_tokens / document.tokens());
+  const int64_t tokens = max_batch_tokens.value_or(default_max_batch_tokens(device));
+  const int64_t documents = tokens == 0 ? 0 : std::max<int64_t>(1, tokens / document.tokens());
   const int64_t encoded = std::max(info.window, std::min(documents * info.window, memory.encode_tokens()));
   const int64_t all_rows = documents * rows;
   if (held.on_gpu()) {

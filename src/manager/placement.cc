@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "base/fail.h"
@@ -51,8 +52,7 @@ void fail_if_lost(std::span<const Device> devices, const PlacementRequest& reque
     throw DeviceError(device.id, /*is_lost=*/true,
                       fmt::format("{}: {} can't be used: {}; it is lost to this process, and no other GPU can stand in "
                                   "({}); restart the process, or {}",
-                                  request.model, device.id, device.problem,
-                                  request.demand.empty() ? "fallback is require" : request.demand, request.instead));
+                                  request.model, device.id, device.problem, request.demand, request.instead));
   }
 }
 
@@ -190,7 +190,12 @@ std::optional<Place> next_place(const PlacementRequest& request, std::span<const
   switch (request.fallback) {
     case Fallback::kRequire:
       if (on_gpus > 0) return std::nullopt;
-      if (std::ranges::none_of(devices, works)) fail_if_lost(devices, request);
+      if (std::ranges::none_of(devices, works)) {
+        PlacementRequest demanding = request;
+        demanding.demand = "fallback is require";
+        demanding.instead = "set fallback to prefer or spill";
+        fail_without_gpu(devices, demanding);
+      }
       if (fits_when_empty(request, devices)) {
         throw NoRoomYet(why +
                         "; others have it: free some, use a smaller precision, or set fallback to prefer or spill");
@@ -214,8 +219,9 @@ struct Placement::Counts {
 
   std::mutex mutex;
   // All below are guarded by mutex.
-  std::map<std::string, int64_t> instances;                // By device.
-  std::map<std::string, Avoided> avoided;                  // By device.
+  std::map<std::string, int64_t> instances;  // By device.
+  std::map<std::string, Avoided> avoided;    // By device.
+  bool shape_problem_is_said = false;
   Clock::time_point next_look = Clock::time_point::min();  // For a better place.
 
   // What there is at the moment. The mutex is held.
@@ -322,6 +328,13 @@ std::optional<Place> Placement::choose(const PlacementRequest& request, const st
   return next_place(request, devices);
 }
 
+// Of falling back: what GPUs have no kernels for they never will have.
+bool Placement::is_news() const {
+  if (request_.shape_problem.empty()) return true;
+  const std::lock_guard lock(counts_->mutex);
+  return !std::exchange(counts_->shape_problem_is_said, true);
+}
+
 std::shared_ptr<const Placement::Stay> Placement::next(const MemoryCost& gpu_cost,
                                                        const std::set<std::string>& resident,
                                                        const std::set<std::string>& full) {
@@ -333,7 +346,7 @@ std::shared_ptr<const Placement::Stay> Placement::next(const MemoryCost& gpu_cos
                                 to_string(request_.fallback)));
   }
   if (!place->fell_back.empty()) {
-    log::warning("computing on the CPU: {}", place->fell_back);
+    if (is_news()) log::warning("computing on the CPU: {}", place->fell_back);
     ++*fallbacks_;
   }
   const auto stay = std::make_shared<Stay>(counts_, std::move(place->device));

@@ -53,7 +53,8 @@ struct Place {
 //   spill    the CPU
 // Nothing means that callers wait for the instances that there are. `devices` is as they are now, the CPU among them.
 // Throws Error(kUnsupported) where a GPU is demanded and it, or any, is not there or doesn't work, naming those that
-// there are; DeviceError where that, or `require`, asks for what this process has lost.
+// there are, and for `require` where there are GPUs and none works; DeviceError where either asks for what this process
+// has lost.
 std::optional<Place> next_place(const PlacementRequest& request, std::span<const Device> devices);
 
 // How many more instances fit on a device: as many workspaces as are free beside the weights.
@@ -102,8 +103,8 @@ class Placement {
   bool is_cpu_alone() const { return request_.force_cpu; }
 
   // For one more instance, of this cost on a GPU; those in `resident` have the weights; the GPUs in `full` turned out
-  // to have no room for it. Falling back is logged. Throws as next_place() does, and OutOfMemory where those that there
-  // are have to do.
+  // to have no room for it. Falling back is logged, once where it is for want of kernels. Throws as next_place() does,
+  // and OutOfMemory where those that there are have to do.
   std::shared_ptr<const Stay> next(const MemoryCost& gpu_cost, const std::set<std::string>& resident,
                                    const std::set<std::string>& full);
 
@@ -126,6 +127,7 @@ class Placement {
   std::optional<Place> choose(const PlacementRequest& request, const std::set<std::string>& full) const;
 
   void check_demand() const;
+  bool is_news() const;
 
   PlacementRequest request_;  // Without cost and instances.
   const std::shared_ptr<Counts> counts_;

@@ -118,6 +118,26 @@ TEST(Placement, RequireWaitsForWhatOthersHaveAndRefusesWhatCanNeverFit) {
   EXPECT_NE(next_place(request(Fallback::kPrefer), machine.devices())->fell_back, "");
 }
 
+TEST(Placement, WhoRequiresAGpuIsToldWhereNoneCanBeUsedRatherThanThatMemoryIsMissing) {
+  DescribedMachine machine({40 * kGiB, 30 * kGiB});
+  machine.gpu(0).problem = "remuda's library has no kernels for BART";
+  EXPECT_EQ(next_place(request(Fallback::kRequire), machine.devices())->device, "cuda:1");
+  machine.gpu(1).problem = "its driver is too old";
+  try {
+    next_place(request(Fallback::kRequire), machine.devices());
+    ADD_FAILURE() << "there is no place";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("bart: a GPU is demanded (fallback is require)"),
+                                    HasSubstr("cuda:0 can't be used: remuda's library has no kernels for BART"),
+                                    HasSubstr("cuda:1 can't be used: its driver is too old"),
+                                    HasSubstr("set fallback to prefer or spill")));
+  }
+  for (const Fallback fallback : {Fallback::kPrefer, Fallback::kSpill}) {
+    EXPECT_EQ(next_place(request(fallback), machine.devices())->device, "cpu");
+  }
+}
+
 TEST(Placement, OneThatIsLostIsLeftAsTheSettingsSayAndElseIsAnErrorThatNamesIt) {
   DescribedMachine machine({40 * kGiB, 30 * kGiB});
   const auto lose = [&machine](size_t number) {

@@ -118,18 +118,21 @@ void SummarizationRequest::set_results(int64_t document, std::vector<GeneratedTe
 
 SummarizationBatch::Stream::Stream(const text::Tokenizer& tokenizer) : text(tokenizer, kSummaryText) {}
 
-// What a request allows is in its documents.
-SummarizationBatch::SummarizationBatch(const SummarizationModel& model, std::string device)
+SummarizationBatch::SummarizationBatch(const SummarizationModel& model, BatchPlace place)
     : model_(model),
-      device_(std::move(device)),
-      batch_(model.bart->make_engine(), {.max_tokens = INT64_MAX, .max_bytes = most_room_on(device_)}) {
+      place_(std::move(place)),
+      batch_(model.bart->make_engine(), {.max_tokens = default_max_batch_tokens(kind_of(place_.device)),
+                                         .max_bytes = most_room_on(place_.device)}) {
   look_at_room();
 }
 
 // What other processes have of a GPU changes at any time.
 void SummarizationBatch::look_at_room() {
-  if (kind_of(device_) == DeviceKind::kCpu) return;
-  batch_.set_room({.device = device_, .bytes = MemoryBudget::of(device_).left_by_weights()});
+  if (kind_of(place_.device) == DeviceKind::kCpu) return;
+  const uint64_t bytes = MemoryBudget::of(place_.device).left_by_weights();
+  batch_.set_room({.device = place_.device,
+                   .bytes = bytes,
+                   .share = bytes / static_cast<uint64_t>(std::max<int64_t>(1, place_.sharers))});
 }
 
 void SummarizationBatch::take(RequestQueue& queue, BatchSession::Requests& changed) {
@@ -263,7 +266,7 @@ std::vector<Summary> summarize_documents(const SummarizationModel& model, std::v
                                                               run.options, run.deadline);
   RequestQueue queue;
   if (request->has_waiting()) queue.push(request);
-  SummarizationBatch batch(model, run.device);
+  SummarizationBatch batch(model, run.place);
   BatchSession::Requests changed;
   while (!request->is_done()) {
     if (ends_early(run)) {

@@ -73,10 +73,16 @@ class SummarizationRequest : public BatchRequest {
   std::vector<News> collected_;  // The caller's alone.
 };
 
+// Where a batch computes.
+struct BatchPlace {
+  std::string device;
+  int64_t sharers = 1;  // Batches there at the same time, at most, that want as much of its memory.
+};
+
 // A BartBatch whose documents are of many calls. Functions are as BatchSession's.
 class SummarizationBatch {
  public:
-  SummarizationBatch(const SummarizationModel& model, std::string device);
+  SummarizationBatch(const SummarizationModel& model, BatchPlace place);
 
   void take(RequestQueue& queue, BatchSession::Requests& changed);
   void step() noexcept;
@@ -115,7 +121,7 @@ class SummarizationBatch {
   std::vector<GeneratedText> results_of(const Search& search) const;
 
   const SummarizationModel& model_;
-  const std::string device_;
+  const BatchPlace place_;
   models::BartBatch batch_;
   std::map<int64_t, Member> members_;  // By the batch's numbers.
   std::vector<int64_t> stepped_;
@@ -127,7 +133,7 @@ struct SummarizationRun {
   std::shared_ptr<const GenerationPlan> plan;
   const SummarizeOptions& options;
   Deadline deadline;
-  std::string device;
+  BatchPlace place;
 };
 
 // The documents' summaries, decoded together, with nobody's beside them. Throws as

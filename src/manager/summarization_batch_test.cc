@@ -31,8 +31,8 @@ class ToldText : public ::testing::Test {
     SummarizeOptions options;
     options.on_text = [this](int64_t document, std::string_view text) { told_[static_cast<size_t>(document)] += text; };
     const TokenizedDocument document{.ids = {5, 11, 7}, .total_tokens = 3};
-    request_ = std::make_unique<SummarizationRequest>(nullptr, std::vector(3, document), nullptr, options,
-                                                      Deadline::never());
+    request_ =
+        std::make_unique<SummarizationRequest>(nullptr, std::vector(3, document), nullptr, options, Deadline::never());
   }
 
   void add_text(int64_t document, const std::string& text) {
@@ -120,7 +120,7 @@ TEST_F(SummarizationBatchTest, OfAGpuThatIsLostAllIsGivenBackAndWhatEndedKeepsWh
   };
   const auto ended = add();
   const auto goes_on = add();
-  SummarizationBatch batch(lease->model(), "cuda:0");
+  SummarizationBatch batch(lease->model(), {.device = "cuda:0"});
   BatchSession::Requests changed;
   queue.begin_batch();
   batch.take(queue, changed);

@@ -23,8 +23,8 @@ using ModelPointer = std::shared_ptr<const SummarizationModel>;
 // A leased instance that decodes many calls' documents together.
 class SummarizationSession : public BatchSession {
  public:
-  explicit SummarizationSession(Lease<SummarizationInstance> lease)
-      : lease_(std::move(lease)), batch_(lease_->model(), lease_->metadata().device) {}
+  SummarizationSession(Lease<SummarizationInstance> lease, int64_t sharers)
+      : lease_(std::move(lease)), batch_(lease_->model(), {lease_->metadata().device, sharers}) {}
 
   void take(RequestQueue& queue, Requests& changed) override { batch_.take(queue, changed); }
   void step() noexcept override { batch_.step(); }
@@ -147,12 +147,14 @@ struct SummarizationModelManager::Impl {
                                                                    .priority = terms.priority,
                                                                    .label = kJoinedCalls,
                                                                    .stop_token = terms.stop,
-                                                                   .cancelled = terms.cancelled}));
+                                                                   .cancelled = terms.cancelled}),
+                                                  settings.model_pool_max_instances);
   }
 
   std::unique_ptr<BatchSession> try_open(SummarizationModelManager& manager) const {
     std::optional<Lease<SummarizationInstance>> lease = manager.try_acquire();
-    return lease ? std::make_unique<SummarizationSession>(std::move(*lease)) : nullptr;
+    return lease ? std::make_unique<SummarizationSession>(std::move(*lease), settings.model_pool_max_instances)
+                 : nullptr;
   }
 
   // Tokens first, on the caller's thread: a text that can't be used never holds an instance.
@@ -187,7 +189,7 @@ struct SummarizationModelManager::Impl {
     const int64_t max_tokens = options.max_input_tokens.value_or(info.window);
     constexpr int64_t kLeast = 3;  // Two special tokens and one of the text.
     check_range("max_input_tokens", max_tokens, kLeast, info.max_positions);
-    check_range("max_batch_tokens", options.max_batch_tokens, 1, INT64_MAX);
+    if (options.max_batch_tokens) check_range("max_batch_tokens", *options.max_batch_tokens, 1, INT64_MAX);
     return {models::make_plan(directory, options.generation), max_tokens, deadline};
   }
 
@@ -205,7 +207,8 @@ struct SummarizationModelManager::Impl {
   std::vector<Summary> summarize(SummarizationInstance& instance, std::span<const std::string> texts, const Call& call,
                                  const SummarizeOptions& options) const {
     const SummarizationModel& loaded = instance.model();
-    const SummarizationRun run{call.plan, options, call.deadline, instance.metadata().device};
+    const SummarizationRun run{
+        call.plan, options, call.deadline, {instance.metadata().device, settings.model_pool_max_instances}};
     std::vector<TokenizedDocument> documents = tokenize_documents(*loaded.tokenizer, texts, call.max_tokens, compute);
     try {
       return summarize_documents(loaded, std::move(documents), run);

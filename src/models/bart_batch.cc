@@ -45,13 +45,13 @@ int64_t BartBatch::add(BatchDocument document) {
   Document& added = documents_[number];
   added.ids = std::move(document.ids);
   added.plan = std::move(document.plan);
-  added.max_tokens = document.max_tokens;
+  added.max_tokens = document.max_tokens.value_or(limits_.max_tokens);
   waiting_.push_back(number);
   return number;
 }
 
 BartBatch::Load BartBatch::load() const {
-  Load sum{.documents = 0, .most_tokens = limits_.max_tokens};
+  Load sum;
   for (const int64_t number : running_) {
     const Document& document = documents_.at(number);
     sum = joined(sum, std::ssize(document.ids), *document.plan, document.max_tokens);
@@ -76,7 +76,7 @@ bool BartBatch::fits(const Load& load) const {
   if (load.documents > most_documents_) return false;
   if (load.tokens > load.most_tokens) return false;
   const uint64_t computing = engine_->encode_bytes(load.encoding) + engine_->step_bytes(load.rows);
-  return load.bytes + computing <= std::min(max_bytes(), room_.bytes);
+  return load.bytes + computing <= std::min(max_bytes(), room_.share);
 }
 
 bool BartBatch::has_room(const BatchDocument& document) const {
@@ -85,7 +85,8 @@ bool BartBatch::has_room(const BatchDocument& document) const {
     const Document& waiting = documents_.at(number);
     planned = joined(planned, std::ssize(waiting.ids), *waiting.plan, waiting.max_tokens);
   }
-  return fits(joined(planned, std::ssize(document.ids), *document.plan, document.max_tokens));
+  const int64_t max_tokens = document.max_tokens.value_or(limits_.max_tokens);
+  return fits(joined(planned, std::ssize(document.ids), *document.plan, max_tokens));
 }
 
 const Search* BartBatch::search(int64_t document) const {
@@ -126,8 +127,9 @@ void BartBatch::admit() {
     if (joining.empty()) return;
     try {
       std::optional<GpuMemoryPatience> patience;
-      if (!running_.empty()) patience.emplace(Deadline::Clock::duration(0));  // They need not wait as well.
-      if (running_.empty() && joining.size() == 1) {
+      const bool is_alone = running_.empty() && joining.size() == 1;
+      if (!is_alone) patience.emplace(Deadline::Clock::duration(0));  // Fewer can go on without waiting.
+      if (is_alone) {
         const Document& alone = documents_.at(joining[0]);
         check_alone(std::ssize(alone.ids), *alone.plan, room_.bytes, room_.device);
       }

@@ -8,6 +8,7 @@
 #include <exception>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -19,8 +20,8 @@
 namespace remuda::models {
 
 struct BatchLimits {
-  // What running documents may have together: their tokens, and the positions of their caches (sequences times length).
-  // One that is larger runs alone.
+  // What running documents may have together, where they say nothing themselves: their tokens, and the positions of
+  // their caches (sequences times length). One that is larger runs alone.
   int64_t max_tokens = 8192;
   // Memory of the engine's device that running documents and a step take, in bytes; 0 for no limit.
   uint64_t max_bytes = 0;
@@ -29,15 +30,16 @@ struct BatchLimits {
 // A GPU's memory as it is at the moment.
 struct GpuRoom {
   std::string device;
-  uint64_t bytes = UINT64_MAX;  // That running documents and a step may take of it.
+  uint64_t bytes = UINT64_MAX;  // That a document alone may take of it, until it has finished.
+  uint64_t share = UINT64_MAX;  // That several may take together, as others in the process are to have as much.
 };
 
 // What a batch decodes.
 struct BatchDocument {
   std::vector<int32_t> ids;  // As BartEngine::encode() takes them.
   std::shared_ptr<const GenerationPlan> plan;
-  // As BatchLimits::max_tokens, for the time that it runs.
-  int64_t max_tokens = INT64_MAX;
+  // In the place of BatchLimits::max_tokens, for the time that it runs.
+  std::optional<int64_t> max_tokens = std::nullopt;
 };
 
 // Documents are known by numbers from 0 in the order of add(). Not thread-safe; a document's results, and its error,
@@ -47,7 +49,7 @@ class BartBatch {
   BartBatch(std::unique_ptr<BartEngine> engine, const BatchLimits& limits)
       : engine_(std::move(engine)), limits_(limits) {}
 
-  // Others have the rest of max_bytes: until it is called again, no more documents run at once than fit into this.
+  // Others have the rest of max_bytes: until it is called again, what runs fits into this.
   void set_room(GpuRoom room) { room_ = std::move(room); }
 
   // A document waits from now on. Throws OutOfMemory, with the figures, where it would not fit into max_bytes alone.

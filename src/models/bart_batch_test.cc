@@ -242,6 +242,19 @@ TEST_P(BartBatchTest, RoomIsWhatEveryDocumentAllows) {
   EXPECT_EQ(batch.step().size(), 2u);
 }
 
+TEST_P(BartBatchTest, TheDefaultIsForDocumentsThatAllowNoNumberOfTheirOwn) {
+  const auto plan = plan_of(bart_.model, 1, 11);  // 10 tokens and 10 positions of a cache.
+  const auto together = [&](std::optional<int64_t> max_tokens) {
+    BartBatch batch(engine(), {.max_tokens = 40});
+    for (unsigned i = 0; i < 4; ++i) batch.add({.ids = document(10, i), .plan = plan, .max_tokens = max_tokens});
+    const bool has_room = batch.has_room({.ids = document(10, 4), .plan = plan, .max_tokens = max_tokens});
+    return std::pair(std::ssize(batch.step()), has_room);
+  };
+  EXPECT_EQ(together(std::nullopt), std::pair(std::ptrdiff_t{2}, false));
+  EXPECT_EQ(together(60), std::pair(std::ptrdiff_t{3}, false));
+  EXPECT_EQ(together(100), std::pair(std::ptrdiff_t{4}, true));
+}
+
 TEST_P(BartBatchTest, MemoryBoundsWhatRunsTogether) {
   const auto plan = plan_of(bart_.model, 2, 10);
   const auto ids = document(20, 1);

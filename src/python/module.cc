@@ -2,8 +2,10 @@
 // arguments, document themselves, and call this one.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/filesystem.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
+#include "manager/model_kind.h"
 #include "python/arguments.h"
 #include "python/errors.h"
 #include "python/gil.h"
@@ -12,6 +14,7 @@
 #include "python/pool.h"
 #include "remuda/embedding_model_manager.h"
 #include "remuda/snapshot.h"
+#include "remuda/summarization_model_manager.h"
 #include "remuda/version.h"
 
 namespace remuda::python {
@@ -38,19 +41,30 @@ nb::list gpu_memory() {
   return all;
 }
 
-// Of an embedding model.
-nb::dict estimate_memory(const std::string& model, const std::string& precision, const std::string& device) {
+MemoryCost cost_of(const std::string& model, Precision precision, DeviceKind device,
+                   std::optional<int64_t> max_batch_tokens) {
+  if (find_model_kind(model) == ModelKind::kSummarization) {
+    return remuda::estimate_memory(inspect_summarization_model(model), precision, max_batch_tokens, device);
+  }
+  return remuda::estimate_memory(inspect_embedding_model(model), precision,
+                                 max_batch_tokens.value_or(EmbedOptions().max_batch_tokens), device);
+}
+
+nb::dict estimate_memory(const std::string& model, const std::string& precision, const std::string& device,
+                         std::optional<int64_t> max_batch_tokens) {
   const DeviceKind kind = device == "cpu" ? DeviceKind::kCpu : DeviceKind::kGpu;
   const Precision wanted = precision_on(kind, parse_precision(precision, "precision"));
   MemoryCost cost;
   {
     const ReleasedGil released;
-    cost = remuda::estimate_memory(inspect_embedding_model(model), wanted, EmbedOptions().max_batch_tokens, kind);
+    cost = cost_of(model, wanted, kind, max_batch_tokens);
   }
   nb::dict values;
   values["weights"] = cost.shared_weights;
   values["workspace"] = cost.workspace;
   values["loading"] = cost.loading;
+  values["document"] = cost.document;
+  values["sequence"] = cost.sequence;
   return values;
 }
 
@@ -74,7 +88,8 @@ NB_MODULE(_native, module) {
              [](const std::filesystem::path& toml) { return from_settings(remuda::get_settings(toml)); });
   module.def("check_settings", [](const nb::dict& values) { to_settings(values); });
   module.def("gpu_memory", gpu_memory);
-  module.def("estimate_memory", estimate_memory);
+  module.def("estimate_memory", estimate_memory, nb::arg("model"), nb::arg("precision"), nb::arg("device"),
+             nb::arg("max_batch_tokens").none());
   module.def("set_log_level", set_log_level);
   module.def("set_leak_warnings", [](bool enabled) { nb::set_leak_warnings(enabled); });
   module.def("prepare_for_exit", prepare_for_exit);

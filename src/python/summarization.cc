@@ -19,8 +19,8 @@ SummarizationPool& pool_of(nb::handle self) {
 }
 
 SummarizeOptions make_options(const nb::dict& generation, std::optional<int64_t> max_input_tokens,
-                              int64_t max_batch_tokens, nb::handle timeout, bool partial, nb::object on_text,
-                              Interruption& interruption) {
+                              std::optional<int64_t> max_batch_tokens, nb::handle timeout, bool partial,
+                              nb::object on_text, Interruption& interruption) {
   SummarizeOptions options{.generation = to_generation_options(generation),
                            .max_input_tokens = max_input_tokens,
                            .max_batch_tokens = max_batch_tokens,
@@ -40,8 +40,8 @@ SummarizeOptions make_options(const nb::dict& generation, std::optional<int64_t>
 
 std::vector<Summary> summarize(nb::handle_t<SummarizationPool> self, nb::list texts, nb::handle instance,
                                const nb::dict& generation, std::optional<int64_t> max_input_tokens,
-                               int64_t max_batch_tokens, nb::handle timeout, bool partial, nb::object on_text,
-                               nb::handle token) {
+                               std::optional<int64_t> max_batch_tokens, nb::handle timeout, bool partial,
+                               nb::object on_text, nb::handle token) {
   SummarizationPool& pool = pool_of(self);
   const std::vector<std::string> strings = to_texts(texts, "text");
   Interruption interruption(to_token(token));
@@ -57,8 +57,8 @@ std::vector<Summary> summarize(nb::handle_t<SummarizationPool> self, nb::list te
 
 LongSummary summarize_long(nb::handle_t<SummarizationPool> self, nb::object text, nb::handle instance,
                            const nb::dict& generation, std::optional<int64_t> part_tokens,
-                           std::optional<int64_t> overlap_tokens, int64_t max_batch_tokens, nb::handle timeout,
-                           nb::object on_text, nb::handle token) {
+                           std::optional<int64_t> overlap_tokens, std::optional<int64_t> max_batch_tokens,
+                           nb::handle timeout, nb::object on_text, nb::handle token) {
   SummarizationPool& pool = pool_of(self);
   nb::list one;
   one.append(text);
@@ -139,10 +139,10 @@ void bind_summarization(nb::module_& module) {
       .def("__init__",
            [](SummarizationPool* self, const nb::dict& values) { new (self) SummarizationPool(to_settings(values)); })
       .def("summarize", summarize, nb::arg("texts"), nb::arg("instance").none(), nb::arg("generation"),
-           nb::arg("max_input_tokens").none(), nb::arg("max_batch_tokens"), nb::arg("timeout").none(),
+           nb::arg("max_input_tokens").none(), nb::arg("max_batch_tokens").none(), nb::arg("timeout").none(),
            nb::arg("partial"), nb::arg("on_text").none(), nb::arg("token").none())
       .def("summarize_long", summarize_long, nb::arg("text"), nb::arg("instance").none(), nb::arg("generation"),
-           nb::arg("part_tokens").none(), nb::arg("overlap_tokens").none(), nb::arg("max_batch_tokens"),
+           nb::arg("part_tokens").none(), nb::arg("overlap_tokens").none(), nb::arg("max_batch_tokens").none(),
            nb::arg("timeout").none(), nb::arg("on_text").none(), nb::arg("token").none())
       .def_prop_ro("info", info)
       .def_prop_ro("device", [](nb::handle_t<SummarizationPool> self) { return pool_of(self).manager().get_device(); })

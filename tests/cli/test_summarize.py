@@ -45,8 +45,11 @@ class Summarize(SummarizeTest):
     def test_flags_of_speed_change_no_byte(self):
         texts = "\n".join(documents(40))
         plain = self.run_it(stdin=texts)[0]
-        for flags in (["--threads", "1"], ["--max-batch-tokens", "1"], ["--pool", "1", "--threads", "3"]):
+        for flags in (["--threads", "1"], ["--max-batch-tokens", "1"], ["--max-batch-tokens", "100000"],
+                      ["--pool", "1", "--threads", "3"]):
             self.assertEqual(self.run_it(*flags, stdin=texts)[0], plain, flags)
+        self.assertIn("--max-batch-tokens", self.run_it("--max-batch-tokens", "0", stdin="a", code=2)[1])
+        self.assertIn("[8192; on a GPU 65536", self.remuda("summarize", "--help")[0])
 
     def test_empty_documents_have_empty_summaries_and_keep_their_lines(self):
         lines = self.summarize(stdin="the horse\n\n   \nthe herd\n")

@@ -135,9 +135,24 @@ def test_what_a_model_will_take():
     model = os.fspath(ROOT / "tests/golden/encoders/bert_mean")
     half, full = (remuda.estimate_memory(model, precision=name, device="cuda:0") for name in ("fp16", "fp32"))
     assert half["weights"] < full["weights"] < 2 * half["weights"]
-    assert remuda.estimate_memory(model)["workspace"] > 0
+    small, large = (remuda.estimate_memory(model, max_batch_tokens=tokens) for tokens in (512, 5120))
+    assert remuda.estimate_memory(model) == small and 0 < small["workspace"] < large["workspace"]
+    assert small["document"] == small["sequence"] == 0
     with pytest.raises(remuda.Unsupported, match="int8"):
         remuda.estimate_memory(model, precision="int8", device="cuda")
+
+
+def test_what_a_summarization_model_will_take(summarizer):
+    model = summarizer.info["directory"]
+    cpu, gpu = (remuda.estimate_memory(model, precision="fp32", device=device) for device in ("cpu", "cuda:0"))
+    for cost in (cpu, gpu):
+        assert 0 < cost["sequence"] < cost["document"] < cost["workspace"] and cost["weights"] > 0
+    for device, cost, default in (("cpu", cpu, 8192), ("cuda:0", gpu, 65536)):
+        assert cost == remuda.estimate_memory(model, precision="fp32", device=device, max_batch_tokens=default)
+        assert cost["workspace"] > remuda.estimate_memory(model, precision="fp32", device=device, max_batch_tokens=1)["workspace"]
+    assert gpu["workspace"] > 4 * cpu["workspace"]
+    assert remuda.estimate_memory(model)["weights"] == cpu["weights"]
+    assert remuda.estimate_memory(model, device="cuda")["weights"] < gpu["weights"]
 
 
 def test_the_program_that_measures_a_gpus_memory(tmp_path):
