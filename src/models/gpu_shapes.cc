@@ -15,6 +15,14 @@ std::string first_of(std::initializer_list<std::string> problems) {
   return found == problems.end() ? std::string() : *found;
 }
 
+gpu::HostBartSide side_sizes(int64_t layers, int64_t heads, int64_t inner) {
+  gpu::HostBartSide side = {};
+  side.num_layers = static_cast<int32_t>(layers);
+  side.num_heads = static_cast<int32_t>(heads);
+  side.inner_size = static_cast<int32_t>(inner);
+  return side;
+}
+
 }  // namespace
 
 std::string gpu_shape_problem(const io::ModelDirectory& directory) {
@@ -37,6 +45,34 @@ std::string gpu_shape_problem(const io::BartConfig& config) {
        gpu::heads_problem("encoder_attention_heads", config.encoder_attention_heads, config.d_model, gpu::kMaxHeadSize),
        gpu::heads_problem("decoder_attention_heads", config.decoder_attention_heads, config.d_model,
                           gpu::kMaxDecoderHeadSize)});
+}
+
+gpu::HostEncoder gpu_sizes(const io::EncoderConfig& config) {
+  gpu::HostEncoder host = {};
+  host.vocab_size = static_cast<int32_t>(config.vocab_size);
+  host.hidden_size = static_cast<int32_t>(config.hidden_size);
+  host.num_layers = static_cast<int32_t>(config.num_layers);
+  host.num_heads = static_cast<int32_t>(config.num_heads);
+  host.intermediate_size = static_cast<int32_t>(config.intermediate_size);
+  host.max_positions = static_cast<int32_t>(config.max_positions);
+  return host;
+}
+
+gpu::HostDense gpu_sizes(const io::DenseConfig& config) {
+  gpu::HostDense host = {};
+  host.in_features = static_cast<int32_t>(config.in_features);
+  host.out_features = static_cast<int32_t>(config.out_features);
+  return host;
+}
+
+gpu::HostBart gpu_sizes(const io::BartConfig& config) {
+  gpu::HostBart host = {};
+  host.vocab_size = static_cast<int32_t>(config.vocab_size);
+  host.d_model = static_cast<int32_t>(config.d_model);
+  host.max_positions = static_cast<int32_t>(config.max_position_embeddings);
+  host.encoder = side_sizes(config.encoder_layers, config.encoder_attention_heads, config.encoder_ffn_dim);
+  host.decoder = side_sizes(config.decoder_layers, config.decoder_attention_heads, config.decoder_ffn_dim);
+  return host;
 }
 
 }  // namespace remuda::models
