@@ -51,7 +51,7 @@ class BartOnHost {
 
   BartOnHost(const io::BartConfig& config, const BartFile& file, Precision precision) : config_(config) {
     const GpuBartWeights weights(config, *file.checkpoint(), precision);
-    const models::cuda::BartBytes bytes = models::cuda::bart_bytes(weights.host());
+    const models::cuda::ModelBytes bytes = models::cuda::bart_bytes(weights.host());
     weights_.emplace(bytes.weights);
     const remuda::cuda::DeviceMemory loading(bytes.loading);
     bart_ = models::cuda::load_bart(stream_, weights.host(), weights_->data(), loading.data());

@@ -132,7 +132,7 @@ class EncoderOnHost {
  public:
   EncoderOnHost(const io::ModelDirectory& directory, Precision precision) : config_(directory.encoder) {
     const models::GpuEncoderWeights weights(directory, precision);
-    const models::cuda::EncoderMemory memory = models::cuda::encoder_bytes(weights.host());
+    const models::cuda::ModelBytes memory = models::cuda::encoder_bytes(weights.host());
     weights_.emplace(memory.weights);
     const DeviceMemory loading(memory.loading);
     encoder_ = models::cuda::load_encoder(stream_, weights.host(), weights_->data(), loading.data());
@@ -257,7 +257,7 @@ TEST(CudaEncoderErrors, RefusesWhatWouldReadOutsideTheWeights) {
 TEST(CudaEncoderErrors, RefusesMemoryThatIsNotAligned) {
   const ChainDirectory files(Chain{.name = "bert"});
   const models::GpuEncoderWeights weights(files.read(), Precision::kFp32);
-  const models::cuda::EncoderMemory memory = models::cuda::encoder_bytes(weights.host());
+  const models::cuda::ModelBytes memory = models::cuda::encoder_bytes(weights.host());
   const DeviceMemory at_weights(memory.weights + 16), at_loading(memory.loading);
   const cuda::Stream stream = {.device = 0, .stream = nullptr};
   void* const shifted = static_cast<std::byte*>(at_weights.data()) + 16;
