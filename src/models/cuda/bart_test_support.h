@@ -115,8 +115,8 @@ class BartOnHost {
             .table_stride = document.tables.stride()};
   }
 
-  std::vector<std::vector<float>> logits(size_t rows) const {
-    std::vector<std::vector<float>> all;
+  Logits logits(size_t rows) const {
+    Logits all;
     for (size_t row = 0; row < rows; ++row) {
       const auto number = static_cast<int32_t>(row);
       std::vector<float>& one = all.emplace_back(static_cast<size_t>(config_.vocab_size));
