@@ -3,7 +3,7 @@
 
 #include <limits>
 
-#include "kernels/cuda/attention_body.h"
+#include "kernels/cuda/attention_choice.h"
 #include "kernels/cuda/testing/kernel_cases.h"
 
 namespace remuda::kernels::cuda {
@@ -42,7 +42,7 @@ struct AttentionBatch {
     const GuardedOutput<Element, Runner> out(runner, static_cast<size_t>(shape.tokens() * shape.width()));
     const Element* data = runner.upload(qkv);
     const std::vector<AttentionTile> tiles =
-        attention_tiles(shape.offsets, runner.template attention_tile_queries<Element>(shape.head_dim));
+        attention_tiles(shape.offsets, attention_tile_queries<Element>(shape.head_dim));
     runner.attention(AttentionParams<Element>{
         .q = data,
         .k = data + shape.width(),
@@ -107,7 +107,7 @@ void shared_keys_case(Runner& runner, CaseReport& report, int head_dim, bool apa
   const auto q = numbers.normal<Element>(static_cast<size_t>(query_offsets.back() * width));
   const auto kv = numbers.normal<Element>(static_cast<size_t>(key_offsets.back() * 2 * width));
   std::vector<AttentionTile> tiles =
-      attention_tiles(query_offsets, key_offsets, runner.template attention_tile_queries<Element>(head_dim));
+      attention_tiles(query_offsets, key_offsets, attention_tile_queries<Element>(head_dim));
   std::vector<const void*> tile_keys;
   for (AttentionTile& tile : tiles) {
     if (!apart) break;
