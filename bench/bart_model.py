@@ -5,10 +5,10 @@ Python's standard library is enough.
 import array
 import dataclasses
 import json
-import math
 import random
 
 import common
+import safetensors_file
 
 SPREAD = 0.02  # Of the weights: what BART's are initialised with.
 MADE_NUMBERS = 1 << 20  # Drawn once, and then taken from random places; drawing 406 million would take minutes.
@@ -90,19 +90,10 @@ def _write_values(file, name, count, numbers, generator):
 
 
 def _write_weights(path, shape):
-    tensors = tensors_of(shape)
-    header, end = {"__metadata__": {"format": "pt"}}, 0
-    for name, size in tensors.items():
-        begin, end = end, end + 4 * math.prod(size)
-        header[name] = {"dtype": "F32", "shape": size, "data_offsets": [begin, end]}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
     generator = random.Random(1)
     numbers = memoryview(array.array("f", (generator.gauss(0, SPREAD) for _ in range(MADE_NUMBERS))))
-    with open(path, "wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for name, size in tensors.items():
-            _write_values(file, name, math.prod(size), numbers, generator)
+    safetensors_file.write(path, tensors_of(shape),
+                           lambda file, name, count: _write_values(file, name, count, numbers, generator))
 
 
 def bytes_as_characters():

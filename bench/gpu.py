@@ -5,20 +5,19 @@ against PyTorch's in fp16, padded, with scaled_dot_product_attention. Weights an
 usage: python bench/gpu.py --library build/gpu/libremuda_cuda.so [--json FILE] [--only parity|speed] [--small]
 Needs torch, transformers and numpy. Exits with 0 where all holds, 1 where something does not, 77 where there is no GPU.
 """
-import argparse
 import concurrent.futures
-import json
 import pathlib
 import sys
 import tempfile
 
 import gpu_library
+import gpu_models
+import gpu_report
 import numpy as np
 import torch
 from gpu_report import NO_GPU, Report, timed
 from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Layers, hidden size, heads, inner size: the models whose speed has a target.
 SHAPES = {"MiniLM-L6": ("bert", 6, 384, 12, 1536), "mpnet-base": ("mpnet", 12, 768, 12, 3072),
           "bge-large": ("bert", 24, 1024, 16, 4096)}
@@ -122,7 +121,7 @@ def check_engine(library, report):
     except ImportError as error:
         report.add(what, str(error), "", None)
         return
-    golden = ROOT / "tests/golden/encoders/bert_mean/tokenizer.json"
+    golden = gpu_models.GOLDEN / "tokenizer.json"
     tokenizer = Tokenizer.from_file(str(golden))
     tokenizer.no_padding()
     model = make_model(SMALL_SHAPES["bert"], tokenizer.get_vocab_size())
@@ -220,11 +219,9 @@ def check_speed(library, report, shapes, device, vocabulary, seconds):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = gpu_report.parser(__doc__)
     parser.add_argument("--library", type=pathlib.Path, required=True)
-    parser.add_argument("--json", type=pathlib.Path, metavar="FILE")
     parser.add_argument("--only", choices=("parity", "speed"))
-    parser.add_argument("--small", action="store_true", help="tiny models: a trial of this program, not of a GPU")
     parser.add_argument("--seconds", type=float, default=0.4, help="of each measurement (%(default)s)")
     arguments = parser.parse_args()
     try:
@@ -244,11 +241,7 @@ def main():
         check_engine(library, report)
     if arguments.only != "parity":
         figures = check_speed(library, report, shapes, device, vocabulary, arguments.seconds)
-    if arguments.json:
-        result = {"device": library.device, "build": library.build, "pytorch": torch.__version__, "checks": report.rows,
-                  "speed": figures}
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
-    return 0 if report.good() else 1
+    return report.end(arguments.json, device=library.device, build=library.build, pytorch=torch.__version__, speed=figures)
 
 
 if __name__ == "__main__":

@@ -9,15 +9,14 @@ there is no GPU.
 A decode step is what another token of all beams costs: the difference between long summaries and short ones by the
 number of tokens. Documents a second are of summaries of 142 tokens, encoding included.
 """
-import argparse
 import dataclasses
-import json
 import pathlib
 import random
 import sys
 import tempfile
 
 import bart_model
+import gpu_report
 import torch
 from gpu_report import NO_GPU, Report, timed
 from transformers import BartConfig, BartForConditionalGeneration, GenerationConfig
@@ -147,11 +146,9 @@ def check_speed(report, arguments, scratch):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = gpu_report.parser(__doc__)
     parser.add_argument("--device", default="cuda:0", help="remuda's (%(default)s)")
-    parser.add_argument("--json", type=pathlib.Path, metavar="FILE")
     parser.add_argument("--only", choices=("parity", "speed"))
-    parser.add_argument("--small", action="store_true", help="tiny models: a trial of this program, not of a GPU")
     parser.add_argument("--seconds", type=float, default=0.5, help="of each measurement (%(default)s)")
     arguments = parser.parse_args()
     if arguments.device != "cpu" and not remuda.gpu_memory():
@@ -165,10 +162,7 @@ def main():
             check_parity(report, arguments, pathlib.Path(scratch))
         if arguments.only != "parity":
             figures = check_speed(report, arguments, pathlib.Path(scratch))
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"device": arguments.device, "pytorch": torch.__version__,
-                                              "checks": report.rows, "documents": figures}, indent=1) + "\n")
-    return 0 if report.good() else 1
+    return report.end(arguments.json, device=arguments.device, pytorch=torch.__version__, documents=figures)
 
 
 if __name__ == "__main__":

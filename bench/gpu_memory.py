@@ -6,10 +6,8 @@ usage: python bench/gpu_memory.py [--json FILE] [--seconds 60] [--cycles 500] [-
 Needs remuda, numpy, and on a GPU torch, with which the other process takes memory. Exits with 0 where all holds, 1 where
 something does not, 77 where there is no GPU. A library over the host's memory (REMUDA_CUDA_LIBRARY) will do for --small.
 """
-import argparse
 import contextlib
 import ctypes
-import json
 import os
 import pathlib
 import random
@@ -20,6 +18,7 @@ import threading
 import time
 
 import gpu_models
+import gpu_report
 import numpy as np
 import remuda
 from gpu_report import NO_GPU, Report
@@ -219,11 +218,9 @@ def check_others(report, model, texts, others, seconds):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=pathlib.Path, metavar="FILE")
+    parser = gpu_report.parser(__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="of others' taking and freeing memory (60)")
     parser.add_argument("--cycles", type=int, default=500, help="loads and unloads (500)")
-    parser.add_argument("--small", action="store_true", help="a tiny model: a trial of this program, not of a GPU")
     arguments = parser.parse_args()
     usable = [gpu for gpu in remuda.gpu_memory() if gpu["device"] == DEVICE and gpu["problem"] is None]
     if not usable:
@@ -240,10 +237,7 @@ def main():
         library = os.environ.get("REMUDA_CUDA_LIBRARY", "")
         others = DescribedOthers(library) if "on_host" in pathlib.Path(library).name else OtherProcess()
         figures["others"] = check_others(report, model, gpu_models.texts(4, 12), others, arguments.seconds)
-    if arguments.json:
-        result = {"device": usable[0]["name"], "checks": report.rows, "figures": figures}
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
-    return 0 if report.good() else 1
+    return report.end(arguments.json, device=usable[0]["name"], figures=figures)
 
 
 if __name__ == "__main__":

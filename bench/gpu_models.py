@@ -4,23 +4,10 @@ import pathlib
 import random
 
 import numpy as np
+import safetensors_file
 
 GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "tests/golden/encoders/bert_mean"
 WORDS = ("a", "horse", "one", "two", "three", "the", "of", "course", "dawn", "waits")
-
-
-def write_safetensors(path, tensors):
-    header, offset = {}, 0
-    for name, array in tensors.items():
-        header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [offset, offset + array.nbytes]}
-        offset += array.nbytes
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(len(text).to_bytes(8, "little"))
-        file.write(text)
-        for array in tensors.values():
-            file.write(array.tobytes())
 
 
 def make(directory, small):
@@ -58,7 +45,8 @@ def make(directory, small):
     directory.mkdir(exist_ok=True)
     (directory / "config.json").write_text(json.dumps(config))
     (directory / "tokenizer.json").write_bytes((GOLDEN / "tokenizer.json").read_bytes())
-    write_safetensors(directory / "model.safetensors", tensors)
+    shapes = {name: array.shape for name, array in tensors.items()}
+    safetensors_file.write(directory / "model.safetensors", shapes, lambda file, name, _: file.write(tensors[name].tobytes()))
     return directory
 
 

@@ -13,6 +13,8 @@ namespace remuda::cuda {
 inline constexpr uint32_t kAbiVersion = 2;
 inline constexpr const char* kBackendSymbol = "remuda_cuda_backend";  // Of BackendFunction.
 
+inline constexpr uint64_t kMemoryAlignment = 256;  // Bytes; what the driver aligns a GPU's memory to.
+
 // Bits of Backend::computes_models, by kinds of model.
 inline constexpr int32_t kComputesEncoders = 1;
 inline constexpr int32_t kComputesBart = 2;

@@ -12,6 +12,7 @@
 
 #include "base/json.h"
 #include "manager/model_tokenizer.h"
+#include "models/vectors_test_support.h"
 #include "remuda/embedding_model_manager.h"
 
 namespace remuda {
@@ -70,17 +71,6 @@ double max_error(std::span<const float> expected, std::span<const float> found) 
     worst = error <= worst ? worst : error;  // Not a number counts as worst.
   }
   return worst;
-}
-
-double cosine(std::span<const float> a, std::span<const float> b) {
-  double dot = 0.0, aa = 0.0, bb = 0.0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    const double x = a[i], y = b[i];
-    dot += x * y;
-    aa += x * x;
-    bb += y * y;
-  }
-  return dot / std::sqrt(aa * bb);
 }
 
 Settings settings_for(const std::string& model, Precision precision) {

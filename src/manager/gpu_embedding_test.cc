@@ -5,10 +5,10 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -21,6 +21,7 @@
 #include "manager/random_encoder.h"
 #include "models/gpu_encoder_weights.h"
 #include "models/gpu_models.h"
+#include "models/vectors_test_support.h"
 #include "remuda/embedding_model_manager.h"
 #include "remuda/error.h"
 #include "remuda/snapshot.h"
@@ -42,14 +43,10 @@ const std::vector<std::string> kTexts = {"The herd at dawn.", "a horse", "x", ""
 double least_cosine(const Embeddings& a, const Embeddings& b) {
   const auto size = static_cast<size_t>(a.dimension);
   double least = 1;
-  for (size_t row = 0; row < a.values.size(); row += size) {
-    double ab = 0, aa = 0, bb = 0;
-    for (size_t i = row; i < row + size; ++i) {
-      ab += static_cast<double>(a.values[i]) * static_cast<double>(b.values[i]);
-      aa += static_cast<double>(a.values[i]) * static_cast<double>(a.values[i]);
-      bb += static_cast<double>(b.values[i]) * static_cast<double>(b.values[i]);
-    }
-    if (aa != 0 || bb != 0) least = std::min(least, ab / std::sqrt(aa * bb));
+  const std::vector<float> zeros(size);
+  for (size_t at = 0; at < a.values.size(); at += size) {
+    const auto x = std::span(a.values).subspan(at, size), y = std::span(b.values).subspan(at, size);
+    if (!std::ranges::equal(x, zeros) || !std::ranges::equal(y, zeros)) least = std::min(least, cosine(x, y));
   }
   return least;
 }

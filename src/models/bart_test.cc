@@ -8,11 +8,10 @@
 #include <random>
 
 #include "models/bart_test_support.h"
+#include "models/vectors_test_support.h"
 
 namespace remuda::models {
 namespace {
-
-using Logits = std::vector<std::vector<float>>;
 
 constexpr int kCases = 3;
 
@@ -35,23 +34,10 @@ double norm(const std::vector<float>& x) {
   return std::sqrt(sum);
 }
 
-double cosine(const std::vector<float>& a, const std::vector<float>& b) {
-  double dot = 0;
-  for (size_t i = 0; i < a.size(); ++i) dot += static_cast<double>(a[i]) * b[i];
-  return dot / (norm(a) * norm(b));
-}
-
 // |a - b| relative to |b|.
 double difference(std::vector<float> a, const std::vector<float>& b) {
   for (size_t i = 0; i < a.size(); ++i) a[i] -= b[i];
   return norm(a) / norm(b);
-}
-
-std::vector<int32_t> some_ids(int64_t count, int64_t vocab_size, unsigned seed) {
-  std::mt19937 random(seed);
-  std::vector<int32_t> ids(static_cast<size_t>(count));
-  for (int32_t& id : ids) id = static_cast<int32_t>(random() % static_cast<unsigned>(vocab_size));
-  return ids;
 }
 
 class BartGolden : public ::testing::TestWithParam<const char*> {
@@ -62,13 +48,9 @@ class BartGolden : public ::testing::TestWithParam<const char*> {
 TEST_P(BartGolden, EncoderStatesAreThoseOfTransformers) {
   TinyBart bart(GetParam());
   const int64_t size = bart.model.config().d_model;
-  std::vector<int32_t> ids;
-  std::vector<int64_t> offsets = {0};
-  for (int i = 0; i < kCases; ++i) {
-    const auto more = integers(expected_, "ids." + std::to_string(i));
-    ids.insert(ids.end(), more.begin(), more.end());
-    offsets.push_back(static_cast<int64_t>(ids.size()));
-  }
+  std::vector<Ids> documents;
+  for (int i = 0; i < kCases; ++i) documents.push_back(integers(expected_, "ids." + std::to_string(i)));
+  const auto [ids, offsets] = Documents(documents);
   FloatTensor hidden({offsets.back(), size});
   bart.model.encoder_states({ids, offsets}, {hidden.data(), offsets.back(), size}, bart.arena, bart.pool);
   for (size_t i = 0; i < kCases; ++i) {
@@ -124,7 +106,7 @@ TEST_P(BartBits, ReorderedSequencesEqualSequencesDecodedFromTheStart) {
   constexpr int kSteps = 24;
   TinyBart bart("scaled", GetParam());
   const int64_t vocabulary = bart.model.config().vocab_size;
-  const auto document = some_ids(19, vocabulary, 1);
+  const auto document = some_ids(19, 1, vocabulary);
   auto documents = bart.encode({document}, {.max_rows = 4, .max_positions = kSteps});
   std::mt19937 random(2);
   std::vector<std::vector<int32_t>> histories(1);
@@ -157,8 +139,8 @@ TEST_P(BartBits, RowsDoNotDependOnWhatIsDecodedBesideThem) {
   std::vector<std::vector<int32_t>> texts, tokens;
   std::vector<Logits> alone;
   for (unsigned i = 0; i < kDocuments; ++i) {
-    texts.push_back(some_ids(1 + 6 * i, vocabulary, i));
-    tokens.push_back(some_ids(kTokens, vocabulary, 100 + i));
+    texts.push_back(some_ids(1 + 6 * i, i, vocabulary));
+    tokens.push_back(some_ids(kTokens, 100 + i, vocabulary));
     alone.push_back(bart.teach(texts[i], tokens[i]));
   }
   for (const int threads : {1, 2, 5}) {
@@ -187,7 +169,7 @@ TEST_P(BartBits, DocumentsDoNotDependOnWhatIsEncodedBesideThem) {
   TinyBart bart("scaled", GetParam());
   const int64_t vocabulary = bart.model.config().vocab_size;
   std::vector<std::vector<int32_t>> texts;
-  for (unsigned i = 0; i < 50; ++i) texts.push_back(some_ids(1 + i * 31 % 70, vocabulary, i));
+  for (unsigned i = 0; i < 50; ++i) texts.push_back(some_ids(1 + i * 31 % 70, i, vocabulary));
   auto documents = bart.encode(texts, {.max_rows = 1, .max_positions = 1});
   for (size_t i = 0; i < texts.size(); ++i) {
     const int32_t token = static_cast<int32_t>(i);

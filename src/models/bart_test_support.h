@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "models/bart.h"
+#include "models/small_bart_test_support.h"
 
 namespace remuda::models {
 
@@ -26,32 +27,18 @@ struct TinyBart {
   // Documents end to end, each with the same limits.
   std::vector<BartDocument> encode(const std::vector<std::vector<int32_t>>& documents, const DecodeLimits& limits,
                                    ComputePool* with = nullptr) {
-    std::vector<int32_t> ids;
-    std::vector<int64_t> offsets = {0};
-    for (const auto& document : documents) {
-      ids.insert(ids.end(), document.begin(), document.end());
-      offsets.push_back(static_cast<int64_t>(ids.size()));
-    }
-    return model.encode({ids, offsets}, std::vector(documents.size(), limits), arena, with ? *with : pool);
+    const Documents laid(documents);
+    return model.encode({laid.ids, laid.offsets}, std::vector(documents.size(), limits), arena, with ? *with : pool);
   }
 
-  // The logits of one step, [rows][vocab_size].
-  std::vector<std::vector<float>> step(const std::vector<DecodeRow>& rows, ComputePool* with = nullptr) {
-    const int64_t vocabulary = model.config().vocab_size;
-    FloatTensor logits({static_cast<int64_t>(rows.size()), vocabulary});
-    model.decode_step(rows, {logits.data(), logits.shape()[0], vocabulary}, arena, with ? *with : pool);
-    std::vector<std::vector<float>> result;
-    for (size_t i = 0; i < rows.size(); ++i) {
-      const float* row = logits.data() + static_cast<int64_t>(i) * vocabulary;
-      result.emplace_back(row, row + vocabulary);
-    }
-    return result;
+  Logits step(const std::vector<DecodeRow>& rows, ComputePool* with = nullptr) {
+    return decode_step(model, rows, arena, with ? *with : pool);
   }
 
   // The logits after each of `tokens`, fed one by one to one sequence.
-  std::vector<std::vector<float>> teach(const std::vector<int32_t>& document, const std::vector<int32_t>& tokens) {
+  Logits teach(const std::vector<int32_t>& document, const std::vector<int32_t>& tokens) {
     auto documents = encode({document}, {.max_rows = 1, .max_positions = static_cast<int64_t>(tokens.size())});
-    std::vector<std::vector<float>> logits;
+    Logits logits;
     for (size_t i = 0; i < tokens.size(); ++i) {
       logits.push_back(step({{&documents[0], tokens[i], i == 0 ? -1 : 0}})[0]);
     }

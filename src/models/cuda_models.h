@@ -17,8 +17,6 @@ namespace remuda::cuda {
 inline constexpr uint32_t kModelsAbiVersion = 2;
 inline constexpr const char* kModelsSymbol = "remuda_cuda_models";  // Of ModelsFunction.
 
-inline constexpr uint64_t kMemoryAlignment = 256;  // Bytes; what the driver aligns memory to.
-
 enum class NumberType : int32_t { kFloat32 = 0, kFloat16 = 1, kBFloat16 = 2 };
 
 // As kernels::Activation and nn::Pooling, in the same order.

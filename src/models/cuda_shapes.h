@@ -4,7 +4,9 @@
 // All return what is wrong with a size, for people; empty: nothing.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 
 namespace remuda::cuda {
@@ -14,6 +16,13 @@ inline constexpr int64_t kMaxHeadSize = 256;
 inline constexpr int64_t kMaxDecoderHeadSize = 128;
 // The ranking of a row has two bits of a block's shared memory for each token; every GPU has room for so many.
 inline constexpr int64_t kMaxRankedVocabulary = 300'000;
+
+// Of several, the first; empty where all are.
+inline std::string first_problem(std::initializer_list<std::string> problems) {
+  const auto* const found =
+      std::find_if(problems.begin(), problems.end(), [](const auto& each) { return !each.empty(); });
+  return found == problems.end() ? std::string() : *found;
+}
 
 inline std::string expected(const std::string& what, const std::string& size, int64_t found) {
   return what + ": expected " + size + ", found " + std::to_string(found);

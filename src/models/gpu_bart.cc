@@ -4,11 +4,9 @@
 #include <utility>
 
 #include "base/fail.h"
-#include "device/gpu_devices.h"
 #include "models/bart_documents.h"
 #include "models/gpu_bart_weights.h"
 #include "models/gpu_models.h"
-#include "models/gpu_weights.h"
 
 namespace remuda::models {
 namespace {
@@ -24,50 +22,20 @@ GpuBart::GpuBart(const io::BartConfig& config, const io::Checkpoint& checkpoint,
     : models_(gpu_bart_models()),
       config_(config),
       memory_(config, precision, DeviceKind::kGpu),
-      number_(gpu_number(device).value_or(-1)),
-      arena_(GpuArena::of(device)),
-      loading_(gpu_backend(), number_),
-      bart_(nullptr, models_.unload_bart) {
-  load(checkpoint, precision);
-}
-
-void GpuBart::load(const io::Checkpoint& checkpoint, Precision precision) {
+      model_(device, models_.unload_bart) {
   const GpuBartWeights host(config_, checkpoint, precision);
-  uint64_t weights = 0, loading = 0;
-  remuda::cuda::Message message = {};
-  if (models_.bart_bytes(&host.host(), &weights, &loading, &message) != remuda::cuda::Status::kOk) {
-    fail(ErrorCode::kUnsupported, "there are no kernels for this model on GPUs: {}", message.text);
-  }
-  weights_ = arena_.allocate_reserved(weights, loading_);
-  {
-    const GpuArena::Block trial = arena_.allocate_reserved(loading, loading_);
-    remuda::cuda::Bart* loaded = nullptr;
-    call_gpu(number_, "loading a BART", models_.load_bart, loading_.get(), &host.host(), weights_.data(), trial.data(),
-             &loaded);
-    bart_.reset(loaded);
-  }
+  model_.load(host.host(), checkpoint.files().front().path().string(), "loading a BART", models_.bart_bytes,
+              models_.load_bart);
   checkpoint.drop_pages();
-  // What it took goes back to the driver, so that others see that it is free.
-  loading_.synchronize();
-  arena_.trim();
-}
-
-GpuBart::~GpuBart() {
-  bart_.reset();
-  give_back(weights_, loading_);
 }
 
 size_t GpuBart::document_bytes(int64_t encoder_tokens, const DecodeLimits& limits) const {
   const remuda::cuda::HostLimits host = host_limits(limits);
-  uint64_t bytes = 0;
-  call_gpu(number_, "a document", models_.document_bytes, bart_.get(), encoder_tokens, &host, &bytes);
-  return bytes;
+  return model_.ask_bytes("a document", models_.document_bytes, encoder_tokens, &host);
 }
 
 size_t GpuBart::encode_bytes(int64_t tokens) const {
-  uint64_t bytes = 0;
-  call_gpu(number_, "encoding documents", models_.encode_bytes, bart_.get(), memory_.tokens_at_once(tokens), &bytes);
-  return bytes;
+  return model_.ask_bytes("encoding documents", models_.encode_bytes, memory_.tokens_at_once(tokens));
 }
 
 remuda::cuda::HostStepRoom GpuBart::room_for(int64_t rows) const {
@@ -76,9 +44,7 @@ remuda::cuda::HostStepRoom GpuBart::room_for(int64_t rows) const {
 }
 
 uint64_t GpuBart::room_bytes(const remuda::cuda::HostStepRoom& room) const {
-  uint64_t bytes = 0;
-  call_gpu(number_, "a decoder's step", models_.step_bytes, bart_.get(), &room, &bytes);
-  return bytes;
+  return model_.ask_bytes("a decoder's step", models_.step_bytes, &room);
 }
 
 size_t GpuBart::step_bytes(int64_t rows) const { return room_bytes(room_for(rows)); }
@@ -96,10 +62,9 @@ GpuBart::Document::Document(int64_t encoder_tokens, const DecodeLimits& limits, 
 GpuBart::Document::~Document() { give_back(memory_, stream_); }
 
 GpuBart::Decoder::Decoder(const GpuBart& bart)
-    : bart_(bart), stream_(gpu_backend(), bart.number_), decoder_(nullptr, bart.models_.destroy_decoder) {
+    : bart_(bart), stream_(gpu_backend(), bart.model_.number()), decoder_(nullptr, bart.models_.destroy_decoder) {
   remuda::cuda::BartDecoder* made = nullptr;
-  call_gpu(bart_.number_, "a decoder", bart_.models_.make_decoder,
-           static_cast<const remuda::cuda::Bart*>(bart_.bart_.get()), stream_.get(), &made);
+  bart_.model_.call("a decoder", bart_.models_.make_decoder, stream_.get(), &made);
   decoder_.reset(made);
 }
 
@@ -119,9 +84,9 @@ std::vector<std::unique_ptr<GpuBart::Document>> GpuBart::Decoder::encode(const R
     bytes.push_back(bart_.document_bytes(batch.offsets[i + 1] - batch.offsets[i], limits[i]));
   }
   GpuArena::Block workspace =
-      bart_.arena_.allocate(bart_.encode_bytes(batch.offsets.back()), stream_, "encoding documents");
+      bart_.model_.arena().allocate(bart_.encode_bytes(batch.offsets.back()), stream_, "encoding documents");
   for (size_t i = 0; i < limits.size(); ++i) {
-    GpuArena::Block memory = bart_.arena_.allocate(bytes[i], stream_, "a document");
+    GpuArena::Block memory = bart_.model_.arena().allocate(bytes[i], stream_, "a document");
     documents.push_back(std::unique_ptr<Document>(
         new Document(batch.offsets[i + 1] - batch.offsets[i], limits[i], stream_, std::move(memory))));
   }
@@ -138,9 +103,8 @@ void GpuBart::Decoder::encode_some(const RaggedIds& batch, std::span<const std::
   for (const std::unique_ptr<Document>& document : documents) memories.push_back(document->memory_.data());
   const remuda::cuda::HostDocuments host = {
       .ids = batch.ids.data(), .offsets = batch.offsets.data(), .documents = batch.sequences()};
-  call_gpu(bart_.number_, "encoding documents", bart_.models_.encode,
-           static_cast<const remuda::cuda::Bart*>(bart_.bart_.get()), stream_.get(), workspace.data(), &host,
-           static_cast<void* const*>(memories.data()));
+  bart_.model_.call("encoding documents", bart_.models_.encode, stream_.get(), workspace.data(), &host,
+                    memories.data());
 }
 
 void GpuBart::Decoder::make_room(int64_t rows, int64_t k, int64_t rule_tokens) {
@@ -155,9 +119,8 @@ void GpuBart::Decoder::make_room(int64_t rows, int64_t k, int64_t rule_tokens) {
   // The old one first, which may be most of the new one. Until that is there, there is no room for anything.
   room_ = {};
   give_back(workspace_, stream_);
-  workspace_ = bart_.arena_.allocate_more(bart_.room_bytes(room), stream_, "a decoder's step");
-  call_gpu(bart_.number_, "a decoder's step", bart_.models_.set_workspace, decoder_.get(), workspace_.data(),
-           static_cast<const remuda::cuda::HostStepRoom*>(&room));
+  workspace_ = bart_.model_.arena().allocate_more(bart_.room_bytes(room), stream_, "a decoder's step");
+  call_gpu(stream_.number(), "a decoder's step", bart_.models_.set_workspace, decoder_.get(), workspace_.data(), &room);
   room_ = room;
 }
 
@@ -216,14 +179,14 @@ GpuBart::Decoder::Ranked GpuBart::Decoder::step(std::span<const Rows> documents,
                                        .k = k,
                                        .scores = scores_.data(),
                                        .best = best_.data()};
-  call_gpu(bart_.number_, "a decoder's step", bart_.models_.step, decoder_.get(), &host);
+  call_gpu(stream_.number(), "a decoder's step", bart_.models_.step, decoder_.get(), &host);
   return {scores_, best_};
 }
 
 MatrixView<const float> GpuBart::Decoder::fetch_logits(std::span<const int32_t> rows) {
   const int64_t vocabulary = bart_.config_.vocab_size;
   logits_.resize(rows.size() * static_cast<size_t>(vocabulary));
-  call_gpu(bart_.number_, "logits", bart_.models_.fetch_logits, decoder_.get(), rows.data(), std::ssize(rows),
+  call_gpu(stream_.number(), "logits", bart_.models_.fetch_logits, decoder_.get(), rows.data(), std::ssize(rows),
            logits_.data());
   return {logits_.data(), std::ssize(rows), vocabulary};
 }

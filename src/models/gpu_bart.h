@@ -16,6 +16,7 @@
 #include "io/safetensors.h"
 #include "models/bart_memory.h"
 #include "models/cuda_bart.h"
+#include "models/gpu_weights.h"
 #include "models/transformer_encoder.h"
 #include "nn/kv_cache.h"
 #include "remuda/precision.h"
@@ -35,13 +36,10 @@ class GpuBart {
   // GpuStream does.
   GpuBart(const io::BartConfig& config, const io::Checkpoint& checkpoint, const std::string& device,
           Precision precision);
-  ~GpuBart();
-  GpuBart(const GpuBart&) = delete;
-  GpuBart& operator=(const GpuBart&) = delete;
 
   const io::BartConfig& config() const { return config_; }
   // Memory of the GPU that the weights take.
-  size_t bytes() const { return weights_.bytes(); }
+  size_t bytes() const { return model_.bytes(); }
 
   // Memory of the GPU: that a document takes until it is destroyed; that encode() takes beside its documents, for so
   // many tokens of them together; that a decoder has for steps of so many rows, logits included.
@@ -50,18 +48,13 @@ class GpuBart {
   size_t step_bytes(int64_t rows) const;
 
  private:
-  void load(const io::Checkpoint& checkpoint, Precision precision);
   remuda::cuda::HostStepRoom room_for(int64_t rows) const;
   uint64_t room_bytes(const remuda::cuda::HostStepRoom& room) const;
 
   const remuda::cuda::BartModels& models_;
   const io::BartConfig config_;
   const BartMemory memory_;
-  const int number_;  // The GPU's.
-  GpuArena& arena_;
-  GpuStream loading_;  // Outlives the weights.
-  GpuArena::Block weights_;
-  std::unique_ptr<remuda::cuda::Bart, void (*)(remuda::cuda::Bart*)> bart_;
+  ModelOnGpu<remuda::cuda::Bart> model_;
 };
 
 // A document that was encoded, and the state of its decoding: on the GPU keys and values, here the tables of its

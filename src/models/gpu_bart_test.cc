@@ -11,14 +11,11 @@
 
 #include "device/testing/test_libraries.h"
 #include "generation/search_test_support.h"
-#include "models/bart.h"
 #include "models/small_bart_test_support.h"
 #include "remuda/error.h"
 
 namespace remuda::models {
 namespace {
-
-using Logits = std::vector<std::vector<float>>;
 
 constexpr const char* kGpu = "cuda:0";
 
@@ -28,12 +25,6 @@ constexpr const char* kGpu = "cuda:0";
     setenv("REMUDA_DESCRIBED_GPUS", "GPU,9.0,4,4", 1);
 
 uint64_t allocated() { return GpuArena::of(kGpu).stats().allocated; }
-
-Logits rows_of(MatrixView<const float> matrix) {
-  Logits rows;
-  for (int64_t row = 0; row < matrix.rows; ++row) rows.emplace_back(matrix.row(row), matrix.row(row) + matrix.cols);
-  return rows;
-}
 
 Ids numbers_up_to(size_t count) {
   Ids numbers(count);
@@ -72,10 +63,7 @@ class GpuBartTest : public testing::Test {
     for (const std::vector<StepRow>& step : steps) {
       std::vector<DecodeRow> rows;
       for (const auto& [token, parent] : step) rows.push_back({&document, token, parent});
-      FloatTensor logits({std::ssize(rows), config_.vocab_size});
-      const MatrixView<float> view{logits.data(), std::ssize(rows), config_.vocab_size};
-      bart.decode_step(rows, view, arena, pool);
-      decoded.push_back(rows_of({view.data, view.rows, view.cols}));
+      decoded.push_back(decode_step(bart, rows, arena, pool));
     }
     return decoded;
   }

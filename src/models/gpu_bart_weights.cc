@@ -2,21 +2,17 @@
 
 #include <cmath>
 
+#include "models/gpu_shapes.h"
 #include "models/gpu_weights.h"
 
 namespace remuda::models {
 namespace {
 
-remuda::cuda::HostBartSide side_of(const BartEmbedding& embedding, int64_t layers, int64_t heads, int64_t inner,
-                                   int64_t size) {
-  return {.num_layers = static_cast<int32_t>(layers),
-          .num_heads = static_cast<int32_t>(heads),
-          .inner_size = static_cast<int32_t>(inner),
-          .reserved = 0,
-          .words = gpu_matrix(embedding.tokens),
-          .positions = embedding.positions.data() + BartEmbedding::kPositionOffset * size,
-          .embedding_gamma = embedding.norm.gamma.data(),
-          .embedding_beta = embedding.norm.beta.data()};
+void add_embedding(const BartEmbedding& embedding, int64_t size, remuda::cuda::HostBartSide& side) {
+  side.words = gpu_matrix(embedding.tokens);
+  side.positions = embedding.positions.data() + BartEmbedding::kPositionOffset * size;
+  side.embedding_gamma = embedding.norm.gamma.data();
+  side.embedding_beta = embedding.norm.beta.data();
 }
 
 remuda::cuda::HostBartDecoderLayer decoder_layer_of(const BartLayerTensors& layer) {
@@ -40,17 +36,13 @@ GpuBartWeights::GpuBartWeights(const io::BartConfig& config, const io::Checkpoin
   encoder_embedding_ = weights.encoder_embedding();
   decoder_embedding_ = weights.decoder_embedding();
   output_bias_ = weights.output_bias();
-  host_.vocab_size = static_cast<int32_t>(config.vocab_size);
-  host_.d_model = static_cast<int32_t>(config.d_model);
-  host_.max_positions = static_cast<int32_t>(config.max_position_embeddings);
+  host_ = gpu_sizes(config);
   host_.layer_norm_epsilon = encoder_embedding_.norm.epsilon;
   host_.embedding_scale = config.scale_embedding ? std::sqrt(static_cast<float>(config.d_model)) : 1.0f;
   host_.activation = static_cast<remuda::cuda::ActivationKind>(activation_of(config.activation_function));
   host_.computed_as = gpu_number_type(precision);
-  host_.encoder = side_of(encoder_embedding_, config.encoder_layers, config.encoder_attention_heads,
-                          config.encoder_ffn_dim, config.d_model);
-  host_.decoder = side_of(decoder_embedding_, config.decoder_layers, config.decoder_attention_heads,
-                          config.decoder_ffn_dim, config.d_model);
+  add_embedding(encoder_embedding_, config.d_model, host_.encoder);
+  add_embedding(decoder_embedding_, config.d_model, host_.decoder);
   host_.output = gpu_matrix(weights.output_tensor());
   host_.output_bias = output_bias_.size() > 0 ? output_bias_.data() : nullptr;
   add_layers(weights, config);

@@ -1,5 +1,6 @@
 #include "models/gpu_encoder_weights.h"
 
+#include "models/gpu_shapes.h"
 #include "models/gpu_weights.h"
 #include "nn/relative_bias.h"
 
@@ -20,12 +21,7 @@ GpuEncoderWeights::GpuEncoderWeights(const io::ModelDirectory& directory, Precis
   const EncoderWeights weights(config_, checkpoint_);
   positions_ = weights.position_embeddings();
   embedding_norm_ = weights.embedding_norm();
-  host_.vocab_size = static_cast<int32_t>(config_.vocab_size);
-  host_.hidden_size = static_cast<int32_t>(config_.hidden_size);
-  host_.num_layers = static_cast<int32_t>(config_.num_layers);
-  host_.num_heads = static_cast<int32_t>(config_.num_heads);
-  host_.intermediate_size = static_cast<int32_t>(config_.intermediate_size);
-  host_.max_positions = static_cast<int32_t>(config_.max_positions);
+  host_ = gpu_sizes(config_);
   host_.layer_norm_epsilon = static_cast<float>(config_.layer_norm_eps);
   host_.activation = static_cast<remuda::cuda::ActivationKind>(activation_of(config_.hidden_act));
   host_.computed_as = gpu_number_type(precision);
@@ -62,13 +58,10 @@ void GpuEncoderWeights::add_dense(const io::ModelDirectory& directory) {
     const io::Checkpoint& checkpoint = dense_checkpoints_.emplace_back(io::Checkpoint::open(config.directory));
     FloatTensor& bias = dense_biases_.emplace_back();
     if (config.bias) bias = FloatTensor::from(checkpoint.get("linear.bias", {config.out_features}));
-    host_dense_.push_back(
-        {.weight = gpu_matrix(checkpoint.get("linear.weight", {config.out_features, config.in_features})),
-         .bias = config.bias ? bias.data() : nullptr,
-         .in_features = static_cast<int32_t>(config.in_features),
-         .out_features = static_cast<int32_t>(config.out_features),
-         .activation = static_cast<remuda::cuda::ActivationKind>(dense_activation_of(config.activation)),
-         .reserved = 0});
+    remuda::cuda::HostDense& dense = host_dense_.emplace_back(gpu_sizes(config));
+    dense.weight = gpu_matrix(checkpoint.get("linear.weight", {config.out_features, config.in_features}));
+    dense.bias = config.bias ? bias.data() : nullptr;
+    dense.activation = static_cast<remuda::cuda::ActivationKind>(dense_activation_of(config.activation));
   }
   host_.num_dense = static_cast<int32_t>(host_dense_.size());
   host_.dense = host_dense_.data();

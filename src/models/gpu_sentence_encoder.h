@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "device/gpu_arena.h"
 #include "device/gpu_stream.h"
 #include "io/model_directory.h"
 #include "models/cuda_models.h"
+#include "models/gpu_weights.h"
 #include "models/text_encoder.h"
 #include "remuda/precision.h"
 
@@ -24,14 +24,11 @@ class GpuSentenceEncoder : public TextEncoder {
   // Error(kInvalidFile); Error(kUnsupported), also where the library has no such models; OutOfMemory; and as GpuStream
   // does.
   GpuSentenceEncoder(const io::ModelDirectory& directory, const std::string& device, Precision precision);
-  ~GpuSentenceEncoder() override;
-  GpuSentenceEncoder(const GpuSentenceEncoder&) = delete;
-  GpuSentenceEncoder& operator=(const GpuSentenceEncoder&) = delete;
 
-  int64_t dimension() const override { return models_.dimension(encoder_.get()); }
+  int64_t dimension() const override { return models_.dimension(model_.get()); }
   int64_t vocab_size() const override { return config_.vocab_size; }
   int64_t max_sequence_length() const override { return config_.max_sequence_length(); }
-  size_t bytes() const override { return weights_.bytes(); }
+  size_t bytes() const override { return model_.bytes(); }
   size_t mapped_bytes() const override { return 0; }
 
   // `out` must be dense. Has no use for `pool`.
@@ -39,17 +36,12 @@ class GpuSentenceEncoder : public TextEncoder {
                ComputePool& pool) const override;
 
  private:
-  void load(const io::ModelDirectory& directory, Precision precision);
   std::unique_ptr<GpuStream> take_stream() const;
 
   const remuda::cuda::Models& models_;
   const io::EncoderConfig config_;
   const bool pools_prompt_;
-  const int number_;  // The GPU's.
-  GpuArena& arena_;
-  GpuStream loading_;  // Outlives the weights.
-  GpuArena::Block weights_;
-  std::unique_ptr<remuda::cuda::Encoder, void (*)(remuda::cuda::Encoder*)> encoder_;
+  ModelOnGpu<remuda::cuda::Encoder> model_;
 
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<GpuStream>> idle_;  // Guarded by mutex_.

@@ -1,8 +1,5 @@
 #include "models/gpu_shapes.h"
 
-#include <algorithm>
-#include <initializer_list>
-
 #include "models/cuda_shapes.h"
 
 namespace remuda::models {
@@ -10,19 +7,22 @@ namespace {
 
 namespace gpu = remuda::cuda;
 
-std::string first_of(std::initializer_list<std::string> problems) {
-  const auto* const found = std::ranges::find_if(problems, [](const std::string& problem) { return !problem.empty(); });
-  return found == problems.end() ? std::string() : *found;
+gpu::HostBartSide side_sizes(int64_t layers, int64_t heads, int64_t inner) {
+  gpu::HostBartSide side = {};
+  side.num_layers = static_cast<int32_t>(layers);
+  side.num_heads = static_cast<int32_t>(heads);
+  side.inner_size = static_cast<int32_t>(inner);
+  return side;
 }
 
 }  // namespace
 
 std::string gpu_shape_problem(const io::ModelDirectory& directory) {
   const io::EncoderConfig& config = directory.encoder;
-  std::string problem =
-      first_of({gpu::model_size_problem("hidden_size", config.hidden_size),
-                gpu::inner_size_problem("intermediate_size", config.intermediate_size),
-                gpu::heads_problem("num_attention_heads", config.num_heads, config.hidden_size, gpu::kMaxHeadSize)});
+  std::string problem = gpu::first_problem(
+      {gpu::model_size_problem("hidden_size", config.hidden_size),
+       gpu::inner_size_problem("intermediate_size", config.intermediate_size),
+       gpu::heads_problem("num_attention_heads", config.num_heads, config.hidden_size, gpu::kMaxHeadSize)});
   for (const io::DenseConfig& dense : directory.pipeline.dense) {
     if (problem.empty()) problem = gpu::dense_size_problem("out_features", dense.out_features);
   }
@@ -30,13 +30,41 @@ std::string gpu_shape_problem(const io::ModelDirectory& directory) {
 }
 
 std::string gpu_shape_problem(const io::BartConfig& config) {
-  return first_of(
+  return gpu::first_problem(
       {gpu::vocabulary_problem("vocab_size", config.vocab_size), gpu::model_size_problem("d_model", config.d_model),
        gpu::inner_size_problem("encoder_ffn_dim", config.encoder_ffn_dim),
        gpu::inner_size_problem("decoder_ffn_dim", config.decoder_ffn_dim),
        gpu::heads_problem("encoder_attention_heads", config.encoder_attention_heads, config.d_model, gpu::kMaxHeadSize),
        gpu::heads_problem("decoder_attention_heads", config.decoder_attention_heads, config.d_model,
                           gpu::kMaxDecoderHeadSize)});
+}
+
+gpu::HostEncoder gpu_sizes(const io::EncoderConfig& config) {
+  gpu::HostEncoder host = {};
+  host.vocab_size = static_cast<int32_t>(config.vocab_size);
+  host.hidden_size = static_cast<int32_t>(config.hidden_size);
+  host.num_layers = static_cast<int32_t>(config.num_layers);
+  host.num_heads = static_cast<int32_t>(config.num_heads);
+  host.intermediate_size = static_cast<int32_t>(config.intermediate_size);
+  host.max_positions = static_cast<int32_t>(config.max_positions);
+  return host;
+}
+
+gpu::HostDense gpu_sizes(const io::DenseConfig& config) {
+  gpu::HostDense host = {};
+  host.in_features = static_cast<int32_t>(config.in_features);
+  host.out_features = static_cast<int32_t>(config.out_features);
+  return host;
+}
+
+gpu::HostBart gpu_sizes(const io::BartConfig& config) {
+  gpu::HostBart host = {};
+  host.vocab_size = static_cast<int32_t>(config.vocab_size);
+  host.d_model = static_cast<int32_t>(config.d_model);
+  host.max_positions = static_cast<int32_t>(config.max_position_embeddings);
+  host.encoder = side_sizes(config.encoder_layers, config.encoder_attention_heads, config.encoder_ffn_dim);
+  host.decoder = side_sizes(config.decoder_layers, config.decoder_attention_heads, config.decoder_ffn_dim);
+  return host;
 }
 
 }  // namespace remuda::models

@@ -36,19 +36,7 @@ io::ModelDirectory bert_base() {
 
 // What the library says of the same sizes.
 std::string librarys_problem(const io::BartConfig& config) {
-  const auto side = [](int64_t layers, int64_t heads, int64_t inner) {
-    cuda::HostBartSide sizes = {};
-    sizes.num_layers = static_cast<int32_t>(layers);
-    sizes.num_heads = static_cast<int32_t>(heads);
-    sizes.inner_size = static_cast<int32_t>(inner);
-    return sizes;
-  };
-  cuda::HostBart host = {};
-  host.vocab_size = static_cast<int32_t>(config.vocab_size);
-  host.d_model = static_cast<int32_t>(config.d_model);
-  host.max_positions = static_cast<int32_t>(config.max_position_embeddings);
-  host.encoder = side(config.encoder_layers, config.encoder_attention_heads, config.encoder_ffn_dim);
-  host.decoder = side(config.decoder_layers, config.decoder_attention_heads, config.decoder_ffn_dim);
+  const cuda::HostBart host = models::gpu_sizes(config);
   uint64_t weights = 0, loading = 0;
   cuda::Message message = {};
   models::bart_models_of(open_gpu_backend(test_library("remuda_cuda_on_host")))
@@ -57,30 +45,14 @@ std::string librarys_problem(const io::BartConfig& config) {
 }
 
 std::string librarys_problem(const io::ModelDirectory& directory) {
-  const io::EncoderConfig& config = directory.encoder;
   std::vector<cuda::HostDense> dense;
-  for (const io::DenseConfig& each : directory.pipeline.dense) {
-    dense.push_back({.weight = {},
-                     .bias = nullptr,
-                     .in_features = static_cast<int32_t>(each.in_features),
-                     .out_features = static_cast<int32_t>(each.out_features),
-                     .activation = cuda::ActivationKind::kNone,
-                     .reserved = 0});
-  }
+  for (const io::DenseConfig& each : directory.pipeline.dense) dense.push_back(models::gpu_sizes(each));
   const cuda::PoolingKind pooling = cuda::PoolingKind::kMean;
-  cuda::HostEncoder host = {};
-  host.vocab_size = static_cast<int32_t>(config.vocab_size);
-  host.hidden_size = static_cast<int32_t>(config.hidden_size);
-  host.num_layers = static_cast<int32_t>(config.num_layers);
-  host.num_heads = static_cast<int32_t>(config.num_heads);
-  host.intermediate_size = static_cast<int32_t>(config.intermediate_size);
-  host.max_positions = static_cast<int32_t>(config.max_positions);
+  cuda::HostEncoder host = models::gpu_sizes(directory.encoder);
   host.num_poolings = 1;
   host.poolings = &pooling;
   host.num_dense = static_cast<int32_t>(dense.size());
   host.dense = dense.data();
-  const std::vector<cuda::HostEncoderLayer> layers(static_cast<size_t>(config.num_layers));
-  host.layers = layers.data();
   uint64_t weights = 0, loading = 0;
   cuda::Message message = {};
   models::models_of(open_gpu_backend(test_library("remuda_cuda_on_host")))

@@ -1,4 +1,4 @@
-// A small BART of random weights, such as a GPU can compute, and documents for it.
+// A small BART of random weights, such as a GPU can compute, documents for it, and the logits of what follows.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,7 @@
 #include "base/scratch_directory.h"
 #include "io/bart_config.h"
 #include "io/safetensors.h"
+#include "models/bart.h"
 #include "models/random_bart_weights.h"
 
 namespace remuda::models {
@@ -61,5 +62,22 @@ struct Documents {
   Ids ids;
   std::vector<int64_t> offsets = {0};
 };
+
+// Of the rows of a step, [vocab_size] each.
+using Logits = std::vector<std::vector<float>>;
+
+inline Logits rows_of(MatrixView<const float> matrix) {
+  Logits rows;
+  for (int64_t row = 0; row < matrix.rows; ++row) rows.emplace_back(matrix.row(row), matrix.row(row) + matrix.cols);
+  return rows;
+}
+
+inline Logits decode_step(const Bart& bart, const std::vector<DecodeRow>& rows, WorkspaceArena& arena,
+                          ComputePool& pool) {
+  const int64_t vocabulary = bart.config().vocab_size;
+  FloatTensor logits({std::ssize(rows), vocabulary});
+  bart.decode_step(rows, {logits.data(), std::ssize(rows), vocabulary}, arena, pool);
+  return rows_of({logits.data(), std::ssize(rows), vocabulary});
+}
 
 }  // namespace remuda::models

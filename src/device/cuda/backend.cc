@@ -10,10 +10,7 @@
 namespace remuda::cuda {
 namespace {
 
-std::string describe_build() {
-  return "CUDA " + std::to_string(CUDART_VERSION / 1000) + "." + std::to_string(CUDART_VERSION % 1000 / 10) + ", " +
-         architectures();
-}
+std::string describe_build() { return "CUDA " + version_text(CUDART_VERSION) + ", " + architectures(); }
 
 Status start(int32_t* device_count, Message* message) {
   return guarded(message, [&] { *device_count = start_driver(); });

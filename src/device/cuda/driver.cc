@@ -54,10 +54,6 @@ Gpus& gpus() {
   return *gpus;
 }
 
-std::string version_text(int version) {
-  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
-}
-
 int count_devices() {
   int driver_version = 0;
   cudaDriverGetVersion(&driver_version);
@@ -112,6 +108,10 @@ Gpu& gpu(int device) {
 }
 
 }  // namespace
+
+std::string version_text(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
 
 int start_driver() {
   const std::lock_guard lock(gpus().mutex);

@@ -16,6 +16,9 @@ int start_driver();
 DeviceInfo describe_device(int device);
 void read_memory(int device, uint64_t& free, uint64_t& total);
 
+// "13.0", of the runtime's 13000.
+std::string version_text(int version);
+
 // Throws where a device was lost; says that it is.
 void check_device(int device);
 void lose_device(int device, const std::string& why);

@@ -30,7 +30,7 @@ namespace {
 
 constexpr double kGiB = 1 << 30;
 constexpr const char* kOneGpu = "the host's memory,9.0,16,16";
-constexpr std::align_val_t kAlignment{256};
+constexpr std::align_val_t kAlignment{kMemoryAlignment};
 
 std::mutex mutex;  // Of all below, and of pools.
 

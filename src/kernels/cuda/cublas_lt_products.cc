@@ -99,8 +99,6 @@ using Preference = std::unique_ptr<cublasLtMatmulPreferenceOpaque_t, Destroy>;
 cudaDataType_t data_type(ElementType type) {
   return type == ElementType::kFloat32 ? CUDA_R_32F : type == ElementType::kFloat16 ? CUDA_R_16F : CUDA_R_16BF;
 }
-size_t element_bytes(ElementType type) { return type == ElementType::kFloat32 ? 4 : 2; }
-ElementType output_type(const ProductShape& shape) { return shape.gives_floats ? ElementType::kFloat32 : shape.type; }
 
 // The library's matrices are stored by columns: a matrix [rows, cols] of ours is one [cols, rows] of its.
 Layout layout_of(ElementType type, int64_t rows, int64_t cols) {
@@ -169,22 +167,8 @@ void write_element(ElementType type, float value, std::byte* to) {
   if (type != ElementType::kFloat32) std::memcpy(to, &half, sizeof(half));
 }
 
-// Different rows, over and over again.
-constexpr int64_t kTrialRows = 67;
+// The numbers of rows that are tried, before the most.
 constexpr int64_t kNumbersOfRows[] = {kTrialRows, 1, 2, 16, 33};
-// Then more tiles than multiprocessors, and no multiple of a tile; of a step, whose rows are as long as a vocabulary,
-// some tiles.
-int64_t most_rows(const ProductShape& shape) { return kTrialRows * (shape.has_few_rows ? 5 : 61); }
-
-// Of the rows that go in, to a multiple of what an address is aligned to; those that come out lie behind them.
-size_t trial_input_bytes(const ProductShape& shape) {
-  constexpr size_t kAlignment = 256;
-  const size_t bytes = static_cast<size_t>(most_rows(shape) * shape.in_features) * element_bytes(shape.type);
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
-size_t output_row_bytes(const ProductShape& shape) {
-  return static_cast<size_t>(shape.out_features) * element_bytes(output_type(shape));
-}
 
 std::vector<std::byte> trial_rows(const ProductShape& shape) {
   const size_t bytes = element_bytes(shape.type);
@@ -221,7 +205,7 @@ struct Product::Plan {
   bool keeps_rows_apart(const void* w, const void* bias, void* trial, cudaStream_t stream) const {
     const std::vector<std::byte> rows = trial_rows(shape);
     const size_t out_row = output_row_bytes(shape);
-    const int64_t most = most_rows(shape);
+    const int64_t most = most_trial_rows(shape);
     std::byte* const x = static_cast<std::byte*>(trial);
     std::byte* const y = x + trial_input_bytes(shape);
     for (int64_t copy = 0; copy < most / kTrialRows; ++copy) {
@@ -248,10 +232,6 @@ struct Product::Plan {
     return true;
   }
 };
-
-uint64_t Product::trial_bytes(const ProductShape& shape) {
-  return trial_input_bytes(shape) + static_cast<size_t>(most_rows(shape)) * output_row_bytes(shape);
-}
 
 Product::Product(const ProductShape& shape, const void* weights, const void* bias, void* trial, cudaStream_t stream)
     : plan_(std::make_unique<Plan>()) {

@@ -9,8 +9,6 @@ struct Product::Plan {
   ProductShape shape;
 };
 
-uint64_t Product::trial_bytes(const ProductShape&) { return 0; }
-
 Product::Product(const ProductShape&, const void*, const void*, void*, cudaStream_t) {
   remuda::cuda::cublas_lt();  // Throws, and says what is missing.
 }

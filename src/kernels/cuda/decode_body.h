@@ -112,12 +112,7 @@ class CachedAttentionBody {
   REMUDA_HOST_DEVICE void attend(int first, int length) {
     const bool there = first + lane_ < length;
     const float value = there ? score(first + lane_) : -thread_.infinity();
-    float maximum = value;
-    REMUDA_UNROLL
-    for (int mask = kWarpSize / 2; mask > 0; mask /= 2) {
-      maximum = thread_.maximum(maximum, thread_.shuffle_xor(maximum, mask));
-    }
-    maximum = thread_.maximum(maximum, maximum_);
+    const float maximum = thread_.maximum(warp_maximum(thread_, value), maximum_);
     const float base = maximum == -thread_.infinity() ? 0.0f : maximum;
     const float correction = thread_.exp(maximum_ - base);
     const float weight = thread_.exp(value - base);

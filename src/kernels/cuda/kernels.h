@@ -5,7 +5,7 @@
 
 #include <cuda_runtime_api.h>
 
-#include "kernels/cuda/attention_body.h"
+#include "kernels/cuda/attention_choice.h"
 #include "kernels/cuda/decode_body.h"
 #include "kernels/cuda/pooling_body.h"
 #include "kernels/cuda/ranking_body.h"
@@ -29,9 +29,7 @@ void normalize(const NormalizeParams& params, cudaStream_t stream);
 template <class From, class To>
 void convert(const ConvertParams<From, To>& params, cudaStream_t stream);
 
-// Which kernel does heads of this size, and so how many queries a tile of params.tiles has.
-template <class Element>
-int attention_tile_queries(int64_t head_dim);
+// A tile of params.tiles has attention_tile_queries().
 template <class Element>
 void attention(const AttentionParams<Element>& params, cudaStream_t stream);
 

@@ -24,13 +24,6 @@ inline Launch launch_of_plain_attention(int64_t num_tiles, int num_heads, int64_
           .shared_bytes = floats * static_cast<int>(sizeof(float))};
 }
 
-template <class Thread>
-REMUDA_HOST_DEVICE float warp_maximum(Thread& thread, float value) {
-  REMUDA_UNROLL
-  for (int mask = kWarpSize / 2; mask > 0; mask /= 2) value = thread.maximum(value, thread.shuffle_xor(value, mask));
-  return value;
-}
-
 // `columns`: how many of the output's a lane has.
 template <class Element, int columns, class Thread>
 class PlainAttentionBody {

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "device/cuda_backend.h"
 #include "kernels/cuda/element.h"
 
 namespace remuda::kernels::cuda {
@@ -36,6 +37,25 @@ struct ProductShape {
   bool operator==(const ProductShape&) const = default;
 };
 
+inline uint64_t element_bytes(ElementType type) { return type == ElementType::kFloat32 ? 4 : 2; }
+inline ElementType output_type(const ProductShape& shape) {
+  return shape.gives_floats ? ElementType::kFloat32 : shape.type;
+}
+inline uint64_t output_row_bytes(const ProductShape& shape) {
+  return static_cast<uint64_t>(shape.out_features) * element_bytes(output_type(shape));
+}
+
+// The rows of a trial: different ones, over and over again, so many that there are more tiles than multiprocessors, and
+// no multiple of a tile; of a step, whose rows are as long as a vocabulary, some tiles.
+inline constexpr int64_t kTrialRows = 67;
+inline int64_t most_trial_rows(const ProductShape& shape) { return kTrialRows * (shape.has_few_rows ? 5 : 61); }
+// Of those that go in; those that come out lie behind them.
+inline uint64_t trial_input_bytes(const ProductShape& shape) {
+  constexpr uint64_t kAlignment = remuda::cuda::kMemoryAlignment;
+  const uint64_t bytes = static_cast<uint64_t>(most_trial_rows(shape) * shape.in_features) * element_bytes(shape.type);
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
 // A row's bytes are a multiple of this, in x and in y.
 inline constexpr int64_t kProductRowBytes = 16;
 
@@ -43,7 +63,9 @@ inline constexpr int64_t kProductRowBytes = 16;
 class Product {
  public:
   // Bytes of the device's memory that the constructor takes for its trials.
-  static uint64_t trial_bytes(const ProductShape& shape);
+  static uint64_t trial_bytes(const ProductShape& shape) {
+    return trial_input_bytes(shape) + static_cast<uint64_t>(most_trial_rows(shape)) * output_row_bytes(shape);
+  }
 
   // weights: [out_features, in_features] on the device, with which the algorithm is tried; bias: [out_features];
   // trial: trial_bytes(), at a multiple of 256 bytes. Uses `stream` and waits for it. Throws StatusError where the

@@ -163,10 +163,7 @@ class RankingBody {
   REMUDA_HOST_DEVICE bool normalize() {
     float maximum = -thread_.infinity();
     for_each_token([&](float x, int token) { maximum = thread_.maximum(maximum, logit(x, token)); });
-    REMUDA_UNROLL
-    for (int mask = kWarpSize / 2; mask > 0; mask /= 2) {
-      maximum = thread_.maximum(maximum, thread_.shuffle_xor(maximum, mask));
-    }
+    maximum = warp_maximum(thread_, maximum);
     const TokenScore* places = exchange({maximum, 0});
     for (int warp = 0; warp < RankingShared::kWarps; ++warp) maximum = thread_.maximum(maximum, places[warp].score);
     maximum_ = maximum;

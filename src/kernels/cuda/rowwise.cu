@@ -44,13 +44,8 @@ __global__ void __launch_bounds__(kElementThreads)
   convert_body(thread, params);
 }
 
-// Calls use(steps) with the fewest steps that hold a row, as a constant. Which it is depends on the row's length alone.
-template <class Use>
-void with_steps(int columns, const char* what, Use use) {
-  if (columns % kRowVector != 0) throw remuda::cuda::CudaError(cudaErrorInvalidValue, what);
-  if (columns <= columns_of_steps(4)) return use(std::integral_constant<int, 4>());
-  if (columns <= columns_of_steps(8)) return use(std::integral_constant<int, 8>());
-  if (columns <= columns_of_steps(kMaxRowSteps)) return use(std::integral_constant<int, kMaxRowSteps>());
+void check_columns(int columns, const char* what) {
+  if (columns % kRowVector == 0 && columns <= kMaxColumns) return;
   throw remuda::cuda::CudaError(cudaErrorInvalidValue, what);
 }
 
@@ -58,14 +53,16 @@ void with_steps(int columns, const char* what, Use use) {
 
 template <class Element>
 void embed(const EmbedParams<Element>& params, cudaStream_t stream) {
-  with_steps(params.columns, "embed", [&](auto steps) {
+  check_columns(params.columns, "embed");
+  with_steps(params.columns, [&](auto steps) {
     launch(embed_kernel<decltype(steps)::value, Element>, launch_of_rows(params.rows), params, stream, "embed");
   });
 }
 
 template <class Element>
 void layer_norm(const LayerNormParams<Element>& params, cudaStream_t stream) {
-  with_steps(params.columns, "layer_norm", [&](auto steps) {
+  check_columns(params.columns, "layer_norm");
+  with_steps(params.columns, [&](auto steps) {
     launch(layer_norm_kernel<decltype(steps)::value, Element>, launch_of_rows(params.rows), params, stream,
            "layer_norm");
   });

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/activation.h"
 #include "kernels/cuda/element.h"
@@ -19,11 +20,18 @@ inline constexpr int kRowVector = 4;
 constexpr int64_t columns_of_steps(int steps) { return int64_t{steps} * kWarpSize * kRowVector; }
 inline constexpr int kMaxRowSteps = 32;
 
-// The sum over a warp's lanes, in all of them the same bits.
+// The sum and the maximum over a warp's lanes, in all of them the same bits.
 template <class Thread, class Number>
 REMUDA_HOST_DEVICE Number warp_sum(Thread& thread, Number value) {
   REMUDA_UNROLL
   for (int mask = kWarpSize / 2; mask > 0; mask /= 2) value += thread.shuffle_xor(value, mask);
+  return value;
+}
+
+template <class Thread>
+REMUDA_HOST_DEVICE float warp_maximum(Thread& thread, float value) {
+  REMUDA_UNROLL
+  for (int mask = kWarpSize / 2; mask > 0; mask /= 2) value = thread.maximum(value, thread.shuffle_xor(value, mask));
   return value;
 }
 
@@ -99,6 +107,14 @@ REMUDA_HOST_DEVICE void store_normalized(Thread& thread, WarpRow<steps>& row, in
     }
     *reinterpret_cast<Vector<Element, kRowVector>*>(y + column) = out;
   });
+}
+
+// Calls use(steps) with the fewest steps that hold a row, as a constant. Which it is depends on the row's length alone.
+template <class Use>
+void with_steps(int columns, Use use) {
+  if (columns <= columns_of_steps(4)) return use(std::integral_constant<int, 4>());
+  if (columns <= columns_of_steps(8)) return use(std::integral_constant<int, 8>());
+  use(std::integral_constant<int, kMaxRowSteps>());
 }
 
 // y[r] = layer_norm(scale * words[ids[r]] + positions[position_ids[r]]).

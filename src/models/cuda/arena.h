@@ -34,15 +34,27 @@ class Parts {
   uint64_t bytes_ = 0;
 };
 
+// What a model takes: as long as it lives, and while it is loaded.
+struct ModelBytes {
+  uint64_t weights = 0;
+  uint64_t loading = 0;
+};
+
+[[noreturn]] inline void refuse(const std::string& what) {
+  throw remuda::cuda::StatusError(remuda::cuda::Status::kInvalidArgument, what);
+}
+
 // Parts of misaligned memory would be misaligned, which kernels don't survive.
 inline void check_memory(const void* memory, const char* what) {
   if (memory != nullptr && reinterpret_cast<uintptr_t>(memory) % kPartAlignment == 0) return;
-  throw remuda::cuda::StatusError(remuda::cuda::Status::kInvalidArgument,
-                                  std::string(what) + ": expected memory at a multiple of 256 bytes");
+  refuse(std::string(what) + ": expected memory at a multiple of " + std::to_string(kPartAlignment) + " bytes");
 }
 
 inline void copy_to_device(void* to, const void* from, uint64_t bytes, cudaStream_t stream) {
   remuda::cuda::check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream), "cudaMemcpyAsync");
+}
+inline void copy_to_host(void* to, const void* from, uint64_t bytes, cudaStream_t stream) {
+  remuda::cuda::check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream), "cudaMemcpyAsync");
 }
 
 }  // namespace remuda::models::cuda

@@ -66,17 +66,8 @@ EncodeInputs lay_out_encode_inputs(int64_t tokens, Parts& parts) {
 }
 
 void check_documents(const HostBart& host, const HostDocuments& documents) {
-  if (documents.documents < 1 || documents.offsets[0] != 0) refuse("encode: expected at least one document, from 0 on");
-  for (int64_t i = 0; i < documents.documents; ++i) {
-    const int64_t length = documents.offsets[i + 1] - documents.offsets[i];
-    if (length < 1 || length > host.max_positions) {
-      refuse("encode: expected documents of 1 to " + std::to_string(host.max_positions) + " tokens, found one of " +
-             std::to_string(length));
-    }
-  }
-  const int64_t tokens = documents.offsets[documents.documents];
-  if (tokens > std::numeric_limits<int32_t>::max()) refuse("encode: expected fewer than 2^31 tokens");
-  check_ids(documents.ids, tokens, host.vocab_size, "encode: expected ids");
+  check_lengths(documents.offsets, documents.documents, host.max_positions, "document");
+  check_ids(documents.ids, documents.offsets[documents.documents], host.vocab_size, "encode: expected ids");
 }
 
 template <class Element>
@@ -296,14 +287,14 @@ class TypedBart : public remuda::cuda::Bart {
 
 }  // namespace
 
-BartBytes bart_bytes(const HostBart& host) {
+ModelBytes bart_bytes(const HostBart& host) {
   check_shape(host);
   return with_element(host.computed_as, [&](auto element) {
     using Element = decltype(element);
     Parts counted;
     lay_out<Element>(host, counted);
     // One after the other.
-    return BartBytes{counted.bytes(), std::max(staging_bytes(host), trial_bytes<Element>(host))};
+    return ModelBytes{counted.bytes(), std::max(staging_bytes(host), trial_bytes<Element>(host))};
   });
 }
 

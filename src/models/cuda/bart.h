@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "device/cuda/stream.h"
+#include "models/cuda/arena.h"
 #include "models/cuda_bart.h"
 
 namespace remuda::cuda {
@@ -40,12 +41,7 @@ namespace remuda::models::cuda {
 
 using remuda::cuda::HostBart;
 
-// Bytes.
-struct BartBytes {
-  uint64_t weights = 0;
-  uint64_t loading = 0;
-};
-BartBytes bart_bytes(const HostBart& host);
+ModelBytes bart_bytes(const HostBart& host);
 
 // With the stream's device current. Throws what the library's functions throw.
 std::unique_ptr<remuda::cuda::Bart> load_bart(const remuda::cuda::Stream& stream, const HostBart& host, void* weights,

@@ -68,7 +68,7 @@ class TypedBartDecoder : public remuda::cuda::BartDecoder {
     graphs_.run(rows, step.k, [&] { model_.launch_step(at_, rows, step.k); });
     const size_t results = static_cast<size_t>(rows * step.k);
     auto* const on_host = reinterpret_cast<int32_t*>(static_cast<std::byte*>(pinned_.data()) + results_at_);
-    if (results > 0) copy_to_host(on_host, at_.results, 2 * results * sizeof(int32_t));
+    if (results > 0) copy_to_host(on_host, at_.results, 2 * results * sizeof(int32_t), stream_);
     remuda::cuda::check(cudaStreamSynchronize(stream_), "step");
     if (results > 0) {
       std::memcpy(step.scores, on_host, results * sizeof(float));
@@ -82,7 +82,7 @@ class TypedBartDecoder : public remuda::cuda::BartDecoder {
     const int64_t vocabulary = model_.host().vocab_size;
     for (int64_t i = 0; i < count; ++i) {
       copy_to_host(logits + i * vocabulary, at_.logits + rows[i] * logits_columns(model_.host()),
-                   static_cast<uint64_t>(vocabulary) * sizeof(float));
+                   static_cast<uint64_t>(vocabulary) * sizeof(float), stream_);
     }
     remuda::cuda::check(cudaStreamSynchronize(stream_), "logits");
   }
@@ -90,10 +90,6 @@ class TypedBartDecoder : public remuda::cuda::BartDecoder {
   uint64_t replayed_steps() const override { return graphs_.replayed(); }
 
  private:
-  void copy_to_host(void* to, const void* from, uint64_t bytes) const {
-    remuda::cuda::check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_), "cudaMemcpyAsync");
-  }
-
   const Model& model_;
   cudaStream_t stream_;
   StepGraphs graphs_;

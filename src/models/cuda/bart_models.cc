@@ -14,7 +14,7 @@ void check_stream(const Bart& bart, const Stream& stream) {
 
 Status bart_bytes(const HostBart* host, uint64_t* weights, uint64_t* loading, Message* message) {
   return guarded(message, [&] {
-    const models::cuda::BartBytes bytes = models::cuda::bart_bytes(*host);
+    const models::cuda::ModelBytes bytes = models::cuda::bart_bytes(*host);
     *weights = bytes.weights;
     *loading = bytes.loading;
   });

@@ -5,16 +5,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <cstring>
-
-#include "models/bart.h"
 #include "models/cuda/bart_test_support.h"
+#include "models/vectors_test_support.h"
 
 namespace remuda::models {
 namespace {
-
-using Logits = std::vector<std::vector<float>>;
 
 // The logits of each step of a script.
 std::vector<Logits> play_on_cpu(const io::BartConfig& config, const BartFile& file, const Script& script) {
@@ -34,13 +29,7 @@ std::vector<Logits> play_on_cpu(const io::BartConfig& config, const BartFile& fi
       }
       for (size_t i = 0; i < each.tokens.size(); ++i) rows.push_back({&*document, each.tokens[i], each.parents[i]});
     }
-    FloatTensor logits({std::ssize(rows), config.vocab_size});
-    bart.decode_step(rows, {logits.data(), std::ssize(rows), config.vocab_size}, arena, pool);
-    Logits& of_step = played.emplace_back();
-    for (size_t i = 0; i < rows.size(); ++i) {
-      const float* const row = logits.data() + static_cast<int64_t>(i) * config.vocab_size;
-      of_step.emplace_back(row, row + config.vocab_size);
-    }
+    played.push_back(decode_step(bart, rows, arena, pool));
   }
   return played;
 }
@@ -76,20 +65,6 @@ constexpr remuda::cuda::HostStepRoom kRoom = {.rows = 24, .k = 9, .rule_tokens =
 
 float spread_of(const std::vector<float>& row) {
   return *std::max_element(row.begin(), row.end()) - *std::min_element(row.begin(), row.end());
-}
-
-double cosine(const std::vector<float>& a, const std::vector<float>& b) {
-  double ab = 0.0, aa = 0.0, bb = 0.0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    ab += static_cast<double>(a[i]) * static_cast<double>(b[i]);
-    aa += static_cast<double>(a[i]) * static_cast<double>(a[i]);
-    bb += static_cast<double>(b[i]) * static_cast<double>(b[i]);
-  }
-  return ab / std::sqrt(aa * bb);
-}
-
-bool same_bytes(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
 struct Variant {

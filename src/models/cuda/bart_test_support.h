@@ -51,7 +51,7 @@ class BartOnHost {
 
   BartOnHost(const io::BartConfig& config, const BartFile& file, Precision precision) : config_(config) {
     const GpuBartWeights weights(config, *file.checkpoint(), precision);
-    const models::cuda::BartBytes bytes = models::cuda::bart_bytes(weights.host());
+    const models::cuda::ModelBytes bytes = models::cuda::bart_bytes(weights.host());
     weights_.emplace(bytes.weights);
     const remuda::cuda::DeviceMemory loading(bytes.loading);
     bart_ = models::cuda::load_bart(stream_, weights.host(), weights_->data(), loading.data());
@@ -115,8 +115,8 @@ class BartOnHost {
             .table_stride = document.tables.stride()};
   }
 
-  std::vector<std::vector<float>> logits(size_t rows) const {
-    std::vector<std::vector<float>> all;
+  Logits logits(size_t rows) const {
+    Logits all;
     for (size_t row = 0; row < rows; ++row) {
       const auto number = static_cast<int32_t>(row);
       std::vector<float>& one = all.emplace_back(static_cast<size_t>(config_.vocab_size));

@@ -13,22 +13,13 @@ namespace {
 using remuda::cuda::HostBartDecoderLayer;
 using remuda::cuda::HostBartSide;
 using remuda::cuda::HostMatrix;
-using remuda::cuda::NumberType;
-using remuda::cuda::Status;
-using remuda::cuda::StatusError;
 
-void expect(bool holds, const std::string& what) {
-  if (!holds) throw StatusError(Status::kInvalidArgument, "BART: expected " + what);
-}
-
-void refuse(const std::string& problem) {
-  if (!problem.empty()) throw StatusError(Status::kInvalidArgument, "BART: " + problem);
-}
-
-void check_side(const HostBart& host, const HostBartSide& side, int64_t max_head_size, const std::string& name) {
-  expect(side.num_layers > 0, "layers in the " + name);
-  refuse(remuda::cuda::inner_size_problem(name + " inner_size", side.inner_size));
-  refuse(remuda::cuda::heads_problem(name + " num_heads", side.num_heads, host.d_model, max_head_size));
+std::string side_problem(const HostBart& host, const HostBartSide& side, int64_t max_head_size,
+                         const std::string& name) {
+  using namespace remuda::cuda;  // The problems.
+  return first_problem({side.num_layers > 0 ? "" : "expected layers in the " + name,
+                        inner_size_problem(name + " inner_size", side.inner_size),
+                        heads_problem(name + " num_heads", side.num_heads, host.d_model, max_head_size)});
 }
 
 template <class Element>
@@ -99,12 +90,12 @@ void check_shape(const HostBart& host) {
   using namespace remuda::cuda;  // The problems.
   static_assert(kMaxModelSize == kernels::cuda::kMaxColumns && kMaxHeadSize == kernels::cuda::kMaxPlainHeadDim &&
                 kMaxDecoderHeadSize == kernels::cuda::kMaxCachedHeadDim);
-  expect(host.max_positions > 0, "positions");
-  refuse(vocabulary_problem("vocab_size", host.vocab_size));
-  refuse(model_size_problem("d_model", host.d_model));
-  expect(host.computed_as >= NumberType::kFloat32 && host.computed_as <= NumberType::kBFloat16, "a known number type");
-  check_side(host, host.encoder, kMaxHeadSize, "encoder");
-  check_side(host, host.decoder, kMaxDecoderHeadSize, "decoder");
+  const std::string problem =
+      first_problem({host.max_positions > 0 ? "" : "expected positions",
+                     vocabulary_problem("vocab_size", host.vocab_size), model_size_problem("d_model", host.d_model),
+                     number_type_problem(host.computed_as), side_problem(host, host.encoder, kMaxHeadSize, "encoder"),
+                     side_problem(host, host.decoder, kMaxDecoderHeadSize, "decoder")});
+  if (!problem.empty()) refuse("BART: " + problem);
 }
 
 template <class Element>

@@ -1,8 +1,6 @@
 #include "models/cuda/encoder.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <string>
 
 #include "kernels/cuda/kernels.h"
@@ -18,30 +16,13 @@ using kernels::cuda::Product;
 using kernels::cuda::ProductShape;
 using remuda::cuda::NumberType;
 using remuda::cuda::PoolingKind;
-using remuda::cuda::Status;
-using remuda::cuda::StatusError;
 using remuda::cuda::Stream;
 
-[[noreturn]] void refuse_batch(const std::string& what) { refuse("encode: " + what); }
-
 // A bad batch would read anywhere in the GPU's memory.
-void check_lengths(const HostEncoder& shape, const HostBatch& batch) {
-  if (batch.sequences < 1 || batch.offsets[0] != 0) refuse_batch("expected at least one sequence, from 0 on");
-  for (int64_t s = 0; s < batch.sequences; ++s) {
-    const int64_t length = batch.offsets[s + 1] - batch.offsets[s];
-    if (length < 1 || length > shape.max_positions) {
-      refuse_batch("expected sequences of 1 to " + std::to_string(shape.max_positions) + " tokens, found one of " +
-                   std::to_string(length));
-    }
-  }
-  if (batch.offsets[batch.sequences] > std::numeric_limits<int32_t>::max())
-    refuse_batch("expected fewer than 2^31 tokens");
-}
-
 void check_batch(const HostEncoder& shape, const HostBatch& batch) {
-  check_lengths(shape, batch);
+  check_lengths(batch.offsets, batch.sequences, shape.max_positions, "sequence");
   for (int64_t s = 0; s < batch.sequences; ++s) {
-    if (batch.skipped != nullptr && batch.skipped[s] < 0) refuse_batch("expected no less than 0 skipped tokens");
+    if (batch.skipped != nullptr && batch.skipped[s] < 0) refuse("encode: expected no less than 0 skipped tokens");
   }
   const int64_t tokens = batch.offsets[batch.sequences];
   check_ids(batch.ids, tokens, shape.vocab_size, "encode: expected ids");
@@ -99,7 +80,7 @@ class TypedEncoder : public remuda::cuda::Encoder {
   }
 
   uint64_t workspace_bytes(const HostBatch& batch) const override {
-    check_lengths(shape_, batch);
+    check_lengths(batch.offsets, batch.sequences, shape_.max_positions, "sequence");
     Parts counted;
     lay_out_workspace<Element>(shape_, layer_shape(shape_), size_of(batch, tiles_of<Element>(shape_, batch)), nullptr,
                                counted);
@@ -122,9 +103,7 @@ class TypedEncoder : public remuda::cuda::Encoder {
       layers_->feed_forward(run.at.rows, layer);
     }
     const float* const found = pool_and_project(run);
-    remuda::cuda::check(cudaMemcpyAsync(vectors, found, static_cast<size_t>(size.sequences) * dimension * sizeof(float),
-                                        cudaMemcpyDeviceToHost, stream.stream),
-                        "cudaMemcpyAsync");
+    copy_to_host(vectors, found, static_cast<uint64_t>(size.sequences) * dimension * sizeof(float), stream.stream);
     remuda::cuda::check(cudaStreamSynchronize(stream.stream), "encode");
   }
 
@@ -208,14 +187,14 @@ class TypedEncoder : public remuda::cuda::Encoder {
 
 }  // namespace
 
-EncoderMemory encoder_bytes(const HostEncoder& host) {
+ModelBytes encoder_bytes(const HostEncoder& host) {
   check_shape(host);
   return with_element(host.computed_as, [&](auto element) {
     using Element = decltype(element);
     Parts counted;
     lay_out<Element>(host, counted);
     // One after the other.
-    return EncoderMemory{counted.bytes(), std::max(staging_bytes(host), trial_bytes<Element>(host))};
+    return ModelBytes{counted.bytes(), std::max(staging_bytes(host), trial_bytes<Element>(host))};
   });
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "device/cuda/stream.h"
+#include "models/cuda/arena.h"
 #include "models/cuda_models.h"
 
 namespace remuda::cuda {
@@ -27,12 +28,7 @@ namespace remuda::models::cuda {
 using remuda::cuda::HostBatch;
 using remuda::cuda::HostEncoder;
 
-// Bytes.
-struct EncoderMemory {
-  uint64_t weights = 0;
-  uint64_t loading = 0;
-};
-EncoderMemory encoder_bytes(const HostEncoder& host);
+ModelBytes encoder_bytes(const HostEncoder& host);
 
 // With the stream's device current. Throws what the library's functions throw.
 std::unique_ptr<remuda::cuda::Encoder> load_encoder(const remuda::cuda::Stream& stream, const HostEncoder& host,

@@ -5,11 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +18,7 @@
 #include "models/gpu_encoder_weights.h"
 #include "models/random_weights.h"
 #include "models/sentence_encoder.h"
+#include "models/vectors_test_support.h"
 
 namespace remuda {
 namespace {
@@ -132,7 +132,7 @@ class EncoderOnHost {
  public:
   EncoderOnHost(const io::ModelDirectory& directory, Precision precision) : config_(directory.encoder) {
     const models::GpuEncoderWeights weights(directory, precision);
-    const models::cuda::EncoderMemory memory = models::cuda::encoder_bytes(weights.host());
+    const models::cuda::ModelBytes memory = models::cuda::encoder_bytes(weights.host());
     weights_.emplace(memory.weights);
     const DeviceMemory loading(memory.loading);
     encoder_ = models::cuda::load_encoder(stream_, weights.host(), weights_->data(), loading.data());
@@ -167,16 +167,6 @@ std::vector<float> encode_on_cpu(const io::ModelDirectory& directory, const Batc
   std::vector<float> vectors(static_cast<size_t>(batch.size() * encoder.dimension()));
   encoder.forward(batch.ragged(), batch.prompts, {vectors.data(), batch.size(), encoder.dimension()}, pool);
   return vectors;
-}
-
-double cosine(const float* a, const float* b, size_t size) {
-  double ab = 0.0, aa = 0.0, bb = 0.0;
-  for (size_t i = 0; i < size; ++i) {
-    ab += static_cast<double>(a[i]) * static_cast<double>(b[i]);
-    aa += static_cast<double>(a[i]) * static_cast<double>(a[i]);
-    bb += static_cast<double>(b[i]) * static_cast<double>(b[i]);
-  }
-  return ab / std::sqrt(aa * bb);
 }
 
 class CudaEncoder : public testing::TestWithParam<Chain> {
@@ -216,7 +206,7 @@ TEST_P(CudaEncoder, IsNearThemInTheShorterTypes) {
     const std::vector<float> found = encoder.encode(batch_);
     const size_t size = encoder.dimension();
     for (size_t s = 0; s < static_cast<size_t>(batch_.size()); ++s) {
-      EXPECT_GT(cosine(found.data() + s * size, expected.data() + s * size, size),
+      EXPECT_GT(cosine(std::span(found).subspan(s * size, size), std::span(expected).subspan(s * size, size)),
                 precision == Precision::kFp16 ? 0.99999 : 0.9995);
     }
   }
@@ -229,7 +219,7 @@ TEST_P(CudaEncoder, ATextsVectorIsTheSameBytesAlone) {
     Batch one;
     one.add({batch_.ids.begin() + batch_.offsets[s], batch_.ids.begin() + batch_.offsets[s + 1]}, batch_.prompts[s]);
     const std::vector<float> alone = encoder.encode(one);
-    EXPECT_EQ(std::memcmp(alone.data(), together.data() + s * encoder.dimension(), alone.size() * sizeof(float)), 0);
+    EXPECT_TRUE(same_bytes(alone, std::span(together).subspan(s * encoder.dimension(), alone.size())));
   }
 }
 
@@ -257,7 +247,7 @@ TEST(CudaEncoderErrors, RefusesWhatWouldReadOutsideTheWeights) {
 TEST(CudaEncoderErrors, RefusesMemoryThatIsNotAligned) {
   const ChainDirectory files(Chain{.name = "bert"});
   const models::GpuEncoderWeights weights(files.read(), Precision::kFp32);
-  const models::cuda::EncoderMemory memory = models::cuda::encoder_bytes(weights.host());
+  const models::cuda::ModelBytes memory = models::cuda::encoder_bytes(weights.host());
   const DeviceMemory at_weights(memory.weights + 16), at_loading(memory.loading);
   const cuda::Stream stream = {.device = 0, .stream = nullptr};
   void* const shifted = static_cast<std::byte*>(at_weights.data()) + 16;

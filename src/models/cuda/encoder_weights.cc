@@ -10,18 +10,6 @@
 namespace remuda::models::cuda {
 namespace {
 
-using remuda::cuda::NumberType;
-using remuda::cuda::Status;
-using remuda::cuda::StatusError;
-
-void expect(bool holds, const std::string& what) {
-  if (!holds) throw StatusError(Status::kInvalidArgument, "encoder: expected " + what);
-}
-
-void refuse(const std::string& problem) {
-  if (!problem.empty()) throw StatusError(Status::kInvalidArgument, "encoder: " + problem);
-}
-
 int64_t relative_bias_floats(const HostEncoder& host) {
   return host.relative_bias == nullptr ? 0 : int64_t{host.num_heads} * (2 * int64_t{host.max_positions} - 1);
 }
@@ -31,19 +19,22 @@ int64_t relative_bias_floats(const HostEncoder& host) {
 void check_shape(const HostEncoder& host) {
   using namespace remuda::cuda;  // The problems.
   static_assert(kMaxModelSize == kernels::cuda::kMaxColumns && kMaxHeadSize == kernels::cuda::kMaxPlainHeadDim);
-  expect(host.vocab_size > 0 && host.max_positions > 0 && host.num_layers > 0, "a vocabulary, positions and layers");
-  refuse(model_size_problem("hidden_size", host.hidden_size));
-  refuse(inner_size_problem("intermediate_size", host.intermediate_size));
-  refuse(heads_problem("num_heads", host.num_heads, host.hidden_size, kMaxHeadSize));
-  expect(host.computed_as >= NumberType::kFloat32 && host.computed_as <= NumberType::kBFloat16, "a known number type");
-  expect(host.num_poolings > 0 && host.num_dense >= 0, "at least one way of pooling");
+  const bool has_all = host.vocab_size > 0 && host.max_positions > 0 && host.num_layers > 0;
+  const bool pools = host.num_poolings > 0 && host.num_dense >= 0;
+  std::string problem =
+      first_problem({has_all ? "" : "expected a vocabulary, positions and layers",
+                     model_size_problem("hidden_size", host.hidden_size),
+                     inner_size_problem("intermediate_size", host.intermediate_size),
+                     heads_problem("num_heads", host.num_heads, host.hidden_size, kMaxHeadSize),
+                     number_type_problem(host.computed_as), pools ? "" : "expected at least one way of pooling"});
   int64_t size = int64_t{host.num_poolings} * host.hidden_size;
-  for (int32_t i = 0; i < host.num_dense; ++i) {
-    const remuda::cuda::HostDense& dense = host.dense[i];
-    expect(dense.in_features == size, "dense layers that fit together");
-    refuse(dense_size_problem("out_features", dense.out_features));
+  for (int32_t i = 0; problem.empty() && i < host.num_dense; ++i) {
+    const HostDense& dense = host.dense[i];
+    problem = first_problem({dense.in_features == size ? "" : "expected dense layers that fit together",
+                             dense_size_problem("out_features", dense.out_features)});
     size = dense.out_features;
   }
+  if (!problem.empty()) refuse("encoder: " + problem);
 }
 
 template <class Element>

@@ -12,6 +12,12 @@
 
 namespace remuda::models::cuda {
 
+// As those of cuda_shapes.h.
+inline std::string number_type_problem(remuda::cuda::NumberType type) {
+  const bool is_known = type >= remuda::cuda::NumberType::kFloat32 && type <= remuda::cuda::NumberType::kBFloat16;
+  return is_known ? "" : "expected a known number type";
+}
+
 // A post-norm layer's: attention of a sequence to itself, and the inner layer.
 template <class Element>
 struct LayerWeights {
@@ -83,7 +89,7 @@ class Uploader {
       case remuda::cuda::NumberType::kBFloat16:
         return convert(static_cast<const kernels::cuda::BFloat16*>(from.data), count, to);
     }
-    throw remuda::cuda::StatusError(remuda::cuda::Status::kInvalidArgument, "weights: a matrix of an unknown type");
+    refuse("weights: a matrix of an unknown type");
   }
 
   template <class Element>

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -27,16 +28,24 @@ auto with_element(remuda::cuda::NumberType type, Use use) {
   return use(0.0f);
 }
 
-[[noreturn]] inline void refuse(const std::string& what) {
-  throw remuda::cuda::StatusError(remuda::cuda::Status::kInvalidArgument, what);
-}
-
 // A bad one would read anywhere in the GPU's memory.
 inline void check_ids(const int32_t* ids, int64_t count, int32_t end, const std::string& what) {
   for (int64_t i = 0; i < count; ++i) {
     if (ids[i] >= 0 && ids[i] < end) continue;
     refuse(what + " from 0 to " + std::to_string(end - 1) + ", found " + std::to_string(ids[i]));
   }
+}
+
+// Of what is encoded together: offsets are [count + 1], and `what` says of what.
+inline void check_lengths(const int64_t* offsets, int64_t count, int64_t max_length, const std::string& what) {
+  if (count < 1 || offsets[0] != 0) refuse("encode: expected at least one " + what + ", from 0 on");
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t length = offsets[i + 1] - offsets[i];
+    if (length >= 1 && length <= max_length) continue;
+    refuse("encode: expected " + what + "s of 1 to " + std::to_string(max_length) + " tokens, found one of " +
+           std::to_string(length));
+  }
+  if (offsets[count] > std::numeric_limits<int32_t>::max()) refuse("encode: expected fewer than 2^31 tokens");
 }
 
 // What all layers of one side of a model have in common.

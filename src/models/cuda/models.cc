@@ -9,9 +9,9 @@ namespace {
 
 Status encoder_bytes(const HostEncoder* host, uint64_t* weights, uint64_t* loading, Message* message) {
   return guarded(message, [&] {
-    const models::cuda::EncoderMemory memory = models::cuda::encoder_bytes(*host);
-    *weights = memory.weights;
-    *loading = memory.loading;
+    const models::cuda::ModelBytes bytes = models::cuda::encoder_bytes(*host);
+    *weights = bytes.weights;
+    *loading = bytes.loading;
   });
 }
 

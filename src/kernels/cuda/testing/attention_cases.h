@@ -3,7 +3,7 @@
 
 #include <limits>
 
-#include "kernels/cuda/attention_body.h"
+#include "kernels/cuda/attention_choice.h"
 #include "kernels/cuda/testing/kernel_cases.h"
 
 namespace remuda::kernels::cuda {
@@ -42,7 +42,7 @@ struct AttentionBatch {
     const GuardedOutput<Element, Runner> out(runner, static_cast<size_t>(shape.tokens() * shape.width()));
     const Element* data = runner.upload(qkv);
     const std::vector<AttentionTile> tiles =
-        attention_tiles(shape.offsets, runner.template attention_tile_queries<Element>(shape.head_dim));
+        attention_tiles(shape.offsets, attention_tile_queries<Element>(shape.head_dim));
     runner.attention(AttentionParams<Element>{
         .q = data,
         .k = data + shape.width(),
@@ -69,6 +69,12 @@ std::string attention_name(int head_dim, bool biased) {
          (biased ? ", biased" : "");
 }
 
+// The weights are rounded before they are summed: values of about 1, each off by half a step.
+template <class Element>
+Tolerance attention_tolerance() {
+  return {half_step<Element>() * 2, sizeof(Element) == 4 ? 3e-6 : half_step<Element>() * 2};
+}
+
 template <class Element, class Runner>
 void attention_case(Runner& runner, CaseReport& report, const std::vector<int64_t>& lengths, int head_dim,
                     bool biased) {
@@ -78,8 +84,6 @@ void attention_case(Runner& runner, CaseReport& report, const std::vector<int64_
   const std::vector<Element> found = batch.run(runner, report, what);
   AttentionCase& a = batch.shape;
   for (const Element x : batch.qkv) a.qkv.push_back(static_cast<double>(to_float(x)));
-  // The weights are rounded before they are summed: values of about 1, each off by half a step.
-  const Tolerance tolerance = {half_step<Element>() * 2, sizeof(Element) == 4 ? 3e-6 : half_step<Element>() * 2};
   for (size_t s = 0; s < lengths.size(); ++s) {
     for (int64_t t = a.offsets[s]; t < a.offsets[s + 1]; ++t) {
       for (int h = 0; h < a.num_heads; ++h) {
@@ -87,31 +91,77 @@ void attention_case(Runner& runner, CaseReport& report, const std::vector<int64_
         for (int d = 0; d < head_dim; ++d) {
           const Element got = found[static_cast<size_t>(t * a.width() + h * head_dim + d)];
           expect_near(report, what + ", length " + std::to_string(lengths[s]), static_cast<double>(to_float(got)),
-                      expected[static_cast<size_t>(d)], tolerance);
+                      expected[static_cast<size_t>(d)], attention_tolerance<Element>());
         }
       }
     }
   }
 }
 
-// A decoder's step: the beams of each document, a row each, attend to the document. `apart`: each document's keys and
-// values lie in memory of their own, behind those of another layer, and there are tiles without queries.
+// A decoder's step: the beams of each document, a row each, attend to the document.
+template <class Element>
+struct SharedKeys {
+  static constexpr int kHeads = 2;
+
+  explicit SharedKeys(int of_head) : head_dim(of_head) {
+    Numbers numbers(static_cast<uint32_t>(head_dim) + 7);
+    q = numbers.normal<Element>(static_cast<size_t>(query_offsets.back() * width));
+    kv = numbers.normal<Element>(static_cast<size_t>(key_offsets.back() * 2 * width));
+  }
+
+  // found: as q.
+  void compare(const std::vector<Element>& found, CaseReport& report, const std::string& what) const {
+    for (size_t g = 0; g + 1 < query_offsets.size(); ++g) {
+      for (int64_t row = query_offsets[g]; row < query_offsets[g + 1]; ++row) {
+        for (int64_t column = 0; column < width; column += head_dim) compare(g, row, column, found, report, what);
+      }
+    }
+  }
+
+  const int head_dim;
+  const int64_t width = int64_t{kHeads} * head_dim;
+  const double scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
+  const std::vector<int64_t> query_offsets = {0, 4, 5, 5, 75, 79};
+  const std::vector<int64_t> key_offsets = {0, 33, 34, 40, 57, 187};
+  std::vector<Element> q;   // [queries, width]
+  std::vector<Element> kv;  // [keys, 2 * width]
+
+ private:
+  // The head whose first column this is.
+  void compare(size_t group, int64_t row, int64_t column, const std::vector<Element>& found, CaseReport& report,
+               const std::string& what) const {
+    const auto add_head = [this](const std::vector<Element>& from, int64_t at, Doubles& to) {
+      for (int64_t i = at; i < at + head_dim; ++i) {
+        to.push_back(static_cast<double>(to_float(from[static_cast<size_t>(i)])));
+      }
+    };
+    Doubles query, keys, values, got;
+    add_head(q, row * width + column, query);
+    add_head(found, row * width + column, got);
+    for (int64_t s = key_offsets[group]; s < key_offsets[group + 1]; ++s) {
+      add_head(kv, s * 2 * width + column, keys);
+      add_head(kv, s * 2 * width + width + column, values);
+    }
+    const Doubles expected = reference_query(query, keys, values, scale);
+    for (size_t d = 0; d < expected.size(); ++d) {
+      expect_near(report, what, got[d], expected[d], attention_tolerance<Element>());
+    }
+  }
+};
+
+// `apart`: each document's keys and values lie in memory of their own, behind those of another layer, and there are
+// tiles without queries.
 template <class Element, class Runner>
 void shared_keys_case(Runner& runner, CaseReport& report, int head_dim, bool apart) {
   const std::string what = attention_name<Element>(head_dim, false) + (apart ? ", keys apart" : ", shared keys");
-  constexpr int kHeads = 2;
-  const std::vector<int64_t> query_offsets = {0, 4, 5, 5, 75, 79};
-  const std::vector<int64_t> key_offsets = {0, 33, 34, 40, 57, 187};
-  const int64_t width = int64_t{kHeads} * head_dim;
-  Numbers numbers(static_cast<uint32_t>(head_dim) + 7);
-  const auto q = numbers.normal<Element>(static_cast<size_t>(query_offsets.back() * width));
-  const auto kv = numbers.normal<Element>(static_cast<size_t>(key_offsets.back() * 2 * width));
+  const SharedKeys<Element> batch(head_dim);
+  const int64_t width = batch.width;
   std::vector<AttentionTile> tiles =
-      attention_tiles(query_offsets, key_offsets, runner.template attention_tile_queries<Element>(head_dim));
+      attention_tiles(batch.query_offsets, batch.key_offsets, attention_tile_queries<Element>(head_dim));
   std::vector<const void*> tile_keys;
   for (AttentionTile& tile : tiles) {
     if (!apart) break;
-    const auto begin = kv.begin() + tile.key_row * 2 * width;
+    const auto begin = batch.kv.begin() + tile.key_row * 2 * width;
     std::vector<Element> layers(static_cast<size_t>(tile.num_keys * 2 * width));
     layers.insert(layers.end(), begin, begin + tile.num_keys * 2 * width);
     tile_keys.push_back(runner.upload(layers));
@@ -121,10 +171,9 @@ void shared_keys_case(Runner& runner, CaseReport& report, int head_dim, bool apa
     tiles.insert(tiles.end(), 2, AttentionTile{});
     tile_keys.insert(tile_keys.end(), 2, nullptr);
   }
-  const GuardedOutput<Element, Runner> out(runner, q.size());
-  const Element* const data = runner.upload(kv);
-  const double scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
-  runner.attention(AttentionParams<Element>{.q = runner.upload(q),
+  const GuardedOutput<Element, Runner> out(runner, batch.q.size());
+  const Element* const data = runner.upload(batch.kv);
+  runner.attention(AttentionParams<Element>{.q = runner.upload(batch.q),
                                             .k = apart ? nullptr : data,
                                             .v = apart ? nullptr : data + width,
                                             .q_stride = width,
@@ -133,35 +182,12 @@ void shared_keys_case(Runner& runner, CaseReport& report, int head_dim, bool apa
                                             .out_stride = width,
                                             .tiles = runner.upload(tiles),
                                             .num_tiles = static_cast<int64_t>(tiles.size()),
-                                            .num_heads = kHeads,
+                                            .num_heads = batch.kHeads,
                                             .head_dim = head_dim,
-                                            .scale = static_cast<float>(scale),
+                                            .scale = static_cast<float>(batch.scale),
                                             .tile_keys = apart ? runner.upload(tile_keys) : nullptr,
                                             .layer = apart ? 1 : 0});
-  const std::vector<Element> found = out.read(report, what);
-  const Tolerance tolerance = {half_step<Element>() * 2, sizeof(Element) == 4 ? 3e-6 : half_step<Element>() * 2};
-  for (size_t g = 0; g + 1 < query_offsets.size(); ++g) {
-    for (int64_t row = query_offsets[g]; row < query_offsets[g + 1]; ++row) {
-      for (int h = 0; h < kHeads; ++h) {
-        const auto element = [&](const std::vector<Element>& from, int64_t at) {
-          return static_cast<double>(to_float(from[static_cast<size_t>(at)]));
-        };
-        Doubles query, keys, values;
-        for (int d = 0; d < head_dim; ++d) query.push_back(element(q, row * width + h * head_dim + d));
-        for (int64_t s = key_offsets[g]; s < key_offsets[g + 1]; ++s) {
-          for (int d = 0; d < head_dim; ++d) {
-            keys.push_back(element(kv, s * 2 * width + h * head_dim + d));
-            values.push_back(element(kv, s * 2 * width + width + h * head_dim + d));
-          }
-        }
-        const Doubles expected = reference_query(query, keys, values, scale);
-        for (int d = 0; d < head_dim; ++d) {
-          expect_near(report, what, element(found, row * width + h * head_dim + d), expected[static_cast<size_t>(d)],
-                      tolerance);
-        }
-      }
-    }
-  }
+  batch.compare(out.read(report, what), report, what);
 }
 
 template <class Element>

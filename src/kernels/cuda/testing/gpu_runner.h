@@ -64,10 +64,6 @@ class GpuRunner {
     cuda::convert(p, stream_);
   }
   template <class Element>
-  int attention_tile_queries(int64_t head_dim) {
-    return cuda::attention_tile_queries<Element>(head_dim);
-  }
-  template <class Element>
   void attention(const AttentionParams<Element>& p) {
     cuda::attention(p, stream_);
   }

@@ -37,10 +37,6 @@ void convert(const ConvertParams<From, To>& params, cudaStream_t) {
   for (LoneThread thread{0}; thread.number < params.count; ++thread.number) convert_body(thread, params);
 }
 template <class Element>
-int attention_tile_queries(int64_t head_dim) {
-  return HostRunner().attention_tile_queries<Element>(head_dim);
-}
-template <class Element>
 void attention(const AttentionParams<Element>& params, cudaStream_t stream) {
   on_stream(stream, [params] { HostRunner().attention(params); });
 }
@@ -60,7 +56,6 @@ void rank(const RankingParams& params, cudaStream_t stream) {
   template void convert(const ConvertParams<float, Element>&, cudaStream_t);    \
   template void convert(const ConvertParams<Float16, Element>&, cudaStream_t);  \
   template void convert(const ConvertParams<BFloat16, Element>&, cudaStream_t); \
-  template int attention_tile_queries<Element>(int64_t);                        \
   template void attention(const AttentionParams<Element>&, cudaStream_t);       \
   template void cached_attention(const CachedAttentionParams<Element>&, cudaStream_t)
 REMUDA_INSTANTIATE(float);
@@ -70,14 +65,6 @@ REMUDA_INSTANTIATE(BFloat16);
 struct Product::Plan {
   ProductShape shape;
 };
-
-// As a GPU has it: the rows of the largest trial, in and out.
-uint64_t Product::trial_bytes(const ProductShape& shape) {
-  const uint64_t rows = shape.has_few_rows ? 335 : 4087;
-  const uint64_t bytes = shape.type == ElementType::kFloat32 ? 4 : 2;
-  return rows * (static_cast<uint64_t>(shape.in_features) * bytes +
-                 static_cast<uint64_t>(shape.out_features) * (shape.gives_floats ? sizeof(float) : bytes));
-}
 
 Product::Product(const ProductShape& shape, const void*, const void*, void*, cudaStream_t)
     : plan_(std::make_unique<Plan>(Plan{shape})) {}

@@ -1,16 +1,15 @@
-// Runs the GPU's kernels on the processor, for kernel_cases.h. The choice of a kernel is as in rowwise.cu and
-// attention.cu.
+// Runs the GPU's kernels on the processor, for kernel_cases.h.
 #pragma once
 
 #include <cstring>
-#include <memory>
 #include <vector>
 
+#include "kernels/cuda/attention_choice.h"
 #include "kernels/cuda/decode_body.h"
-#include "kernels/cuda/plain_attention_body.h"
 #include "kernels/cuda/pooling_body.h"
 #include "kernels/cuda/ranking_body.h"
 #include "kernels/cuda/rowwise_body.h"
+#include "kernels/cuda/testing/device_memory.h"
 #include "kernels/cuda/testing/host_thread.h"
 
 namespace remuda::kernels::cuda {
@@ -19,13 +18,13 @@ class HostRunner {
  public:
   explicit HostRunner(HostSchedule schedule = {}) : schedule_(schedule) {}
 
-  // Memory of exactly this size, aligned as a GPU's is, until the runner ends.
+  // Memory of exactly this size, until the runner ends.
   template <class T>
   T* upload(const std::vector<T>& values) {
     const size_t bytes = values.size() * sizeof(T);
-    memory_.emplace_back(static_cast<std::byte*>(operator new(bytes, kAlignment)));
-    std::memcpy(memory_.back().get(), values.data(), bytes);
-    return reinterpret_cast<T*>(memory_.back().get());
+    void* const memory = memory_.emplace_back(bytes).data();
+    std::memcpy(memory, values.data(), bytes);
+    return static_cast<T*>(memory);
   }
   template <class T>
   std::vector<T> download(const T* from, size_t count) {
@@ -64,22 +63,11 @@ class HostRunner {
   }
 
   template <class Element>
-  int attention_tile_queries(int64_t head_dim) {
-    return on_tensor_cores<Element>(head_dim) ? kTileQueries : kPlainQueries;
-  }
-  template <class Element>
   void attention(const AttentionParams<Element>& p) {
-    if constexpr (sizeof(Element) == 2) {
-      if (on_tensor_cores<Element>(p.head_dim)) {
-        const Launch launch = launch_of_attention(p.num_tiles, p.num_heads, p.head_dim);
-        if (padded_head_dim(p.head_dim) == 32) return attention<AttentionBlockBody<Element, 32, HostThread>>(launch, p);
-        if (padded_head_dim(p.head_dim) == 64) return attention<AttentionBlockBody<Element, 64, HostThread>>(launch, p);
-        return attention<AttentionBlockBody<Element, 128, HostThread>>(launch, p);
-      }
-    }
-    const Launch launch = launch_of_plain_attention(p.num_tiles, p.num_heads, p.head_dim);
-    if (p.head_dim <= 2 * kWarpSize) return attention<PlainAttentionBody<Element, 2, HostThread>>(launch, p);
-    attention<PlainAttentionBody<Element, 8, HostThread>>(launch, p);
+    with_attention_kind(p, [&](auto kind, const Launch& launch) {
+      using Body = typename decltype(kind)::template Body<HostThread>;
+      run_on_host(launch, schedule_, [&](HostThread& thread) { Body(thread, p).run(); });
+    });
   }
   template <class Element>
   void cached_attention(const CachedAttentionParams<Element>& p) {
@@ -92,29 +80,8 @@ class HostRunner {
   }
 
  private:
-  static constexpr std::align_val_t kAlignment{256};
-
-  struct Free {
-    void operator()(std::byte* memory) const { operator delete(memory, kAlignment); }
-  };
-
-  template <class Element>
-  static bool on_tensor_cores(int64_t head_dim) {
-    return sizeof(Element) == 2 && attends_on_tensor_cores(head_dim);
-  }
-  template <class Body, class Params>
-  void attention(const Launch& launch, const Params& p) {
-    run_on_host(launch, schedule_, [&](HostThread& thread) { Body(thread, p).run(); });
-  }
-  template <class Use>
-  static void with_steps(int columns, Use use) {
-    if (columns <= columns_of_steps(4)) return use(std::integral_constant<int, 4>());
-    if (columns <= columns_of_steps(8)) return use(std::integral_constant<int, 8>());
-    use(std::integral_constant<int, kMaxRowSteps>());
-  }
-
   HostSchedule schedule_;
-  std::vector<std::unique_ptr<std::byte, Free>> memory_;
+  std::vector<remuda::cuda::DeviceMemory> memory_;
 };
 
 }  // namespace remuda::kernels::cuda

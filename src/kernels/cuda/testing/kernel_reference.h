@@ -83,39 +83,15 @@ struct AttentionCase {
   }
 };
 
-// A token's output of a head, [head_dim].
-inline Doubles reference_attention(const AttentionCase& a, size_t sequence, int64_t token, int head) {
-  Doubles weights;
-  for (int64_t s = a.offsets[sequence]; s < a.offsets[sequence + 1]; ++s) {
-    double score = 0.0;
-    for (int d = 0; d < a.head_dim; ++d) score += a.at(0, token, head, d) * a.at(1, s, head, d);
-    score *= a.scale;
-    if (!a.bias.empty()) {
-      const int64_t entry = head * (2 * a.max_distance + 1) + s - token + a.max_distance;
-      score += static_cast<double>(a.bias[static_cast<size_t>(entry)]);
-    }
-    weights.push_back(score);
-  }
-  const double maximum = *std::max_element(weights.begin(), weights.end());
-  double sum = 0.0;
-  for (double& weight : weights) sum += weight = std::exp(weight - maximum);
-  Doubles out(static_cast<size_t>(a.head_dim));
-  for (size_t s = 0; s < weights.size(); ++s) {
-    for (int d = 0; d < a.head_dim; ++d) {
-      out[static_cast<size_t>(d)] += weights[s] / sum * a.at(2, a.offsets[sequence] + static_cast<int64_t>(s), head, d);
-    }
-  }
-  return out;
-}
-
-// One query, [head_dim], over keys and values, [count, head_dim].
-inline Doubles reference_query(const Doubles& query, const Doubles& keys, const Doubles& values, double scale) {
+// One query, [head_dim], over keys and values, [count, head_dim]; biases: [count], or empty.
+inline Doubles reference_query(const Doubles& query, const Doubles& keys, const Doubles& values, double scale,
+                               const Doubles& biases = {}) {
   const size_t dim = query.size();
   Doubles weights;
   for (size_t s = 0; s < keys.size() / dim; ++s) {
     double score = 0.0;
     for (size_t d = 0; d < dim; ++d) score += query[d] * keys[s * dim + d];
-    weights.push_back(score * scale);
+    weights.push_back(score * scale + (biases.empty() ? 0.0 : biases[s]));
   }
   const double maximum = *std::max_element(weights.begin(), weights.end());
   double sum = 0.0;
@@ -125,6 +101,22 @@ inline Doubles reference_query(const Doubles& query, const Doubles& keys, const 
     for (size_t d = 0; d < dim; ++d) out[d] += weights[s] / sum * values[s * dim + d];
   }
   return out;
+}
+
+// A token's output of a head, [head_dim].
+inline Doubles reference_attention(const AttentionCase& a, size_t sequence, int64_t token, int head) {
+  Doubles query, keys, values, biases;
+  for (int d = 0; d < a.head_dim; ++d) query.push_back(a.at(0, token, head, d));
+  for (int64_t s = a.offsets[sequence]; s < a.offsets[sequence + 1]; ++s) {
+    for (int d = 0; d < a.head_dim; ++d) {
+      keys.push_back(a.at(1, s, head, d));
+      values.push_back(a.at(2, s, head, d));
+    }
+    if (a.bias.empty()) continue;
+    const int64_t entry = head * (2 * a.max_distance + 1) + s - token + a.max_distance;
+    biases.push_back(static_cast<double>(a.bias[static_cast<size_t>(entry)]));
+  }
+  return reference_query(query, keys, values, a.scale, biases);
 }
 
 }  // namespace remuda::kernels::cuda
