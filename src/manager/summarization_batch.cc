@@ -25,15 +25,21 @@ BatchRequestOptions request_options(const SummarizeOptions& options, Deadline de
           .stop = options.stop};
 }
 
+// Nothing where it can't be used: who computes there finds out why.
+std::optional<Device> working_gpu(const std::string& device) {
+  std::optional<Device> gpu = current_device(device);
+  return gpu && gpu->problem.empty() ? gpu : std::nullopt;
+}
+
 // Bytes that documents may take beside the weights that are on a device, if nobody else has any of it; workspaces of
-// others in this process may have to go, or to end, first.
+// others in this process may have to go, or to end, first. 0: nobody knows.
 uint64_t most_room_on(const std::string& device) {
   MemoryBudget& budget = MemoryBudget::of(device);
   if (kind_of(device) == DeviceKind::kCpu) return std::max<uint64_t>(1, budget.left_by_weights());
-  const MemoryBudgetStats stats = budget.stats();
-  const std::optional<Device> gpu = current_device(device);
-  const uint64_t total = less_headroom(gpu ? gpu->memory_total : 0);
-  return std::max<uint64_t>(1, total - std::min(total, stats.weights));
+  const std::optional<Device> gpu = working_gpu(device);
+  if (!gpu) return 0;
+  const uint64_t total = less_headroom(gpu->memory_total);
+  return std::max<uint64_t>(1, total - std::min(total, budget.stats().weights));
 }
 
 // Whether a call should end now, with what there is.
@@ -126,9 +132,14 @@ SummarizationBatch::SummarizationBatch(const SummarizationModel& model, BatchPla
   look_at_room();
 }
 
-// What other processes have of a GPU changes at any time.
+// What other processes have of a GPU changes at any time. Without a lock: who finds that a GPU is lost tells everybody.
 void SummarizationBatch::look_at_room() {
+  room_is_old_ = false;
   if (kind_of(place_.device) == DeviceKind::kCpu) return;
+  if (!working_gpu(place_.device)) {
+    batch_.set_room({});
+    return;
+  }
   const uint64_t bytes = MemoryBudget::of(place_.device).left_by_weights();
   batch_.set_room({.device = place_.device,
                    .bytes = bytes,
@@ -159,6 +170,7 @@ void SummarizationBatch::take(RequestQueue& queue, BatchSession::Requests& chang
 
 void SummarizationBatch::step() noexcept {
   try {
+    if (room_is_old_) look_at_room();
     const std::span<const int64_t> stepped = batch_.step();
     stepped_.assign(stepped.begin(), stepped.end());
   } catch (...) {
@@ -215,6 +227,7 @@ void SummarizationBatch::settle(BatchSession::Requests& changed) {
     batch_.forget(number);
     members_.erase(number);
   }
+  if (members_.empty()) room_is_old_ = true;
   stepped_.clear();
 }
 
@@ -246,7 +259,7 @@ BatchSession::Requests SummarizationBatch::take_back() {
   }
   members_.clear();
   place_error_ = nullptr;
-  look_at_room();
+  room_is_old_ = true;
   return requests;
 }
 

@@ -126,6 +126,7 @@ class SummarizationBatch {
   std::map<int64_t, Member> members_;  // By the batch's numbers.
   std::vector<int64_t> stepped_;
   std::exception_ptr place_error_;
+  bool room_is_old_ = false;
 };
 
 // How a call is to be run; see SummarizeOptions.

@@ -95,40 +95,59 @@ TEST_F(ToldText, DocumentsThatWaitAgainAreTakenInTheirOrder) {
   EXPECT_EQ(request_->next_number(), 2);
 }
 
-using SummarizationBatchTest = GpuTest;
+// An instance on a GPU, and calls that wait for it.
+class SummarizationBatchTest : public GpuTest {
+ protected:
+  std::shared_ptr<SummarizationRequest> add() {
+    SummarizeOptions options;
+    options.partial = true;
+    const text::Tokenizer& tokenizer = *lease_->model().tokenizer;
+    const std::vector<std::string> texts = {"one two three"};
+    auto request = std::make_shared<SummarizationRequest>(
+        lease_->model().tokenizer, tokenize_documents(tokenizer, texts, /*max_tokens=*/20, ComputePool::global()),
+        models::make_plan(models::read_bart_directory(model_.path()), {}), options, Deadline::never());
+    queue_.push(request);
+    return request;
+  }
+  void take_all(SummarizationBatch& batch) {
+    queue_.begin_batch();
+    batch.take(queue_, changed_);
+    EXPECT_TRUE(queue_.empty());
+  }
+
+  const RandomBart model_{{.hidden = 32, .encoder_inner = 64, .decoder_inner = 64, .vocabulary = 250, .length = 12}};
+  SummarizationModelManager manager_{[this] {
+    Settings settings;
+    settings.summarization_model = model_.path();
+    settings.device = "cuda:0";
+    return settings;
+  }()};
+  const Lease<SummarizationInstance> lease_ = manager_.acquire();
+  RequestQueue queue_;
+  BatchSession::Requests changed_;
+};
+
+TEST_F(SummarizationBatchTest, OneThatBeginsOnAGpuThatIsLostSaysSoWhenItComputes) {
+  const auto request = add();
+  lose_described(backend_, 0);
+  SummarizationBatch batch(lease_->model(), {.device = "cuda:0"});
+  take_all(batch);
+  EXPECT_EQ(request->error(), nullptr);
+  batch.step();
+  ASSERT_NE(batch.place_error(), nullptr);
+  EXPECT_THROW(std::rethrow_exception(batch.place_error()), DeviceError);
+  EXPECT_THAT(batch.take_back(), testing::ElementsAre(request));
+}
 
 TEST_F(SummarizationBatchTest, OfAGpuThatIsLostAllIsGivenBackAndWhatEndedKeepsWhatThereIs) {
-  const RandomBart model({.hidden = 32, .encoder_inner = 64, .decoder_inner = 64, .vocabulary = 250, .length = 12});
-  Settings settings;
-  settings.summarization_model = model.path();
-  settings.device = "cuda:0";
-  SummarizationModelManager manager(settings);
-  const auto lease = manager.acquire();
-
-  SummarizeOptions options;
-  options.partial = true;
-  const auto plan = models::make_plan(models::read_bart_directory(model.path()), {});
-  const std::vector<std::string> texts = {"one two three"};
-  RequestQueue queue;
-  const auto add = [&] {
-    auto request = std::make_shared<SummarizationRequest>(
-        lease->model().tokenizer,
-        tokenize_documents(*lease->model().tokenizer, texts, /*max_tokens=*/20, ComputePool::global()), plan, options,
-        Deadline::never());
-    queue.push(request);
-    return request;
-  };
   const auto ended = add();
   const auto goes_on = add();
-  SummarizationBatch batch(lease->model(), {.device = "cuda:0"});
-  BatchSession::Requests changed;
-  queue.begin_batch();
-  batch.take(queue, changed);
-  EXPECT_TRUE(queue.empty());
+  SummarizationBatch batch(lease_->model(), {.device = "cuda:0"});
+  take_all(batch);
   for (int i = 0; i < 4; ++i) {
     batch.step();
     ASSERT_EQ(batch.place_error(), nullptr);
-    batch.settle(changed);
+    batch.settle(changed_);
   }
   ended->end_early();
   lose_described(backend_, 0);
