@@ -141,9 +141,9 @@ def check_instances(report, model, texts):
     return peaks
 
 
-def check_estimate(report, model, texts):
-    """Of weights, and of what is computed with, where batches are full."""
-    estimate = remuda.estimate_memory(str(model), precision="fp16", device=DEVICE)
+def check_estimate(report, model, texts, batch):
+    """Of weights, and of what is computed with, where batches of so many tokens (None: the default) are full."""
+    estimate = remuda.estimate_memory(str(model), precision="fp16", device=DEVICE, max_batch_tokens=batch)
     with contextlib.closing(remuda.EmbeddingModelManager(settings(model))) as manager:
         manager.warm_up()
         weights = memory()["allocated"]
@@ -151,7 +151,7 @@ def check_estimate(report, model, texts):
     report.add("estimate of the weights, by what they take", f"{error:+.3f}", f"+-{MAX_ESTIMATE_ERROR}", abs(error) <= MAX_ESTIMATE_ERROR)
     with contextlib.closing(remuda.EmbeddingModelManager(settings(model))) as manager:
         with manager.acquire() as instance, Peak("allocated") as peak:
-            manager.embed_texts(texts, instance)
+            manager.embed_texts(texts, instance, max_batch_tokens=batch)
     error = (estimate["weights"] + estimate["workspace"]) / max(peak.bytes, 1) - 1
     report.add("the same with what an instance computes with", f"{error:+.3f}", f"+-{MAX_ESTIMATE_ERROR}", abs(error) <= MAX_ESTIMATE_ERROR)
     return {"estimate": estimate, "weights": weights, "peak": peak.bytes}
@@ -232,7 +232,7 @@ def main():
         model = gpu_models.make(pathlib.Path(directory), arguments.small)
         texts = gpu_models.texts(1 if arguments.small else 64, 254)  # Each is cut where it fills a batch.
         figures["peaks"] = check_instances(report, model, texts)
-        figures["memory"] = check_estimate(report, model, texts)
+        figures["memory"] = check_estimate(report, model, texts, 512 if arguments.small else None)
         check_cycles(report, model, arguments.cycles)
         library = os.environ.get("REMUDA_CUDA_LIBRARY", "")
         others = DescribedOthers(library) if "on_host" in pathlib.Path(library).name else OtherProcess()

@@ -38,8 +38,13 @@ struct EmbedOptions {
   // Tokens a text is cut at, special tokens included; none: the model's own max_seq_length.
   std::optional<int64_t> max_length = std::nullopt;
   // Tokens computed at once, other calls' included; a longer text is computed alone. Bounds the workspace, never
-  // changes a result.
-  int64_t max_batch_tokens = 512;
+  // changes a result. None: default_max_batch_tokens() of the device; on a GPU instances that are in use share them,
+  // and where it has no memory for that it is done in parts.
+  std::optional<int64_t> max_batch_tokens = std::nullopt;
+  // What a CPU's caches hold; what keeps a GPU busy.
+  static constexpr int64_t default_max_batch_tokens(DeviceKind device) {
+    return device == DeviceKind::kGpu ? 8192 : 512;
+  }
   // How long to wait for an instance, or for a place in a batch of other calls; not for a call with an instance.
   std::optional<std::chrono::nanoseconds> timeout = std::nullopt;
   // Looked at between batches, and every few milliseconds while the call waits, on the calling thread; true ends the
@@ -138,7 +143,8 @@ class EmbeddingModelManager : public AbstractModelManager<EmbeddingInstance> {
 EmbeddingModelInfo inspect_embedding_model(const std::string& name);
 
 // At what the device makes of a precision (precision_on()), for calls with such a max_batch_tokens.
-MemoryCost estimate_memory(const EmbeddingModelInfo& info, Precision precision, int64_t max_batch_tokens = 512,
+MemoryCost estimate_memory(const EmbeddingModelInfo& info, Precision precision,
+                           std::optional<int64_t> max_batch_tokens = std::nullopt,
                            DeviceKind device = DeviceKind::kCpu);
 
 }  // namespace remuda

@@ -31,10 +31,6 @@ class SummarizationInstance : public ModelInstance {
   std::shared_ptr<const SummarizationModel> model_;
 };
 
-// SummarizeOptions::max_batch_tokens where it isn't set. A CPU gains nothing by more; on a GPU a step takes about as
-// long as the weights take to be read, for a few documents as for many.
-constexpr int64_t default_max_batch_tokens(DeviceKind device) { return device == DeviceKind::kGpu ? 65536 : 8192; }
-
 struct SummarizeOptions {
   // What is unset is as the checkpoint says, else as transformers' `generate` has it.
   GenerationOptions generation = {};
@@ -44,6 +40,11 @@ struct SummarizeOptions {
   // of their caches. A document beyond it is decoded alone. Changes no result. None: default_max_batch_tokens() of the
   // device that they are decoded on, and on a GPU no more than an instance's share of its memory holds.
   std::optional<int64_t> max_batch_tokens = std::nullopt;
+  // A CPU gains nothing by more; on a GPU a step takes about as long as the weights take to be read, for a few
+  // documents as for many.
+  static constexpr int64_t default_max_batch_tokens(DeviceKind device) {
+    return device == DeviceKind::kGpu ? 65536 : 8192;
+  }
   // For the whole call: waiting for an instance, where it leases one, and generating.
   std::optional<std::chrono::nanoseconds> timeout = std::nullopt;
   // Looked at before every step, and every few milliseconds while the call waits, on the calling thread; true ends the
@@ -190,7 +191,7 @@ class SummarizationModelManager : public AbstractModelManager<SummarizationInsta
 SummarizationModelInfo inspect_summarization_model(const std::string& name);
 
 // At what the device makes of a precision (precision_on()): weights, and the workspace of a call that decodes
-// max_batch_tokens at once; none: default_max_batch_tokens().
+// max_batch_tokens at once; none: SummarizeOptions::default_max_batch_tokens().
 MemoryCost estimate_memory(const SummarizationModelInfo& info, Precision precision,
                            std::optional<int64_t> max_batch_tokens = std::nullopt,
                            DeviceKind device = DeviceKind::kCpu);

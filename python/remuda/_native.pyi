@@ -104,7 +104,7 @@ class EmbeddingPool(Pool):
         prompt_name: str | None = None,
         prompt: str | None = None,
         max_length: int | None = None,
-        max_batch_tokens: int = 512,
+        max_batch_tokens: int | None = None,
         timeout: _Timeout = None,
         token: CancelToken | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64], int]: ...

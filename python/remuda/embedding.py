@@ -95,7 +95,7 @@ class EmbeddingModelManager(NativeManager["EmbeddingModelManager", _native.Embed
         prompt_name: str | None = None,
         prompt: str | None = None,
         max_length: int | None = None,
-        max_batch_tokens: int = 512,
+        max_batch_tokens: int | None = None,
         timeout: Timeout = None,
     ) -> Embeddings:
         """The embeddings of many texts, and how many tokens each had.
@@ -106,7 +106,8 @@ class EmbeddingModelManager(NativeManager["EmbeddingModelManager", _native.Embed
         :param prompt_name: one of the model's prompts, put before every text.
         :param prompt: this text itself, put before every text.
         :param max_length: tokens that a text is cut at; None: the model's own.
-        :param max_batch_tokens: computed at once; bounds the memory, never changes a result.
+        :param max_batch_tokens: computed at once; bounds the memory, never changes a result. None: 512, and on a GPU 8,192,
+            which instances that are in use share.
         :param timeout: seconds to wait for an instance, or for a place among other calls' texts.
         """
         listed = list_of_texts(texts, "embed_text")
@@ -119,14 +120,14 @@ class EmbeddingModelManager(NativeManager["EmbeddingModelManager", _native.Embed
         prompt_name: str | None,
         prompt: str | None,
         max_length: int | None,
-        max_batch_tokens: int,
+        max_batch_tokens: int | None,
         timeout: Timeout,
         token: _native.CancelToken | None,
     ) -> Embeddings:
         check_str("prompt_name", prompt_name, optional=True)
         check_str("prompt", prompt, optional=True)
         check_count("max_length", max_length, optional=True)
-        check_count("max_batch_tokens", max_batch_tokens, least=1)
+        check_count("max_batch_tokens", max_batch_tokens, least=1, optional=True)
         values, tokens, used, _ = self._native.embed_texts(
             texts, instance, prompt_name, prompt, max_length, max_batch_tokens, timeout, token
         )

@@ -161,7 +161,7 @@ class FakeEmbeddingModelManager(EmbeddingModelManager):
         prompt_name: str | None,
         prompt: str | None,
         max_length: int | None,
-        max_batch_tokens: int,
+        max_batch_tokens: int | None,
         timeout: Timeout,
         token: Any,
     ) -> Embeddings:

@@ -11,6 +11,7 @@
 #include "cli/interrupt.h"
 #include "cli/options.h"
 #include "cli/text_command.h"
+#include "manager/placement.h"
 
 namespace remuda::cli {
 namespace {
@@ -65,6 +66,9 @@ void warn_about(const EmbedTotals& totals, const EmbeddingModelManager& manager,
   warn_of_invalid_utf8(totals.invalid_utf8);
 }
 
+// Short texts, too, are to fill a GPU's batch.
+constexpr size_t kChunkForGpu = 1024;
+
 int embed(const EmbedFlags& flags) {
   const Settings settings = apply(flags.common);
   catch_interrupts();
@@ -76,6 +80,7 @@ int embed(const EmbedFlags& flags) {
   // Makes an instance, and finds out options that don't fit the model before a text is read.
   manager.embed_texts(std::span<const std::string>(), *manager.acquire(), flags.embed);
   const double load_ms = milliseconds_since(loading);
+  if (kind_of(manager.get_device()) == DeviceKind::kGpu) reader.set_max_texts(kChunkForGpu);
 
   invite_typing(flags.input, "texts, one a line");
   const Clock::time_point start = Clock::now();

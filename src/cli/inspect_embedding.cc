@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "cli/format.h"
 #include "cli/inspect_model.h"
@@ -12,7 +13,9 @@ namespace {
 
 std::vector<Cost> costs_of(const EmbeddingModelInfo& info, const Device& device) {
   return costs(device, [&](Precision precision) {
-    return estimate_memory(info, precision, EmbedOptions().max_batch_tokens, device.kind);
+    constexpr int64_t kOneText = 1;
+    return in_room_of(device, estimate_memory(info, precision, std::nullopt, device.kind),
+                      estimate_memory(info, precision, kOneText, device.kind));
   });
 }
 

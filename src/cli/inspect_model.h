@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <nlohmann/json.hpp>
@@ -42,6 +43,14 @@ std::vector<Cost> costs(const Device& device, Estimate estimate) {
     result.push_back({precision, memory, memory.workspace > 0 ? left / memory.workspace : 0});
   }
   return result;
+}
+
+// A GPU computes less at once where its memory is smaller than a batch of the default size, down to `least`.
+inline MemoryCost in_room_of(const Device& device, MemoryCost cost, const MemoryCost& least) {
+  if (device.kind == DeviceKind::kCpu) return cost;
+  const uint64_t left = device.memory_available - std::min(device.memory_available, cost.shared_weights);
+  cost.workspace = std::clamp(left, least.workspace, cost.workspace);
+  return cost;
 }
 
 // "cuda:0 (NVIDIA H100): 70 GiB for models"

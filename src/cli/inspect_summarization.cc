@@ -1,8 +1,8 @@
 // remuda inspect, of a summarization model.
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,16 +36,11 @@ Json generation_json(const GenerationOptions& options) {
   return json;
 }
 
-// A GPU's batches of the default size are smaller where its memory is, down to one document.
 std::vector<Cost> costs_of(const SummarizationModelInfo& info, const Device& device) {
   return costs(device, [&](Precision precision) {
-    MemoryCost cost = estimate_memory(info, precision, SummarizeOptions().max_batch_tokens, device.kind);
-    if (device.kind == DeviceKind::kCpu) return cost;
     constexpr int64_t kOneDocument = 1;
-    const uint64_t least = estimate_memory(info, precision, kOneDocument, device.kind).workspace;
-    const uint64_t left = device.memory_available - std::min(device.memory_available, cost.shared_weights);
-    cost.workspace = std::clamp(left, least, cost.workspace);
-    return cost;
+    return in_room_of(device, estimate_memory(info, precision, std::nullopt, device.kind),
+                      estimate_memory(info, precision, kOneDocument, device.kind));
   });
 }
 

@@ -48,7 +48,7 @@ TEST(Inspect, EveryGpuHasATableOfThePrecisionsThatItHas) {
   }
 }
 
-TEST(Inspect, OnAGpuIsWhatTheManagersReckonWith) {
+TEST(Inspect, OnAGpuABatchIsOfItsDefaultSize) {
   const auto report = nlohmann::json::parse(shown(show_embedding_model, Settings{}.embedding_model, {kGiB}, true));
   const MemoryCost cost = estimate_memory(inspect_embedding_model(Settings{}.embedding_model), Precision::kFp16,
                                           EmbedOptions().max_batch_tokens, DeviceKind::kGpu);

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "base/log.h"
+#include "remuda/embedding_model_manager.h"
 
 namespace remuda::cli {
 namespace {
@@ -67,8 +68,12 @@ void add_max_length(CLI::App& command, std::optional<int64_t>& max_length, const
       ->check(CLI::Range(int64_t{1}, kMostTokens));
 }
 
-void add_max_batch_tokens(CLI::App& command, int64_t& max_batch_tokens) {
-  command.add_option("--max-batch-tokens", max_batch_tokens, "Tokens computed at once; changes no result [512]")
+void add_max_batch_tokens(CLI::App& command, std::optional<int64_t>& max_batch_tokens) {
+  command
+      .add_option("--max-batch-tokens", max_batch_tokens,
+                  fmt::format("Tokens computed at once; changes no result\n[{}; on a GPU {}]",
+                              EmbedOptions::default_max_batch_tokens(DeviceKind::kCpu),
+                              EmbedOptions::default_max_batch_tokens(DeviceKind::kGpu)))
       ->option_text("N")
       ->check(CLI::Range(int64_t{1}, kMostTokens));
 }

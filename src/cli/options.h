@@ -34,7 +34,7 @@ void add_compute_flags(CLI::App& command, CommonOptions& options);
 
 void add_files(CLI::App& command, std::vector<std::string>& files, const char* what = "Texts, one a line");
 void add_max_length(CLI::App& command, std::optional<int64_t>& max_length, const char* otherwise);
-void add_max_batch_tokens(CLI::App& command, int64_t& max_batch_tokens);
+void add_max_batch_tokens(CLI::App& command, std::optional<int64_t>& max_batch_tokens);
 
 // Reads remuda.toml and the environment, overrides them by the flags, and sets the log level. Throws
 // Error(kInvalidArgument) naming the flag, the variable or the key.

@@ -212,7 +212,8 @@ void add_summarize(CLI::App& app, Action& action) {
           "--max-batch-tokens", flags->summarize.max_batch_tokens,
           fmt::format("Tokens, with those of the summaries, of the\ndocuments decoded at once; changes no result\n"
                       "[{}; on a GPU {}, as far as there is room]",
-                      default_max_batch_tokens(DeviceKind::kCpu), default_max_batch_tokens(DeviceKind::kGpu)))
+                      SummarizeOptions::default_max_batch_tokens(DeviceKind::kCpu),
+                      SummarizeOptions::default_max_batch_tokens(DeviceKind::kGpu)))
       ->option_text("N");
   add_compute_flags(command, flags->common);
   command.add_flag("--stats", flags->stats, "Print figures as JSON on stderr at the end");

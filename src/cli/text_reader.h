@@ -28,6 +28,9 @@ class TextReader {
   TextReader(const TextReader&) = delete;
   TextReader& operator=(const TextReader&) = delete;
 
+  // Of the chunks to come.
+  void set_max_texts(size_t max_texts) { options_.max_texts = max_texts; }
+
   // Replaces `texts` by the next chunk; false at the end, and when interrupted. A chunk is handed out short rather than
   // waiting for a slow writer. Throws Error naming file and line, after the texts before it have been handed out.
   bool read(std::vector<std::string>& texts);
@@ -48,7 +51,7 @@ class TextReader {
   bool next_file(std::string& text);
   bool next_text(std::string& text);
 
-  const TextReaderOptions options_;
+  TextReaderOptions options_;
   std::optional<uint64_t> total_bytes_;
   uint64_t bytes_read_ = 0;
 

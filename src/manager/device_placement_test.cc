@@ -31,6 +31,8 @@ using ::testing::HasSubstr;
 using ::testing::Pointwise;
 using ::testing::ThrowsMessage;
 constexpr std::chrono::milliseconds kSoon{100};
+// Tokens that a place has memory for, at least.
+constexpr int64_t kBatch = 512;
 using ByDevice = std::map<std::string, int64_t>;
 
 // GPUs whose memory is taken by what the budgets have on them, and by others.
@@ -238,7 +240,7 @@ TEST_F(DevicePlacement, WhatAGpuComputesInIsWhatIsAskedForAndCountedSo) {
     const uint64_t before = MemoryBudget::of("cuda:0").stats().weights;
     const auto lease = manager.acquire();
     EXPECT_EQ(lease->metadata().precision, each.found);
-    const MemoryCost cost = estimate_memory(info, each.found, EmbedOptions().max_batch_tokens, DeviceKind::kGpu);
+    const MemoryCost cost = estimate_memory(info, each.found, kBatch, DeviceKind::kGpu);
     const uint64_t bytes = lease->metadata().shared_bytes;
     EXPECT_NEAR(static_cast<double>(bytes), static_cast<double>(cost.shared_weights),
                 0.01 * static_cast<double>(bytes));
@@ -248,8 +250,8 @@ TEST_F(DevicePlacement, WhatAGpuComputesInIsWhatIsAskedForAndCountedSo) {
 
 TEST_F(DevicePlacement, AModelThatFitsInFp16AloneGoesToTheGpuInFp16Alone) {
   const EmbeddingModelInfo info = inspect_embedding_model(Settings{}.embedding_model);
-  const MemoryCost half = estimate_memory(info, Precision::kFp16, EmbedOptions().max_batch_tokens, DeviceKind::kGpu);
-  const MemoryCost full = estimate_memory(info, Precision::kFp32, EmbedOptions().max_batch_tokens, DeviceKind::kGpu);
+  const MemoryCost half = estimate_memory(info, Precision::kFp16, kBatch, DeviceKind::kGpu);
+  const MemoryCost full = estimate_memory(info, Precision::kFp32, kBatch, DeviceKind::kGpu);
   // Of so little a quarter is kept free.
   const uint64_t room = (half.shared_weights + half.loading + 2 * half.workspace) * 4 / 3;
   ASSERT_LT(room, full.shared_weights + full.loading + full.workspace);
@@ -331,7 +333,7 @@ TEST_F(DevicePlacement, WhatAGpuHasNoRoomForWaitsOrSpills) {
   MemoryCost cost;
   {
     EmbeddingModelManager on_cpu((Settings()));
-    cost = estimate_memory(on_cpu.info(), Precision::kAuto, EmbedOptions().max_batch_tokens, DeviceKind::kGpu);
+    cost = estimate_memory(on_cpu.info(), Precision::kAuto, kBatch, DeviceKind::kGpu);
   }
   // Room for few to compute beside the weights; of so little a budget keeps a quarter free.
   machine({(cost.shared_weights + cost.loading + cost.workspace * 3 / 2) * 4 / 3});

@@ -67,9 +67,10 @@ std::span<float> EmbeddingRequest::vector(int64_t text) {
 void EmbeddingBatch::take(RequestQueue& queue) {
   int64_t tokens = 0;
   int64_t most = INT64_MAX;  // What every call in the batch allows.
+  const int64_t default_tokens = default_tokens_();
   while (const RequestQueue::Pointer front = queue.front()) {
     auto request = std::static_pointer_cast<EmbeddingRequest>(front);
-    most = std::min(most, request->max_batch_tokens());
+    most = std::min(most, request->max_batch_tokens().value_or(default_tokens));
     const std::span<const int64_t> texts = request->take(most - tokens, parts_.empty());
     if (texts.empty()) return;
     for (const int64_t text : texts) tokens += std::ssize(request->ids(text));
@@ -155,12 +156,12 @@ BatchSession::Requests EmbeddingBatch::take_back() {
 }
 
 Embeddings embed_tokenized(const EmbeddingModel& model, TokenizedTexts texts, const EmbedOptions& options,
-                           ComputePool& pool) {
+                           std::function<int64_t()> default_tokens, ComputePool& pool) {
   const auto request =
       std::make_shared<EmbeddingRequest>(model.tokenizer, std::move(texts), options, model.encoder->dimension());
   RequestQueue queue;
   if (request->has_waiting()) queue.push(request);
-  EmbeddingBatch batch(model, pool);
+  EmbeddingBatch batch(model, std::move(default_tokens), pool);
   BatchSession::Requests changed;
   while (!request->is_done()) {
     if (is_cancelled(options)) fail(ErrorCode::kCancelled, "the embedding was cancelled");

@@ -3,8 +3,11 @@
 
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "manager/batcher.h"
@@ -32,7 +35,7 @@ class EmbeddingRequest : public BatchRequest {
 
   const std::vector<int32_t>& ids(int64_t text) const { return texts_.ids[static_cast<size_t>(text)]; }
   int64_t prompt_tokens() const { return texts_.prompt_tokens; }
-  int64_t max_batch_tokens() const { return max_batch_tokens_; }
+  std::optional<int64_t> max_batch_tokens() const { return max_batch_tokens_; }
   std::span<float> vector(int64_t text);
 
   // Once, when it is done.
@@ -41,7 +44,7 @@ class EmbeddingRequest : public BatchRequest {
  private:
   const std::shared_ptr<const text::Tokenizer> tokenizer_;
   const TokenizedTexts texts_;
-  const int64_t max_batch_tokens_;
+  const std::optional<int64_t> max_batch_tokens_;
   std::vector<int64_t> order_;  // The numbers of the texts that have tokens; the vectors of others stay 0.
   size_t next_ = 0;             // In order_.
   std::vector<std::span<const int64_t>> returned_;  // Parts of order_ before that, to be taken first.
@@ -51,7 +54,9 @@ class EmbeddingRequest : public BatchRequest {
 // One batch after the other. Functions are as BatchSession's.
 class EmbeddingBatch {
  public:
-  EmbeddingBatch(const EmbeddingModel& model, ComputePool& pool) : model_(model), pool_(pool) {}
+  // default_tokens(): how many to compute at once where calls don't say; asked before each batch.
+  EmbeddingBatch(const EmbeddingModel& model, std::function<int64_t()> default_tokens, ComputePool& pool)
+      : model_(model), default_tokens_(std::move(default_tokens)), pool_(pool) {}
 
   void take(RequestQueue& queue);
   void step() noexcept;
@@ -70,6 +75,7 @@ class EmbeddingBatch {
   void compute(std::span<const Part> parts);
 
   const EmbeddingModel& model_;
+  const std::function<int64_t()> default_tokens_;
   ComputePool& pool_;
   std::vector<Part> parts_;
   std::exception_ptr place_error_;
@@ -82,6 +88,6 @@ class EmbeddingBatch {
 
 // All of a call's texts, joined with nobody's. Throws Error(kCancelled) between batches once the options say so.
 Embeddings embed_tokenized(const EmbeddingModel& model, TokenizedTexts texts, const EmbedOptions& options,
-                           ComputePool& pool);
+                           std::function<int64_t()> default_tokens, ComputePool& pool);
 
 }  // namespace remuda

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
+#include <functional>
 
 #include "base/fail.h"
 #include "hub/resolve.h"
@@ -21,8 +23,8 @@ using ModelPointer = std::shared_ptr<const EmbeddingModel>;
 // A leased instance that computes batches of many calls' texts.
 class EmbeddingSession : public BatchSession {
  public:
-  EmbeddingSession(Lease<EmbeddingInstance> lease, ComputePool& pool)
-      : lease_(std::move(lease)), batch_(lease_->model(), pool) {}
+  EmbeddingSession(Lease<EmbeddingInstance> lease, std::function<int64_t()> default_tokens, ComputePool& pool)
+      : lease_(std::move(lease)), batch_(lease_->model(), std::move(default_tokens), pool) {}
 
   void take(RequestQueue& queue, Requests&) override { batch_.take(queue); }
   void step() noexcept override { batch_.step(); }
@@ -76,17 +78,30 @@ struct EmbeddingModelManager::Impl {
   }
 
   std::unique_ptr<BatchSession> open(EmbeddingModelManager& manager, const SessionTerms& terms) const {
-    return std::make_unique<EmbeddingSession>(manager.acquire({.timeout = terms.timeout,
-                                                               .priority = terms.priority,
-                                                               .label = kJoinedCalls,
-                                                               .stop_token = terms.stop,
-                                                               .cancelled = terms.cancelled}),
-                                              compute);
+    return make_session(manager, manager.acquire({.timeout = terms.timeout,
+                                                  .priority = terms.priority,
+                                                  .label = kJoinedCalls,
+                                                  .stop_token = terms.stop,
+                                                  .cancelled = terms.cancelled}));
   }
 
   std::unique_ptr<BatchSession> try_open(EmbeddingModelManager& manager) const {
     std::optional<Lease<EmbeddingInstance>> lease = manager.try_acquire();
-    return lease ? std::make_unique<EmbeddingSession>(std::move(*lease), compute) : nullptr;
+    return lease ? make_session(manager, std::move(*lease)) : nullptr;
+  }
+
+  std::unique_ptr<BatchSession> make_session(const EmbeddingModelManager& manager,
+                                             Lease<EmbeddingInstance> lease) const {
+    auto tokens = default_tokens(manager, lease->metadata().device);
+    return std::make_unique<EmbeddingSession>(std::move(lease), std::move(tokens), compute);
+  }
+
+  // What keeps a GPU busy its instances compute together, so that several take no more memory than one.
+  static std::function<int64_t()> default_tokens(const EmbeddingModelManager& manager, const std::string& device) {
+    const int64_t all = EmbedOptions::default_max_batch_tokens(kind_of(device));
+    if (kind_of(device) == DeviceKind::kCpu) return [all] { return all; };
+    return
+        [&manager, all] { return std::max(kLeastBatch, all / std::max<int64_t>(1, manager.get_pool_stats().in_use)); };
   }
 
   // Tokens first, on the caller's thread: a text that can't be used never holds an instance.
@@ -96,8 +111,11 @@ struct EmbeddingModelManager::Impl {
     return std::make_shared<EmbeddingRequest>(std::move(tokenizer), std::move(tokenized), options, info.dimension);
   }
 
+  // Of a GPU's place: what has no memory for more computes so much at once.
+  static constexpr int64_t kLeastBatch = EmbedOptions::default_max_batch_tokens(DeviceKind::kCpu);
+
   MemoryCost cost(DeviceKind kind, Precision precision) const {
-    MemoryCost cost = estimate_memory(info, precision, EmbedOptions().max_batch_tokens, kind);
+    MemoryCost cost = estimate_memory(info, precision, kLeastBatch, kind);
     if (kind == DeviceKind::kCpu && model.cache(settings, info.file_bytes, precision).has_file()) cost.loading = 0;
     return cost;
   }
@@ -181,7 +199,8 @@ Embeddings EmbeddingModelManager::embed_texts(std::span<const std::string> texts
   const EmbeddingModel& model = instance.model();
   TokenizedTexts tokenized = impl_->tokenize(texts, *model.tokenizer, options);
   try {
-    return embed_tokenized(model, std::move(tokenized), options, impl_->compute);
+    return embed_tokenized(model, std::move(tokenized), options,
+                           Impl::default_tokens(*this, instance.metadata().device), impl_->compute);
   } catch (const DeviceError&) {
     instance.mark_failed();
     throw;

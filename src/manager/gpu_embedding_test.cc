@@ -8,6 +8,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <numeric>
 #include <span>
 #include <string>
 #include <thread>
@@ -130,6 +131,34 @@ TEST_F(GpuEmbedding, ATextsVectorIsTheSameBytesAloneJoinedAndOnAnyInstance) {
 }
 
 // By the library's own figures, of which nothing is computed here but the weights loaded.
+TEST_F(GpuEmbedding, BatchesAreLargerThereUnlessTheCallSaysHowLarge) {
+  const RandomEncoder model({.layers = 1, .hidden = 32, .inner = 64});
+  const std::vector<std::string> texts(150, kTexts.back());
+  const auto batches = [&texts](EmbeddingModelManager& manager, EmbedOptions options) {
+    int looks = 0;  // One before each.
+    options.cancelled = [&looks] { return ++looks < 0; };
+    const Lease<EmbeddingInstance> lease = manager.acquire();
+    const Embeddings found = manager.embed_texts(texts, *lease, options);
+    const int64_t tokens = std::accumulate(found.tokens.begin(), found.tokens.end(), int64_t{0});
+    EXPECT_GT(tokens, 3 * 512);
+    EXPECT_LT(tokens, 8192);
+    return looks;
+  };
+  EmbeddingModelManager cpu(settings(model.path(), Precision::kFp32));
+  EmbeddingModelManager gpu(on_a_gpu(settings(model.path(), Precision::kFp32)));
+  EXPECT_GT(batches(cpu, {}), 3);
+  EXPECT_EQ(batches(gpu, {}), 1);
+  EXPECT_EQ(batches(gpu, {.max_batch_tokens = 512}), batches(cpu, {}));
+  EXPECT_EQ(batches(cpu, {.max_batch_tokens = 8192}), 1);
+
+  EmbeddingModelManager shared(on_a_gpu(settings(model.path(), Precision::kFp32, 9)));
+  std::vector<Lease<EmbeddingInstance>> others;
+  for (int i = 0; i < 8; ++i) others.push_back(shared.acquire());
+  EXPECT_GT(batches(shared, {}), 1) << "what one would compute at once is shared";
+  others.clear();
+  EXPECT_EQ(batches(shared, {}), 1);
+}
+
 TEST_F(GpuEmbedding, EstimatesAreWhatTheLibraryTakes) {
   const cuda::Models& library = models::gpu_models();
   const std::string minilm = Settings{}.embedding_model;

@@ -99,6 +99,21 @@ TEST_F(GpuPolicy, ACallThatAGpuHasNoMemoryForIsComputedOnTheCpuAndLaterThereAgai
   }
 }
 
+TEST_F(GpuPolicy, LessAtOnceComesBeforeAnyMove) {
+  const std::vector<std::string> texts(8, long_);
+  EmbeddingModelManager manager(wide(automatic(Fallback::kPrefer)));
+  manager.warm_up();
+  take_described(backend_, 0, gpus_.gpus[0].memory_total - taken() - 8 * kMiB);
+  const std::vector<float> right = expected_of_wide();
+  for (const bool joined : {true, false}) {
+    const Embeddings found = joined ? manager.embed_texts(texts) : manager.embed_texts(texts, *manager.acquire());
+    for (int64_t i = 0; i < found.size(); ++i) EXPECT_THAT(found.row(i), Pointwise(FloatNear(1e-4f), right));
+  }
+  EXPECT_GT(MemoryBudget::of("cuda:0").stats().refusals, 0u) << "there was room for all";
+  EXPECT_EQ(manager.get_pool_stats().moved, 0u);
+  EXPECT_EQ(manager.get_pool_stats().by_device, (ByDevice{{"cuda:0", 1}}));
+}
+
 TEST_F(GpuPolicy, AnotherGpuWithRoomComesBeforeTheCpu) {
   leave_both();
   EmbeddingModelManager manager(wide(automatic(Fallback::kPrefer)));

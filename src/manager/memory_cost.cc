@@ -156,7 +156,7 @@ int64_t vocabulary_tables(const SummarizationModelInfo& info, const Layer& encod
 
 }  // namespace
 
-MemoryCost estimate_memory(const EmbeddingModelInfo& info, Precision precision, int64_t max_batch_tokens,
+MemoryCost estimate_memory(const EmbeddingModelInfo& info, Precision precision, std::optional<int64_t> max_batch_tokens,
                            DeviceKind device) {
   const Held held{precision_on(device, precision), device};
   const Layer layer{info.hidden_size, info.intermediate_size};
@@ -169,8 +169,9 @@ MemoryCost estimate_memory(const EmbeddingModelInfo& info, Precision precision, 
   cost.shared_weights = static_cast<uint64_t>(info.num_layers * layer.bytes(held) +
                                               info.max_positions * info.hidden_size * kFloat + tokenizer) +
                         static_cast<uint64_t>(table);
+  const int64_t tokens = max_batch_tokens.value_or(EmbedOptions::default_max_batch_tokens(device));
   cost.workspace =
-      encoding_bytes(std::max(max_batch_tokens, info.max_seq_length), info.hidden_size, info.intermediate_size, held);
+      encoding_bytes(std::max(tokens, info.max_seq_length), info.hidden_size, info.intermediate_size, held);
   cost.loading = held.on_gpu() ? gpu_loading_bytes(layer, info.vocab_size, held)
                                : static_cast<uint64_t>(layer.loading_bytes(held));
   return cost;
@@ -197,7 +198,7 @@ MemoryCost estimate_memory(const SummarizationModelInfo& info, Precision precisi
   const int64_t rows = document.limits.max_rows;
   cost.document = kept + memory.step(rows) + memory.logits(rows);
   // Documents are encoded side by side up to a number of tokens, then decoded together.
-  const int64_t tokens = max_batch_tokens.value_or(default_max_batch_tokens(device));
+  const int64_t tokens = max_batch_tokens.value_or(SummarizeOptions::default_max_batch_tokens(device));
   const int64_t documents = tokens == 0 ? 0 : std::max<int64_t>(1, tokens / document.tokens());
   const int64_t encoded = std::max(info.window, std::min(documents * info.window, memory.encode_tokens()));
   const int64_t all_rows = documents * rows;

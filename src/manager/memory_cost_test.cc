@@ -149,7 +149,8 @@ TEST(MemoryCost, OfEncoders) {
       expect_within_a_tenth(what + ": weights", cost.shared_weights, lease->metadata().shared_bytes);
       manager.embed_text(words(1), *lease);
       WorkspaceArena::global().trim();
-      const int64_t batch = std::max<int64_t>(1, EmbedOptions().max_batch_tokens / manager.info().max_seq_length);
+      const int64_t tokens = EmbedOptions::default_max_batch_tokens(DeviceKind::kCpu);
+      const int64_t batch = std::max<int64_t>(1, tokens / manager.info().max_seq_length);
       const std::vector<std::string> texts(static_cast<size_t>(batch), words(manager.info().max_seq_length));
       const uint64_t resident = resident_for([&] { manager.embed_texts(texts, *lease); });
       expect_within_a_tenth(what + ": workspace", cost.workspace, workspaces());

@@ -127,8 +127,9 @@ SummarizationBatch::Stream::Stream(const text::Tokenizer& tokenizer) : text(toke
 SummarizationBatch::SummarizationBatch(const SummarizationModel& model, BatchPlace place)
     : model_(model),
       place_(std::move(place)),
-      batch_(model.bart->make_engine(), {.max_tokens = default_max_batch_tokens(kind_of(place_.device)),
-                                         .max_bytes = most_room_on(place_.device)}) {
+      batch_(model.bart->make_engine(),
+             {.max_tokens = SummarizeOptions::default_max_batch_tokens(kind_of(place_.device)),
+              .max_bytes = most_room_on(place_.device)}) {
   look_at_room();
 }
 

@@ -1,7 +1,6 @@
 #include "models/bart_documents.h"
 
 #include <algorithm>
-#include <vector>
 
 #include "base/fail.h"
 
@@ -38,22 +37,6 @@ void check_limits(const io::BartConfig& config, std::span<const DecodeLimits> li
            "decoding limits: expected 1 to {} sequences of 1 to {} tokens, found {} sequences of {} tokens",
            config.vocab_size, config.max_position_embeddings, limit.max_rows, limit.max_positions);
     }
-  }
-}
-
-void encode_in_parts(const RaggedIds& batch, int64_t max_tokens,
-                     const std::function<void(const RaggedIds& part, size_t first)>& encode) {
-  const auto documents = static_cast<size_t>(batch.sequences());
-  std::vector<int64_t> offsets;
-  for (size_t first = 0; first < documents;) {
-    const int64_t begin = batch.offsets[first];
-    offsets.assign(1, 0);
-    size_t last = first;
-    do {
-      offsets.push_back(batch.offsets[++last] - begin);
-    } while (last < documents && batch.offsets[last + 1] - begin <= max_tokens);
-    encode({batch.ids.subspan(static_cast<size_t>(begin), static_cast<size_t>(offsets.back())), offsets}, first);
-    first = last;
   }
 }
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/fail.h"
+#include "device/memory_budget.h"
 #include "models/gpu_encoder_weights.h"
 #include "models/gpu_models.h"
 
@@ -33,6 +34,14 @@ std::unique_ptr<GpuStream> GpuSentenceEncoder::take_stream() const {
 void GpuSentenceEncoder::forward(const RaggedIds& batch, std::span<const int64_t> prompt_tokens, MatrixView<float> out,
                                  ComputePool&) const {
   check_invariant(out.stride == out.cols, "vectors from a GPU lie densely");
+  std::unique_ptr<GpuStream> stream = take_stream();
+  encode(batch, prompt_tokens, out, *stream);
+  const std::lock_guard lock(mutex_);
+  idle_.push_back(std::move(stream));  // One that failed is not used again.
+}
+
+void GpuSentenceEncoder::encode(const RaggedIds& batch, std::span<const int64_t> prompt_tokens, MatrixView<float> out,
+                                GpuStream& stream) const {
   const std::vector<int32_t> positions = position_ids(config_, batch);
   std::vector<int32_t> skipped;
   if (!pools_prompt_) skipped.assign(prompt_tokens.begin(), prompt_tokens.end());
@@ -41,15 +50,29 @@ void GpuSentenceEncoder::forward(const RaggedIds& batch, std::span<const int64_t
                                         .offsets = batch.offsets.data(),
                                         .skipped = skipped.empty() ? nullptr : skipped.data(),
                                         .sequences = batch.sequences()};
-  const uint64_t bytes = model_.ask_bytes("a batch", models_.workspace_bytes, &host);
-  std::unique_ptr<GpuStream> stream = take_stream();
-  {
-    const GpuArena::Block workspace = model_.arena().allocate(bytes, *stream, "computing embeddings");
-    model_.call("computing embeddings", models_.encode, stream->get(), workspace.data(), &host, out.data);
+  GpuArena::Block workspace = allocate(model_.ask_bytes("a batch", models_.workspace_bytes, &host), batch, stream);
+  if (workspace.data() == nullptr) {
+    encode_in_parts(batch, batch.offsets.back() / 2, [&](const RaggedIds& part, size_t first) {
+      const int64_t sequences = part.sequences();
+      encode(part, prompt_tokens.subspan(first, static_cast<size_t>(sequences)),
+             out.slice_rows(static_cast<int64_t>(first), sequences), stream);
+    });
+    return;
   }
-  stream->synchronize();  // There is nothing left to wait for: so the workspace is free for every other stream, too.
-  const std::lock_guard lock(mutex_);
-  idle_.push_back(std::move(stream));  // One that failed is not used again.
+  model_.call("computing embeddings", models_.encode, stream.get(), workspace.data(), &host, out.data);
+  give_back(workspace, stream);
+}
+
+// None where there is no room, and several sequences, which may be computed in parts without waiting for it.
+GpuArena::Block GpuSentenceEncoder::allocate(uint64_t bytes, const RaggedIds& batch, GpuStream& stream) const {
+  constexpr const char* kWhat = "computing embeddings";
+  if (batch.sequences() == 1) return model_.arena().allocate(bytes, stream, kWhat);
+  const GpuMemoryPatience patience(Deadline::Clock::duration(0));
+  try {
+    return model_.arena().allocate(bytes, stream, kWhat);
+  } catch (const OutOfMemory&) {
+    return {};
+  }
 }
 
 }  // namespace remuda::models

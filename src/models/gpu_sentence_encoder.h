@@ -31,12 +31,16 @@ class GpuSentenceEncoder : public TextEncoder {
   size_t bytes() const override { return model_.bytes(); }
   size_t mapped_bytes() const override { return 0; }
 
-  // `out` must be dense. Has no use for `pool`.
+  // `out` must be dense. Has no use for `pool`. Where the GPU has no memory for all at once, it is done in parts;
+  // throws OutOfMemory where it has none for a text alone.
   void forward(const RaggedIds& batch, std::span<const int64_t> prompt_tokens, MatrixView<float> out,
                ComputePool& pool) const override;
 
  private:
   std::unique_ptr<GpuStream> take_stream() const;
+  void encode(const RaggedIds& batch, std::span<const int64_t> prompt_tokens, MatrixView<float> out,
+              GpuStream& stream) const;
+  GpuArena::Block allocate(uint64_t bytes, const RaggedIds& batch, GpuStream& stream) const;
 
   const remuda::cuda::Models& models_;
   const io::EncoderConfig config_;

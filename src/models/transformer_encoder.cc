@@ -9,6 +9,22 @@
 
 namespace remuda::models {
 
+void encode_in_parts(const RaggedIds& batch, int64_t max_tokens,
+                     const std::function<void(const RaggedIds& part, size_t first)>& encode) {
+  const auto sequences = static_cast<size_t>(batch.sequences());
+  std::vector<int64_t> offsets;
+  for (size_t first = 0; first < sequences;) {
+    const int64_t begin = batch.offsets[first];
+    offsets.assign(1, 0);
+    size_t last = first;
+    do {
+      offsets.push_back(batch.offsets[++last] - begin);
+    } while (last < sequences && batch.offsets[last + 1] - begin <= max_tokens);
+    encode({batch.ids.subspan(static_cast<size_t>(begin), static_cast<size_t>(offsets.back())), offsets}, first);
+    first = last;
+  }
+}
+
 std::vector<int32_t> position_ids(const io::EncoderConfig& config, const RaggedIds& batch) {
   const bool pads_have_own_position = config.first_position > 0;
   std::vector<int32_t> positions;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -22,6 +23,11 @@ struct RaggedIds {
 
   int64_t sequences() const { return static_cast<int64_t>(offsets.size()) - 1; }
 };
+
+// Calls encode(part, number of its first sequence) for sequences that follow each other and have up to so many tokens
+// together, or are alone.
+void encode_in_parts(const RaggedIds& batch, int64_t max_tokens,
+                     const std::function<void(const RaggedIds& part, size_t first)>& encode);
 
 // The position of each id: counted from config.first_position on, and where that is not 0, a padding token written out
 // in a text is not counted, as transformers has it for models of that kind.

@@ -16,6 +16,7 @@
 #include <system_error>
 #include <thread>
 
+#include "manager/placement.h"
 #include "python/errors.h"
 #include "python/pool.h"
 #include "remuda/embedding_model_manager.h"
@@ -40,8 +41,10 @@ nb::object array_of(std::vector<Number> values, std::initializer_list<size_t> sh
   return nb::cast(nb::ndarray<nb::numpy, Number>(owned->data(), shape, owner));
 }
 
-// Texts of a long list that are one request of the manager's; enough for the engine's batches to be full.
+// Texts of a long list that are one request of the manager's; enough for the engine's batches to be full, of a GPU
+// where texts are short, too.
 constexpr size_t kPiece = 128;
+constexpr size_t kPieceForGpu = 1024;
 // What is copied out of Python at a time, so that beside its results a list of any length takes little memory.
 constexpr CopyLimits kCopied{.texts = 4096, .bytes = size_t{8} << 20};
 // How often a call that waits for its helpers looks whether it is to end.
@@ -63,6 +66,7 @@ class EmbeddingCall {
     if (result_.tokens.empty()) reserve(count);
     texts_ = texts;
     begin_ = begin;
+    piece_ = piece();
     next_ = 0;
     work_with_helpers(instance_ == nullptr ? free_instances() : 1);
     if (error_ != nullptr) std::rethrow_exception(error_);
@@ -83,7 +87,10 @@ class EmbeddingCall {
     result_.used_tokens.resize(count);
   }
 
-  size_t piece() const { return instance_ != nullptr ? kCopied.texts : kPiece; }
+  size_t piece() const {
+    if (instance_ != nullptr) return kCopied.texts;
+    return kind_of(manager_.get_device()) == DeviceKind::kGpu ? kPieceForGpu : kPiece;
+  }
 
   // More would only have smaller batches than the cores can compute at once.
   size_t free_instances() {
@@ -103,7 +110,7 @@ class EmbeddingCall {
     others.stop = stopped_.get_token();
     std::vector<std::jthread> threads;
     try {
-      for (size_t i = 1; i < most && i * piece() < texts_.size(); ++i) {
+      for (size_t i = 1; i < most && i * piece_ < texts_.size(); ++i) {
         const std::lock_guard lock(mutex_);
         threads.emplace_back([this, others] { help(others); });
         ++helpers_;
@@ -133,8 +140,8 @@ class EmbeddingCall {
   void work(const EmbedOptions& given) {
     try {
       EmbedOptions options = given;
-      for (size_t begin; !stopped_.stop_requested() && (begin = next_.fetch_add(piece())) < texts_.size();) {
-        store(begin, embed(texts_.subspan(begin, std::min(piece(), texts_.size() - begin)), options));
+      for (size_t begin; !stopped_.stop_requested() && (begin = next_.fetch_add(piece_)) < texts_.size();) {
+        store(begin, embed(texts_.subspan(begin, std::min(piece_, texts_.size() - begin)), options));
         options.timeout = std::nullopt;
       }
     } catch (...) {
@@ -166,6 +173,7 @@ class EmbeddingCall {
   // The texts that are in work, and which row the first one's is.
   std::span<const std::string> texts_;
   size_t begin_ = 0;
+  size_t piece_ = kPiece;
   std::atomic<size_t> next_{0};
   std::stop_source stopped_;
   std::mutex mutex_;
@@ -190,7 +198,7 @@ Embeddings embed(EmbeddingCall& call, const nb::list& texts, Interruption& inter
 
 nb::tuple embed_texts(nb::handle_t<EmbeddingPool> self, nb::list texts, nb::handle instance,
                       std::optional<std::string> prompt_name, std::optional<std::string> prompt,
-                      std::optional<int64_t> max_length, int64_t max_batch_tokens, nb::handle timeout,
+                      std::optional<int64_t> max_length, std::optional<int64_t> max_batch_tokens, nb::handle timeout,
                       nb::handle token) {
   EmbeddingPool& pool = pool_of(self);
   Interruption interruption(to_token(token));
@@ -240,7 +248,7 @@ void bind_embedding(nb::module_& module) {
            [](EmbeddingPool* self, const nb::dict& values) { new (self) EmbeddingPool(to_settings(values)); })
       .def("embed_texts", embed_texts, nb::arg("texts"), nb::arg("instance") = nb::none(),
            nb::arg("prompt_name") = nb::none(), nb::arg("prompt") = nb::none(), nb::arg("max_length") = nb::none(),
-           nb::arg("max_batch_tokens") = 512, nb::arg("timeout") = nb::none(), nb::arg("token") = nb::none())
+           nb::arg("max_batch_tokens") = nb::none(), nb::arg("timeout") = nb::none(), nb::arg("token") = nb::none())
       .def_prop_ro("info", info)
       .def_prop_ro("device", [](nb::handle_t<EmbeddingPool> self) { return pool_of(self).manager().get_device(); })
       .def_prop_ro("precision", [](nb::handle_t<EmbeddingPool> self) {

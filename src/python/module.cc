@@ -46,8 +46,7 @@ MemoryCost cost_of(const std::string& model, Precision precision, DeviceKind dev
   if (find_model_kind(model) == ModelKind::kSummarization) {
     return remuda::estimate_memory(inspect_summarization_model(model), precision, max_batch_tokens, device);
   }
-  return remuda::estimate_memory(inspect_embedding_model(model), precision,
-                                 max_batch_tokens.value_or(EmbedOptions().max_batch_tokens), device);
+  return remuda::estimate_memory(inspect_embedding_model(model), precision, max_batch_tokens, device);
 }
 
 nb::dict estimate_memory(const std::string& model, const std::string& precision, const std::string& device,
