@@ -20,6 +20,9 @@ namespace remuda {
 PoolOptions pool_options(const Settings& settings, std::string name,
                          std::shared_ptr<const std::atomic<uint64_t>> fallbacks = nullptr);
 
+// What the process has of the memory of GPUs that a pool's instances are on.
+void add_gpu_memory(PoolStats& stats);
+
 // What those who hold memory may do with a manager's pool: look at it, and have back what is idle when memory is full.
 struct PoolControl {
   std::function<PoolStats()> stats;
@@ -76,7 +79,11 @@ class AbstractModelManager {
   }
   void release_instance(Instance* instance) { pool_.release_instance(instance); }
 
-  PoolStats get_pool_stats() const { return pool_.get_pool_stats(); }
+  PoolStats get_pool_stats() const {
+    PoolStats stats = pool_.get_pool_stats();
+    add_gpu_memory(stats);
+    return stats;
+  }
   // Callers in the pool's queue; cheaper than all statistics.
   int64_t waiting() const { return pool_.waiting(); }
   // Leases held longer than the settings' leak_threshold.
@@ -100,7 +107,7 @@ class AbstractModelManager {
  protected:
   AbstractModelManager(const Settings& settings, std::string name)
       : pool_(pool_options(settings, std::move(name), fallbacks_), [this] { return make_instance(); }),
-        registration_(settings, {.stats = [this] { return get_pool_stats(); },
+        registration_(settings, {.stats = [this] { return pool_.get_pool_stats(); },
                                  .least_recent_use = [this] { return pool_.least_recent_use(); },
                                  .evict_idle = [this](auto not_used_since) { return pool_.evict_idle(not_used_since); },
                                  .cleanup = [this] { pool_.cleanup(); },

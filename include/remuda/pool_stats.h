@@ -30,6 +30,12 @@ class DurationHistogram {
   std::chrono::nanoseconds max_{0};
 };
 
+// A GPU's memory that this process has, in bytes.
+struct GpuMemoryStats {
+  uint64_t allocated = 0;  // Weights, and what is computed with.
+  uint64_t reserved = 0;   // That, and what is kept of the driver's for the next.
+};
+
 struct PoolStats {
   std::string name;
   int64_t available = 0;   // Idle instances.
@@ -56,9 +62,10 @@ struct PoolStats {
   uint64_t fallbacks = 0;       // Instances that a manager made on the CPU because no GPU had room or worked.
   uint64_t moved = 0;       // Calls whose work a GPU had no memory for, or that was lost, and that went on elsewhere.
   uint64_t room_waits = 0;  // Calls whose work a GPU had no memory for, and that waited for it there.
-  std::map<std::string, int64_t> by_device;  // Instances, idle and on lease, by where they compute.
-  DurationHistogram wait_time;               // From the call of acquire to the lease, creation included.
-  DurationHistogram use_time;                // From lease to return.
+  std::map<std::string, int64_t> by_device;          // Instances, idle and on lease, by where they compute.
+  std::map<std::string, GpuMemoryStats> gpu_memory;  // A manager's: of the GPUs in by_device, whoever has it.
+  DurationHistogram wait_time;                       // From the call of acquire to the lease, creation included.
+  DurationHistogram use_time;                        // From lease to return.
   DurationHistogram create_time;
 };
 

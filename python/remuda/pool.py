@@ -95,7 +95,8 @@ class Leasing(Generic[T]):
         ``created``, ``destroyed``, ``destroying``, ``expired``, ``evicted``, ``lost``, ``creation_failures``, ``out_of_memory``,
         ``timeouts``, ``cancelled``, ``overloaded``, ``leaks``, ``fallbacks``, ``moved``,
         ``room_waits``; ``by_device``, a dict. Bytes:
-        ``memory_shared``, ``memory_private``. Times, as dicts of seconds (``count``, ``mean``, ``p50``, ``p90``, ``p99``, ``max``):
+        ``memory_shared``, ``memory_private``, ``gpu_memory`` (by GPU that its instances are on, what the process has
+        ``allocated`` and ``reserved`` there). Times, as dicts of seconds (``count``, ``mean``, ``p50``, ``p90``, ``p99``, ``max``):
         ``wait_time``, ``use_time``, ``create_time``.
         """
         return self._pool.get_pool_stats()

@@ -15,6 +15,10 @@ namespace remuda::cli {
 namespace {
 
 nlohmann::ordered_json pool_json(const PoolStats& pool) {
+  nlohmann::ordered_json gpu_memory = nlohmann::ordered_json::object();
+  for (const auto& [device, memory] : pool.gpu_memory) {
+    gpu_memory[device] = {{"allocated", memory.allocated}, {"reserved", memory.reserved}};
+  }
   return {{"available", pool.available},
           {"in_use", pool.in_use},
           {"total", pool.total},
@@ -32,6 +36,7 @@ nlohmann::ordered_json pool_json(const PoolStats& pool) {
           {"moved", pool.moved},
           {"room_waits", pool.room_waits},
           {"by_device", pool.by_device},
+          {"gpu_memory", gpu_memory},
           {"leaks", pool.leaks}};
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <optional>
 
 #include "base/fail.h"
 #include "hub/resolve.h"
@@ -100,8 +101,10 @@ struct EmbeddingModelManager::Impl {
   static std::function<int64_t()> default_tokens(const EmbeddingModelManager& manager, const std::string& device) {
     const int64_t all = EmbedOptions::default_max_batch_tokens(kind_of(device));
     if (kind_of(device) == DeviceKind::kCpu) return [all] { return all; };
-    return
-        [&manager, all] { return std::max(kLeastBatch, all / std::max<int64_t>(1, manager.get_pool_stats().in_use)); };
+    return [pool = manager.managed_pool(), all] {
+      const std::optional<PoolStats> stats = pool->stats();
+      return std::max(kLeastBatch, all / std::max<int64_t>(1, stats ? stats->in_use : 1));
+    };
   }
 
   // Tokens first, on the caller's thread: a text that can't be used never holds an instance.

@@ -201,6 +201,8 @@ TEST_F(GpuEmbedding, WhatIsTakenIsCountedAndShown) {
     EXPECT_EQ(lease->metadata().shared_bytes, weights);
     EXPECT_LT(taken(), weights + kDescribedGranularity) << "what loading took is the driver's again";
     EXPECT_EQ(gpu_memory().at(0).memory_allocated, weights);
+    EXPECT_EQ(manager.get_pool_stats().gpu_memory.at("cuda:0").allocated, weights);
+    EXPECT_EQ(manager.get_pool_stats().gpu_memory.at("cuda:0").reserved, taken());
     EXPECT_EQ(gpu_memory().at(0).memory_reserved, taken());
     const ProcessSnapshot found = snapshot();
     const auto shown = std::ranges::find(found.weights, "cuda:0", &WeightsSnapshot::device);

@@ -1,8 +1,11 @@
 #include "remuda/model_manager.h"
 
+#include <map>
 #include <optional>
+#include <string>
 
 #include "device/devices.h"
+#include "device/gpu_arena.h"
 #include "manager/placement.h"
 
 namespace remuda {
@@ -17,6 +20,16 @@ bool device_works(const ModelInstance& instance) {
 }
 
 }  // namespace
+
+void add_gpu_memory(PoolStats& stats) {
+  std::map<std::string, GpuArenaStats> arenas;
+  for (const auto& [device, instances] : stats.by_device) {
+    if (device == kCpuDevice) continue;
+    if (arenas.empty()) arenas = GpuArena::all_stats();
+    const GpuArenaStats memory = arenas[device];
+    stats.gpu_memory[device] = {.allocated = memory.allocated, .reserved = memory.reserved};
+  }
+}
 
 PoolOptions pool_options(const Settings& settings, std::string name,
                          std::shared_ptr<const std::atomic<uint64_t>> fallbacks) {

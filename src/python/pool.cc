@@ -112,6 +112,14 @@ nb::dict get_pool_stats(PoolArgument self) {
   nb::dict by_device;
   for (const auto& [device, instances] : stats.by_device) by_device[nb::cast(device)] = instances;
   values["by_device"] = by_device;
+  nb::dict gpu_memory;
+  for (const auto& [device, memory] : stats.gpu_memory) {
+    nb::dict bytes;
+    bytes["allocated"] = memory.allocated;
+    bytes["reserved"] = memory.reserved;
+    gpu_memory[nb::cast(device)] = bytes;
+  }
+  values["gpu_memory"] = gpu_memory;
   values["wait_time"] = histogram(stats.wait_time);
   values["use_time"] = histogram(stats.use_time);
   values["create_time"] = histogram(stats.create_time);

@@ -45,6 +45,7 @@ def test_embeddings_of_a_gpu(python, monkeypatch):
         manager = remuda.EmbeddingModelManager(remuda.Settings(device="cuda:0", precision="fp32"))
         error = abs(manager.encode(texts) - expected).max()
         (taken,) = remuda.gpu_memory()
+        assert manager.get_pool_stats()["gpu_memory"] == {"cuda:0": {key: taken[key] for key in ("allocated", "reserved")}}
         manager.cleanup()
         (left,) = remuda.gpu_memory()
         print(json.dumps([manager.get_device(), float(error), taken["allocated"], left["reserved"]]))
