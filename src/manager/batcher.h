@@ -101,6 +101,14 @@ inline int64_t sessions_for(int threads) {
 // The label of a session's lease.
 inline constexpr const char* kJoinedCalls = "calls without an instance";
 
+inline AcquireOptions acquire_options(const SessionTerms& terms) {
+  return {.timeout = terms.timeout,
+          .priority = terms.priority,
+          .label = kJoinedCalls,
+          .stop_token = terms.stop,
+          .cancelled = terms.cancelled};
+}
+
 // A session's instance. It is gone with this: what works on it comes after it.
 template <typename Instance>
 class SessionLease {

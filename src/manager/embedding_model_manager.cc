@@ -79,11 +79,7 @@ struct EmbeddingModelManager::Impl {
   }
 
   std::unique_ptr<BatchSession> open(EmbeddingModelManager& manager, const SessionTerms& terms) const {
-    return make_session(manager, manager.acquire({.timeout = terms.timeout,
-                                                  .priority = terms.priority,
-                                                  .label = kJoinedCalls,
-                                                  .stop_token = terms.stop,
-                                                  .cancelled = terms.cancelled}));
+    return make_session(manager, manager.acquire(acquire_options(terms)));
   }
 
   std::unique_ptr<BatchSession> try_open(EmbeddingModelManager& manager) const {

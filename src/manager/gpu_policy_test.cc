@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <random>
@@ -185,49 +185,15 @@ TEST_F(GpuPolicy, IdleInstancesOfOthersGoBeforeAnybodyMoves) {
   EXPECT_EQ(logged.count("idle instances were evicted, and now it has"), 1);
 }
 
-// Threads that embed until they are told to stop; what they get is right, or counted.
-class Embedders {
+// Threads that embed.
+class Embedders : public Callers {
  public:
-  Embedders(EmbeddingModelManager& manager, const std::vector<float>& right, std::string text = kText, int threads = 8)
-      : text_(std::move(text)) {
-    for (int t = 0; t < threads; ++t) {
-      threads_.emplace_back([this, &manager, &right] {
-        while (!stop_) {
-          try {
-            const std::vector<float> found = manager.embed_text(text_, {.timeout = seconds(60)});
-            for (size_t i = 0; i < right.size(); ++i) wrong_ += std::abs(found[i] - right[i]) > 1e-4f;
-            ++done_;
-          } catch (const DeviceError& error) {
-            ++device_errors_;
-            return;
-          } catch (const std::exception& error) {
-            ADD_FAILURE() << error.what();
-            return;
-          }
-        }
-      });
-    }
-  }
-  ~Embedders() { stop(); }
-
-  void wait_for_more(int calls) {
-    const int until = done_ + calls;
-    const auto end = std::chrono::steady_clock::now() + seconds(60);
-    while (done_ < until && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(milliseconds(1));
-  }
-  void stop() {
-    stop_ = true;
-    threads_.clear();
-  }
-  int done() const { return done_; }
-  int wrong() const { return wrong_; }
-  int device_errors() const { return device_errors_; }
-
- private:
-  const std::string text_;
-  std::atomic<bool> stop_{false};
-  std::atomic<int> done_{0}, wrong_{0}, device_errors_{0};
-  std::vector<std::jthread> threads_;
+  Embedders(EmbeddingModelManager& manager, const std::vector<float>& right, const std::string& text = kText,
+            int threads = 8)
+      : Callers(threads, [&manager, &right, text](int) {
+          const std::vector<float> found = manager.embed_text(text, {.timeout = seconds(60)});
+          return std::ranges::equal(found, right, [](float a, float b) { return std::abs(a - b) <= 1e-4f; });
+        }) {}
 };
 
 TEST_F(GpuPolicy, NobodyWhoIsJoinedHearsThatAGpuIsLost) {

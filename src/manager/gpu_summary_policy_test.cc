@@ -203,44 +203,16 @@ TEST_F(GpuSummaryPolicy, AnInstanceOfOnesOwnCanNotMove) {
   EXPECT_EQ(manager.acquire()->metadata().device, "cpu");
 }
 
-// Threads that summarize until they are told to stop; what they get is right, or counted.
-class Summarizers {
+// Threads that summarize.
+class Summarizers : public Callers {
  public:
-  Summarizers(SummarizationModelManager& manager, const std::vector<TokenIds>& right) {
-    for (size_t t = 0; t < 4; ++t) {
-      threads_.emplace_back([this, &manager, &right, text = t % kTexts.size()] {
-        while (!stop_) {
-          try {
-            const std::vector<Summary> found =
-                manager.summarize(std::span(kTexts).subspan(text, 1), {.timeout = seconds(120)});
-            wrong_ += found.at(0).best.ids != right[text];
-            ++done_;
-          } catch (const std::exception& error) {
-            ADD_FAILURE() << error.what();
-            return;
-          }
-        }
-      });
-    }
-  }
-  ~Summarizers() { stop(); }
-
-  void wait_for_more(int calls) {
-    const int until = done_ + calls;
-    const auto end = std::chrono::steady_clock::now() + seconds(60);
-    while (done_ < until && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(milliseconds(1));
-  }
-  void stop() {
-    stop_ = true;
-    threads_.clear();
-  }
-  int done() const { return done_; }
-  int wrong() const { return wrong_; }
-
- private:
-  std::atomic<bool> stop_{false};
-  std::atomic<int> done_{0}, wrong_{0};
-  std::vector<std::jthread> threads_;
+  Summarizers(SummarizationModelManager& manager, const std::vector<TokenIds>& right)
+      : Callers(4, [&manager, &right](int thread) {
+          const size_t text = static_cast<size_t>(thread) % kTexts.size();
+          const std::vector<Summary> found =
+              manager.summarize(std::span(kTexts).subspan(text, 1), {.timeout = seconds(120)});
+          return found.at(0).best.ids == right[text];
+        }) {}
 };
 
 TEST_F(GpuSummaryPolicy, NobodyWhoIsJoinedHearsThatAGpuIsLost) {
@@ -252,7 +224,7 @@ TEST_F(GpuSummaryPolicy, NobodyWhoIsJoinedHearsThatAGpuIsLost) {
   lose_described(backend_, 0);
   summarizers.wait_for_more(6);
   summarizers.stop();
-  EXPECT_EQ(summarizers.wrong(), 0);
+  EXPECT_EQ(summarizers.wrong() + summarizers.device_errors(), 0);
   const PoolStats stats = manager.get_pool_stats();
   EXPECT_FALSE(stats.by_device.contains("cuda:0"));
   EXPECT_TRUE(stats.by_device.contains("cuda:1"));
@@ -282,7 +254,7 @@ TEST_F(GpuSummaryPolicy, OthersMayTakeAndFreeMemoryAtAnyTime) {
       std::this_thread::sleep_for(milliseconds(random() % 1500));
     }
     summarizers.stop();
-    EXPECT_EQ(summarizers.wrong(), 0);
+    EXPECT_EQ(summarizers.wrong() + summarizers.device_errors(), 0);
     std::printf("figure: {\"calls\": %d, \"moved\": %d}\n", summarizers.done(),
                 static_cast<int>(manager.get_pool_stats().moved));
   }

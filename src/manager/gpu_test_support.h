@@ -4,16 +4,21 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "device/devices.h"
 #include "device/gpu_devices.h"
 #include "device/testing/test_libraries.h"
+#include "remuda/error.h"
 #include "remuda/settings.h"
 
 namespace remuda {
@@ -73,6 +78,49 @@ class GpuTest : public ::testing::Test {
   const GpuBackend& backend_ = gpu_backend();
   DescribedGpus& gpus_ = described_gpus(backend_);
   const std::shared_ptr<DeviceProvider> before_ = set_device_provider(std::make_shared<MachineWithBackend>(backend_));
+};
+
+// Threads that call again and again until they are told to stop; what they get is right, or counted.
+class Callers {
+ public:
+  // call(thread) returns whether the answer was right.
+  Callers(int threads, const std::function<bool(int thread)>& call) {
+    for (int t = 0; t < threads; ++t) {
+      threads_.emplace_back([this, t, call] {
+        try {
+          while (!stop_) {
+            wrong_ += call(t) ? 0 : 1;
+            ++done_;
+          }
+        } catch (const DeviceError&) {
+          ++device_errors_;
+        } catch (const std::exception& error) {
+          ADD_FAILURE() << error.what();
+        }
+      });
+    }
+  }
+  ~Callers() { stop(); }
+
+  void wait_for_more(int calls) {
+    const int until = done_ + calls;
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (done_ < until && std::chrono::steady_clock::now() < end) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+  void stop() {
+    stop_ = true;
+    threads_.clear();
+  }
+  int done() const { return done_; }
+  int wrong() const { return wrong_; }
+  int device_errors() const { return device_errors_; }
+
+ private:
+  std::atomic<bool> stop_{false};
+  std::atomic<int> done_{0}, wrong_{0}, device_errors_{0};
+  std::vector<std::jthread> threads_;
 };
 
 // A machine with two, of which the first is chosen first, and the second is full until a test leaves it room.

@@ -143,11 +143,7 @@ struct SummarizationModelManager::Impl {
   }
 
   std::unique_ptr<BatchSession> open(SummarizationModelManager& manager, const SessionTerms& terms) const {
-    return std::make_unique<SummarizationSession>(manager.acquire({.timeout = terms.timeout,
-                                                                   .priority = terms.priority,
-                                                                   .label = kJoinedCalls,
-                                                                   .stop_token = terms.stop,
-                                                                   .cancelled = terms.cancelled}),
+    return std::make_unique<SummarizationSession>(manager.acquire(acquire_options(terms)),
                                                   settings.model_pool_max_instances);
   }
 
