@@ -20,6 +20,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/deadline.h"
@@ -134,6 +135,7 @@ class PoolCore : public Housekept, public std::enable_shared_from_this<PoolCore>
   Instances remove_idle_down_to(int64_t most, DestroyReason reason);
   Instances remove_expired(Clock::time_point now);
   void destroy(Lock& lock, Instances instances);
+  bool lacks_idle() const;
   bool wants_refill() const;
   bool refill(Lock& lock);
   void try_refill(Lock& lock);
@@ -156,7 +158,8 @@ class PoolCore : public Housekept, public std::enable_shared_from_this<PoolCore>
 
   std::mutex mutex_;
   // All below are guarded by mutex_.
-  std::condition_variable emptied_;  // cleanup() waits here for slots to go.
+  std::condition_variable emptied_;   // cleanup() waits here for slots to go.
+  std::condition_variable refilled_;  // warm_up() waits here for another's refill() to end.
   std::list<PoolSlot> slots_;
   std::vector<PoolSlot*> idle_;  // The most recently used last, and the first to be used again: its caches are warm.
   WaitQueue queue_;
@@ -175,6 +178,7 @@ class PoolCore : public Housekept, public std::enable_shared_from_this<PoolCore>
   bool refill_ = false;  // Idle instances went in ways that min_idle is about.
   Clock::time_point refill_not_before_ = Clock::time_point::min();
   int refill_failures_ = 0;            // In a row.
+  std::thread::id refiller_;           // Who is in refill(); of nobody otherwise.
   PoolStats stats_;                    // The counters and histograms; the rest is filled in for each snapshot.
   std::shared_ptr<PoolCore> forever_;  // Itself, in a child of fork(), where nothing of it can be destroyed.
 };

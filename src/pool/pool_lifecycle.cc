@@ -94,7 +94,11 @@ void PoolCore::warm_up() {
   if (is_empty) release(acquire({}, /*raw=*/false), /*discard=*/false);
   Lock lock(mutex_);
   refill_ = true;
-  refill(lock);
+  const auto is_my_turn = [&] {
+    return refiller_ == std::thread::id() || refiller_ == std::this_thread::get_id();  // Called by the factory.
+  };
+  refilled_.wait(lock, is_my_turn);
+  if (wants_refill()) refill(lock);
 }
 
 bool PoolCore::evict_idle(Clock::time_point not_used_since) {
@@ -144,7 +148,7 @@ PoolCore::Clock::time_point PoolCore::housekeep() noexcept {
     report_leaks(leaks);
     lock.lock();
   }
-  if (now >= refill_not_before_) try_refill(lock);
+  if (wants_refill() && now >= refill_not_before_) try_refill(lock);
   housekeeping_due_ = std::min(housekeeping_due_, next_housekeeping());
   return housekeeping_due_;
 }
@@ -244,15 +248,30 @@ void PoolCore::destroy(Lock& lock, Instances instances) {
   schedule();
 }
 
-bool PoolCore::wants_refill() const {
+bool PoolCore::lacks_idle() const {
   return refill_ && static_cast<int64_t>(idle_.size()) < options_.min_idle && options_.enabled && !closed_ &&
          queue_.empty() && has_room();
 }
 
-// Makes idle instances for min_idle. False where memory ends first; throws what the factory throws otherwise.
+bool PoolCore::wants_refill() const { return refiller_ == std::thread::id() && lacks_idle(); }
+
+// Makes idle instances for min_idle. False where memory ends first; throws what the factory throws otherwise. One
+// thread at a time: two would each make what both see lacking.
 bool PoolCore::refill(Lock& lock) {
   const MemoryWait wait(Deadline::at(Clock::now()));  // Others are served by this thread, too.
-  while (wants_refill()) {
+  struct Turn {
+    explicit Turn(PoolCore& core) : pool(core) { pool.refiller_ = std::this_thread::get_id(); }
+    ~Turn() {
+      pool.refiller_ = std::thread::id();
+      pool.refilled_.notify_all();
+      if (pool.wants_refill()) pool.ask_for_housekeeping(pool.refill_not_before_);
+    }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+    PoolCore& pool;
+  };
+  const Turn turn(*this);
+  while (lacks_idle()) {
     PoolSlot* slot = add_slot();
     if (!create(lock, slot)) return false;
     come_home(lock, slot, doom_of(*slot, Clock::now()));

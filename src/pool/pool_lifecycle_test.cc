@@ -152,6 +152,34 @@ TEST(PoolLifecycle, WhatIsTakenForItsMemoryIsNotMadeAgain) {
   }
 }
 
+// Instances come idle one by one, and each time the background could think that the rest is its to make.
+TEST(PoolLifecycle, WarmUpAndTheBackgroundTogetherMakeNoMoreThanMinIdle) {
+  std::atomic<int> live{0};
+  Pool pool({.max_instances = 6, .min_idle = 3}, [&] {
+    std::this_thread::sleep_for(milliseconds(20));
+    return std::make_unique<Counted>(live);
+  });
+  pool.warm_up();
+  EXPECT_EQ(pool.get_pool_stats().available, 3);
+  Lease<Counted> held = pool.acquire();
+  pool.warm_up();  // The background makes the one that lacks, or this does.
+  EXPECT_EQ(pool.get_pool_stats().available, 3);
+  std::this_thread::sleep_for(milliseconds(50));
+  EXPECT_EQ(pool.get_pool_stats().created, 4);
+}
+
+TEST(PoolLifecycle, AFactoryMayWarmUpItsPool) {
+  std::atomic<int> live{0};
+  Pool* self = nullptr;
+  Pool pool({.max_instances = 4, .min_idle = 2}, [&] {
+    if (live > 0) self->warm_up();
+    return std::make_unique<Counted>(live);
+  });
+  self = &pool;
+  pool.warm_up();
+  EXPECT_EQ(pool.get_pool_stats().available, 2);
+}
+
 // Visits for other reasons, here to report a leak, don't make the attempts more frequent.
 TEST(PoolLifecycle, ABackgroundCreationThatFailsIsNotTriedAgainAtOnce) {
   std::atomic<int> live{0};
