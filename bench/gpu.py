@@ -28,8 +28,8 @@ SHORT_TEXT = 12
 SPEED_TOKENS = {"MiniLM-L6": 1 << 17, "mpnet-base": 1 << 16, "bge-large": 1 << 15}  # Of the texts of a measurement.
 MAX_LATENCY = 0.4
 MAX_FP32_ERROR = 1e-4
-MIN_COSINE = {"fp16": 0.9999, "bf16": 0.999}
-PRECISIONS = ("fp32", "fp16", "bf16")
+MIN_COSINE = {"fp16": 0.9999, "bf16": 0.999, "tf32": 0.9999}
+PRECISIONS = ("fp32", "fp16", "bf16", "tf32")
 
 
 def make_model(shape, vocabulary):

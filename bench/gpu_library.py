@@ -5,8 +5,8 @@ from ctypes import POINTER, c_char, c_char_p, c_float, c_int32, c_int64, c_uint3
 import numpy as np
 
 ABI_VERSION = 2
-MODELS_ABI_VERSION = 2
-NUMBER_TYPES = {"fp32": 0, "fp16": 1, "bf16": 2}
+MODELS_ABI_VERSION = 3
+NUMBER_TYPES = {"fp32": 0, "fp16": 1, "bf16": 2, "tf32": 3}
 ACTIVATIONS = {"none": 0, "gelu": 1, "gelu_new": 2, "relu": 3, "tanh": 4}
 POOLINGS = {"cls": 0, "max": 1, "mean": 2, "mean_sqrt_len": 3, "weighted_mean": 4, "last_token": 5}
 

@@ -13,10 +13,16 @@ enum class Precision {
   kBf16,
   kInt8,  // Per-channel int8 weights, per-row int8 activations, int32 sums. CPUs only.
   kFp16,  // GPUs only.
+  // GPUs only: fp32, but matrix products round what they multiply to TF32, which has 10 bits behind the point, as
+  // torch.backends.cuda.matmul.allow_tf32 does.
+  kTf32,
 };
 
-// "auto", "fp32", "bf16", "int8", "fp16".
+// "auto", "fp32", "bf16", "int8", "fp16", "tf32".
 std::string_view to_string(Precision precision);
+
+// Whether no CPU computes in it.
+bool is_for_gpus_alone(Precision precision);
 
 // What a device computes in where this is asked for; never kAuto. Throws Error(kUnsupported), naming what it can.
 Precision precision_on(DeviceKind device, Precision asked, bool gpu_use_fp16 = true);

@@ -38,7 +38,7 @@ class Settings:
     embedding_model: str = "sentence-transformers/all-MiniLM-L6-v2"
     #: REMUDA_SUMMARIZATION_MODEL
     summarization_model: str = "remuda/bart-small-synopsis"
-    #: REMUDA_PRECISION: "auto", "fp32", "bf16", "int8" or "fp16".
+    #: REMUDA_PRECISION: "auto", "fp32", "bf16", "int8", "fp16" or "tf32".
     precision: str = "auto"
     #: REMUDA_MEMORY_LIMIT: bytes, "2GiB", "80%"; None: no limit of remuda's own.
     memory_limit: str | int | None = None

@@ -34,14 +34,15 @@ void add_thread_and_log_flags(CLI::App& command, CommonOptions& options) {
 }
 
 void add_compute_flags(CLI::App& command, CommonOptions& options) {
-  const char* precisions = options.kind == ModelKind::kEmbedding ? "fp32 (the reference's answers), bf16 or int8\n"
-                                                                   "(faster, less memory; cosine to fp32 >= 0.9999\n"
-                                                                   "and >= 0.995), fp16 (GPUs), or auto: fp32, and\n"
-                                                                   "fp16 on a GPU [auto]"
-                                                                 : "fp32 (the tokens that transformers generates),\n"
-                                                                   "bf16 or int8 (faster, less memory; a summary\n"
-                                                                   "may differ in words), fp16 (GPUs), or auto: fp32,\n"
-                                                                   "and fp16 on a GPU [auto]";
+  const char* precisions = options.kind == ModelKind::kEmbedding
+                               ? "fp32 (the reference's answers), bf16 or int8\n"
+                                 "(faster, less memory; cosine to fp32 >= 0.9999\n"
+                                 "and >= 0.995), fp16 or tf32 (GPUs), or auto: fp32,\n"
+                                 "and fp16 on a GPU [auto]"
+                               : "fp32 (the tokens that transformers generates),\n"
+                                 "bf16 or int8 (faster, less memory; a summary\n"
+                                 "may differ in words), fp16 or tf32 (GPUs), or\n"
+                                 "auto: fp32, and fp16 on a GPU [auto]";
   command.add_option("--device", options.device, "auto, cpu, cuda (any GPU) or cuda:N\n[$REMUDA_DEVICE, or cpu]")
       ->option_text("DEVICE");
   command.add_option("--precision", options.precision, precisions)->option_text("NAME");

@@ -230,7 +230,7 @@ TEST_F(DevicePlacement, WhatAGpuComputesInIsWhatIsAskedForAndCountedSo) {
   for (const Case& each :
        {Case{Precision::kAuto, true, Precision::kFp16}, Case{Precision::kAuto, false, Precision::kFp32},
         Case{Precision::kFp16, false, Precision::kFp16}, Case{Precision::kBf16, true, Precision::kBf16},
-        Case{Precision::kFp32, true, Precision::kFp32}}) {
+        Case{Precision::kFp32, true, Precision::kFp32}, Case{Precision::kTf32, true, Precision::kTf32}}) {
     machine({8 * kGiB});
     Settings settings = automatic(1);
     settings.precision = each.asked;
@@ -279,22 +279,27 @@ TEST_F(DevicePlacement, Int8IsForCpus) {
   settings.device = "cuda:0";
   EXPECT_THAT([&] { EmbeddingModelManager manager(settings); },
               ThrowsMessage<Error>(AllOf(HasSubstr("precision int8 is for CPUs"), HasSubstr("(device cuda:0)"),
-                                         HasSubstr("use fp32, fp16 or bf16, or set device to cpu"))));
+                                         HasSubstr("use fp32, fp16, bf16 or tf32, or set device to cpu"))));
 }
 
-TEST_F(DevicePlacement, Fp16IsForGpus) {
-  Settings settings = automatic(1);
-  settings.precision = Precision::kFp16;
-  machine({});
-  EXPECT_THAT([&] { EmbeddingModelManager manager(settings); },
-              ThrowsMessage<Error>(AllOf(HasSubstr("a GPU is demanded (precision fp16)"),
-                                         HasSubstr("this machine has no GPU; set precision to auto"))));
-  machine({1});
-  EmbeddingModelManager full(settings);
-  EXPECT_THROW(full.acquire({.timeout = kSoon}), OutOfMemory) << "the CPU can't stand in";
-  settings.device = "cpu";
-  EXPECT_THAT([&] { EmbeddingModelManager manager(settings); },
-              ThrowsMessage<Error>(HasSubstr("precision fp16 is for GPUs; on a CPU use fp32, bf16 or int8")));
+TEST_F(DevicePlacement, Fp16AndTf32AreForGpus) {
+  for (const Precision precision : {Precision::kFp16, Precision::kTf32}) {
+    const std::string name = "precision " + std::string(to_string(precision));
+    Settings settings = automatic(1);
+    settings.precision = precision;
+    machine({});
+    EXPECT_THAT([&] { EmbeddingModelManager manager(settings); },
+                ThrowsMessage<Error>(AllOf(HasSubstr("a GPU is demanded (" + name + ")"),
+                                           HasSubstr("this machine has no GPU; set precision to auto"))));
+    machine({1});
+    {
+      EmbeddingModelManager full(settings);
+      EXPECT_THROW(full.acquire({.timeout = kSoon}), OutOfMemory) << "the CPU can't stand in";
+    }
+    settings.device = "cpu";
+    EXPECT_THAT([&] { EmbeddingModelManager manager(settings); },
+                ThrowsMessage<Error>(HasSubstr(name + " is for GPUs; on a CPU use fp32, bf16 or int8")));
+  }
 }
 
 TEST_F(DevicePlacement, ASummarizerGoesThereToo) {

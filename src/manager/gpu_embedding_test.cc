@@ -67,7 +67,7 @@ class GpuEmbedding : public GpuTest {
     EmbedOptions options;
     if (!cpu.info().prompts.empty()) options.prompt_name = cpu.info().prompts.front();
     const Embeddings expected = cpu.embed_texts(kTexts, options);
-    for (const Precision precision : {Precision::kFp32, Precision::kFp16, Precision::kBf16}) {
+    for (const Precision precision : {Precision::kFp32, Precision::kFp16, Precision::kBf16, Precision::kTf32}) {
       EmbeddingModelManager gpu(on_a_gpu(settings(model, precision)));
       const Embeddings found = gpu.embed_texts(kTexts, options);
       EXPECT_EQ(gpu.get_pool_stats().by_device.at("cuda:0"), 1);

@@ -113,7 +113,7 @@ TEST_F(GpuSummarization, ReducedPrecisionsAnswerNearlySo) {
   options.generation.num_beams = 1;
   options.generation.max_length = options.generation.min_length = 6;
   const std::vector<Summary> expected = cpu.summarize(kTexts, options);
-  for (const Precision precision : {Precision::kAuto, Precision::kBf16}) {
+  for (const Precision precision : {Precision::kAuto, Precision::kBf16, Precision::kTf32}) {
     SummarizationModelManager gpu(on_a_gpu(settings(model.path(), precision)));
     EXPECT_EQ(gpu.precision(), precision == Precision::kAuto ? Precision::kFp16 : precision);
     expect_alike(gpu.summarize(kTexts, options), expected, 0.05);

@@ -178,6 +178,9 @@ void check_on_a_gpu(const Info& info) {
     EXPECT_GE(gpu.workspace, full.workspace / 2) << what;
     EXPECT_EQ(gpu.sequence, full.sequence / 2) << what;
   }
+  const MemoryCost tf32 = estimate_memory(info, Precision::kTf32, 4096, DeviceKind::kGpu);
+  EXPECT_EQ(tf32.shared_weights, full.shared_weights) << "rounded as they are multiplied";
+  EXPECT_EQ(tf32.workspace, full.workspace);
   const MemoryCost automatic = estimate_memory(info, Precision::kAuto, 4096, DeviceKind::kGpu);
   EXPECT_EQ(automatic.shared_weights, estimate_memory(info, Precision::kFp16, 4096, DeviceKind::kGpu).shared_weights);
   EXPECT_THROW(estimate_memory(info, Precision::kInt8, 4096, DeviceKind::kGpu), Error);

@@ -138,13 +138,14 @@ PlacementRequest base_request(const Settings& settings, std::string model, int32
   request.fallback = settings.fallback;
   if (settings.precision == Precision::kInt8 && !request.demand.empty()) {
     fail(ErrorCode::kUnsupported,
-         "{}: precision int8 is for CPUs, and a GPU is demanded ({}); use fp32, fp16 or bf16, or set device to cpu",
+         "{}: precision int8 is for CPUs, and a GPU is demanded ({}); use fp32, fp16, bf16 or tf32, or set device to "
+         "cpu",
          request.model, request.demand);
   }
-  if (settings.precision == Precision::kFp16) {
+  if (is_for_gpus_alone(settings.precision)) {
     if (request.force_cpu) precision_on(DeviceKind::kCpu, settings.precision);  // Throws.
     if (request.demand.empty()) {
-      request.demand = "precision fp16";
+      request.demand = fmt::format("precision {}", to_string(settings.precision));
       request.instead = "set precision to auto";
     }
     request.fallback = Fallback::kRequire;

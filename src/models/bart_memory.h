@@ -69,7 +69,7 @@ class BartMemory {
 
  private:
   bool on_gpu() const { return device_ == DeviceKind::kGpu; }
-  int64_t gpu_element() const { return precision_ == Precision::kFp32 ? 4 : 2; }
+  int64_t gpu_element() const { return precision_ == Precision::kFp16 || precision_ == Precision::kBf16 ? 2 : 4; }
   size_t gpu_rows(int64_t rows, int64_t inner) const;
   size_t prepared(int64_t rows, int64_t inner) const;
 

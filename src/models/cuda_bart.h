@@ -12,7 +12,7 @@
 
 namespace remuda::cuda {
 
-inline constexpr uint32_t kBartAbiVersion = 1;
+inline constexpr uint32_t kBartAbiVersion = 2;
 inline constexpr const char* kBartSymbol = "remuda_cuda_bart";  // Of BartModelsFunction.
 
 // The most tokens that a step ranks of a row.

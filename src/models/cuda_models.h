@@ -14,10 +14,11 @@
 
 namespace remuda::cuda {
 
-inline constexpr uint32_t kModelsAbiVersion = 2;
+inline constexpr uint32_t kModelsAbiVersion = 3;
 inline constexpr const char* kModelsSymbol = "remuda_cuda_models";  // Of ModelsFunction.
 
-enum class NumberType : int32_t { kFloat32 = 0, kFloat16 = 1, kBFloat16 = 2 };
+// kTf32: floats, which products round to TF32 before they multiply them; for `computed_as` alone.
+enum class NumberType : int32_t { kFloat32 = 0, kFloat16 = 1, kBFloat16 = 2, kTf32 = 3 };
 
 // As kernels::Activation and nn::Pooling, in the same order.
 enum class ActivationKind : int32_t { kNone = 0, kGelu = 1, kGeluTanh = 2, kRelu = 3, kTanh = 4 };

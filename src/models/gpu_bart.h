@@ -31,9 +31,9 @@ class GpuBart {
   class Decoder;
 
   // In memory of the GPU, by its id, that the caller has reserved in its budget: for the weights, and while this works,
-  // for loading them, which goes back to the driver. `precision`: kFp32, kFp16 or kBf16. Of the checkpoint nothing is
-  // kept. Throws Error(kInvalidFile); Error(kUnsupported), also where the library has no BART; OutOfMemory; and as
-  // GpuStream does.
+  // for loading them, which goes back to the driver. `precision`: kFp32, kBf16, kFp16 or kTf32. Of the checkpoint
+  // nothing is kept. Throws Error(kInvalidFile); Error(kUnsupported), also where the library has no BART; OutOfMemory;
+  // and as GpuStream does.
   GpuBart(const io::BartConfig& config, const io::Checkpoint& checkpoint, const std::string& device,
           Precision precision);
 

@@ -14,7 +14,7 @@ namespace remuda::models {
 // object, and the checkpoint, must live while the library reads them, and no longer.
 class GpuBartWeights {
  public:
-  // `precision`: kFp32, kBf16 or kFp16. Throws Error(kInvalidFile), Error(kUnsupported).
+  // `precision`: kFp32, kBf16, kFp16 or kTf32. Throws Error(kInvalidFile), Error(kUnsupported).
   GpuBartWeights(const io::BartConfig& config, const io::Checkpoint& checkpoint, Precision precision);
   GpuBartWeights(const GpuBartWeights&) = delete;
   GpuBartWeights& operator=(const GpuBartWeights&) = delete;

@@ -14,7 +14,7 @@ namespace remuda::models {
 // are mapped, so the object must live while the library reads them, and no longer.
 class GpuEncoderWeights {
  public:
-  // `precision`: kFp32, kBf16 or kFp16. Throws Error(kNotFound), Error(kInvalidFile), Error(kUnsupported).
+  // `precision`: kFp32, kBf16, kFp16 or kTf32. Throws Error(kNotFound), Error(kInvalidFile), Error(kUnsupported).
   GpuEncoderWeights(const io::ModelDirectory& directory, Precision precision);
   GpuEncoderWeights(const GpuEncoderWeights&) = delete;
   GpuEncoderWeights& operator=(const GpuEncoderWeights&) = delete;

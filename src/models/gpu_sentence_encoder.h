@@ -20,9 +20,9 @@ namespace remuda::models {
 class GpuSentenceEncoder : public TextEncoder {
  public:
   // In memory of the GPU, by its id, that the caller has reserved in its budget: for the weights, and while this works,
-  // for loading them, which goes back to the driver. `precision`: kFp32, kFp16 or kBf16. Throws Error(kNotFound),
-  // Error(kInvalidFile); Error(kUnsupported), also where the library has no such models; OutOfMemory; and as GpuStream
-  // does.
+  // for loading them, which goes back to the driver. `precision`: kFp32, kBf16, kFp16 or kTf32. Throws
+  // Error(kNotFound), Error(kInvalidFile); Error(kUnsupported), also where the library has no such models; OutOfMemory;
+  // and as GpuStream does.
   GpuSentenceEncoder(const io::ModelDirectory& directory, const std::string& device, Precision precision);
 
   int64_t dimension() const override { return models_.dimension(model_.get()); }

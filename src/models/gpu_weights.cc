@@ -13,10 +13,13 @@ remuda::cuda::NumberType gpu_number_type(Precision precision) {
       return remuda::cuda::NumberType::kFloat16;
     case Precision::kBf16:
       return remuda::cuda::NumberType::kBFloat16;
+    case Precision::kTf32:
+      return remuda::cuda::NumberType::kTf32;
     default:
       break;
   }
-  fail(ErrorCode::kUnsupported, "precision: expected fp32, bf16 or fp16 on a GPU, found {}", to_string(precision));
+  fail(ErrorCode::kUnsupported, "precision: expected fp32, bf16, fp16 or tf32 on a GPU, found {}",
+       to_string(precision));
 }
 
 remuda::cuda::HostMatrix gpu_matrix(const TensorView& view) {

@@ -17,7 +17,7 @@
 
 namespace remuda::models {
 
-// kFp32, kBf16 or kFp16. Throws Error(kUnsupported).
+// kFp32, kBf16, kFp16 or kTf32. Throws Error(kUnsupported).
 remuda::cuda::NumberType gpu_number_type(Precision precision);
 // Of a type that weights may have, as WeightReader and Checkpoint see to.
 remuda::cuda::HostMatrix gpu_matrix(const TensorView& view);

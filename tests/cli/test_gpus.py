@@ -90,13 +90,13 @@ class Gpus(CliTest):
     def test_a_model_computes_on_one(self):
         texts = "a horse at dawn\nthe herd\n"
         expected = embeddings(self.remuda("embed", stdin=texts)[0])
-        for precision, most in (("fp32", 1e-4), ("auto", 5e-3)):
+        for precision, computed_in, most in (("fp32", "fp32", 1e-4), ("tf32", "tf32", 5e-3), ("auto", "fp16", 5e-3)):
             with self.subTest(precision):
                 out, err = self.remuda("embed", "--device", "cuda:0", "--precision", precision, "--stats", stdin=texts,
                                        env=on_host())
                 stats = json.loads(err.splitlines()[-1])
                 self.assertEqual(stats["device"], "cuda:0")
-                self.assertEqual(stats["precision"], "fp32" if precision == "fp32" else "fp16")
+                self.assertEqual(stats["precision"], computed_in)
                 self.assertEqual(stats["pool"]["by_device"], {"cuda:0": 1})
                 found_all = embeddings(out)
                 self.assertEqual(len(found_all), len(expected))

@@ -122,8 +122,8 @@ void set(const Preference& preference, cublasLtMatmulPreferenceAttributes_t attr
 // y^T = W x^T, as the library sees it: W transposed from how it lies, x not.
 Desc desc_of(const ProductShape& shape, const void* bias) {
   cublasLtMatmulDesc_t made = nullptr;
-  // Float products are of floats in full: TF32 has a compute type of its own.
-  check(library().desc_create(&made, CUBLAS_COMPUTE_32F, CUDA_R_32F), "cublasLtMatmulDescCreate");
+  const cublasComputeType_t compute = shape.uses_tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+  check(library().desc_create(&made, compute, CUDA_R_32F), "cublasLtMatmulDescCreate");
   Desc desc(made);
   set(desc, CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
   if (!shape.has_bias) return desc;

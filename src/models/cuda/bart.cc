@@ -24,6 +24,7 @@ LayerShape layer_shape(const HostBart& host, const HostBartSide& side, bool has_
           .num_heads = side.num_heads,
           .epsilon = host.layer_norm_epsilon,
           .activation = static_cast<kernels::Activation>(host.activation),
+          .uses_tf32 = host.computed_as == remuda::cuda::NumberType::kTf32,
           .has_few_rows = has_few_rows};
 }
 LayerShape encoder_shape(const HostBart& host) { return layer_shape(host, host.encoder, false); }

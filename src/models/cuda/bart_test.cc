@@ -126,6 +126,25 @@ TEST_P(CudaBart, IsNearThemInTheShorterTypes) {
   }
 }
 
+TEST_P(CudaBart, RoundsToTf32WhereThatIsAskedFor) {
+  const Script script(8);
+  const std::vector<Logits> expected = play_on_cpu(config_, file_, script);
+  BartOnHost bart(config_, file_, Precision::kTf32);
+  bart.make_room(kRoom);
+  const std::vector<Logits> found = play_on_gpu(bart, script);
+  float furthest = 0.0f;  // By what fp32 may be off.
+  for (size_t t = 0; t < found.size(); ++t) {
+    for (size_t row = 0; row < found[t].size(); ++row) {
+      EXPECT_GT(cosine(found[t][row], expected[t][row]), 0.9999);
+      for (size_t i = 0; i < found[t][row].size(); ++i) {
+        const float off = std::abs(found[t][row][i] - expected[t][row][i]);
+        furthest = std::max(furthest, off / (1e-4f * spread_of(expected[t][row])));
+      }
+    }
+  }
+  EXPECT_GT(furthest, 1.0f);
+}
+
 TEST_P(CudaBart, ADocumentsLogitsAreTheSameBytesAlone) {
   Script script(9);
   BartOnHost bart(config_, file_, Precision::kFp16);

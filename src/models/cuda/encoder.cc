@@ -45,11 +45,12 @@ LayerShape layer_shape(const HostEncoder& host) {
           .inner_size = host.intermediate_size,
           .num_heads = host.num_heads,
           .epsilon = host.layer_norm_epsilon,
-          .activation = static_cast<kernels::Activation>(host.activation)};
+          .activation = static_cast<kernels::Activation>(host.activation),
+          .uses_tf32 = host.computed_as == NumberType::kTf32};
 }
 
 ProductShape dense_shape(const remuda::cuda::HostDense& dense) {
-  return {dense.out_features, dense.in_features, kernels::cuda::ElementType::kFloat32, false};
+  return {.out_features = dense.out_features, .in_features = dense.in_features};
 }
 
 template <class Element>

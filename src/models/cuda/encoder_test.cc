@@ -212,6 +212,21 @@ TEST_P(CudaEncoder, IsNearThemInTheShorterTypes) {
   }
 }
 
+// What fp32 is not: to 1e-5 the processor's answers.
+TEST_P(CudaEncoder, RoundsToTf32WhereThatIsAskedFor) {
+  const std::vector<float> expected = encode_on_cpu(directory_, batch_);
+  const EncoderOnHost encoder(directory_, Precision::kTf32);
+  const std::vector<float> found = encoder.encode(batch_);
+  ASSERT_EQ(found.size(), expected.size());
+  float furthest = 0.0f;
+  for (size_t i = 0; i < found.size(); ++i) furthest = std::max(furthest, std::abs(found[i] - expected[i]));
+  EXPECT_GT(furthest, 2e-5f);
+  const size_t size = encoder.dimension();
+  for (size_t s = 0; s < static_cast<size_t>(batch_.size()); ++s) {
+    EXPECT_GT(cosine(std::span(found).subspan(s * size, size), std::span(expected).subspan(s * size, size)), 0.99999);
+  }
+}
+
 TEST_P(CudaEncoder, ATextsVectorIsTheSameBytesAlone) {
   const EncoderOnHost encoder(directory_, Precision::kFp16);
   const std::vector<float> together = encoder.encode(batch_);

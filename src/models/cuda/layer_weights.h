@@ -14,7 +14,7 @@ namespace remuda::models::cuda {
 
 // As those of cuda_shapes.h.
 inline std::string number_type_problem(remuda::cuda::NumberType type) {
-  const bool is_known = type >= remuda::cuda::NumberType::kFloat32 && type <= remuda::cuda::NumberType::kBFloat16;
+  const bool is_known = type >= remuda::cuda::NumberType::kFloat32 && type <= remuda::cuda::NumberType::kTf32;
   return is_known ? "" : "expected a known number type";
 }
 
@@ -88,6 +88,8 @@ class Uploader {
         return convert(static_cast<const kernels::cuda::Float16*>(from.data), count, to);
       case remuda::cuda::NumberType::kBFloat16:
         return convert(static_cast<const kernels::cuda::BFloat16*>(from.data), count, to);
+      case remuda::cuda::NumberType::kTf32:
+        break;
     }
     refuse("weights: a matrix of an unknown type");
   }

@@ -23,6 +23,7 @@ auto with_element(remuda::cuda::NumberType type, Use use) {
     case remuda::cuda::NumberType::kBFloat16:
       return use(kernels::cuda::BFloat16{});
     case remuda::cuda::NumberType::kFloat32:
+    case remuda::cuda::NumberType::kTf32:
       break;
   }
   return use(0.0f);
@@ -55,7 +56,8 @@ struct LayerShape {
   int num_heads = 0;
   float epsilon = 0.0f;
   kernels::Activation activation = kernels::Activation::kNone;
-  bool has_few_rows = false;  // As a decoder's steps: see ProductShape.
+  bool uses_tf32 = false;     // See ProductShape, as of the next.
+  bool has_few_rows = false;  // As a decoder's steps.
 
   int head_dim() const { return static_cast<int>(hidden_size) / num_heads; }
   float score_scale() const { return 1.0f / std::sqrt(static_cast<float>(head_dim())); }
@@ -126,6 +128,7 @@ class Layers {
     return {.out_features = out,
             .in_features = in,
             .type = kernels::cuda::element_type_of<Element>,
+            .uses_tf32 = shape.uses_tf32,
             .has_bias = has_bias,
             .has_few_rows = shape.has_few_rows};
   }

@@ -87,14 +87,18 @@ void check_attention(GpuRunner& runner, CaseReport& report, bool quick) {
 }
 
 template <class Element>
-void check_products(GpuRunner& runner, CaseReport& report, bool quick) {
+void check_products(GpuRunner& runner, CaseReport& report, bool quick, bool uses_tf32 = false) {
   constexpr ElementType kType = element_type_of<Element>;
   // MiniLM's, mpnet-base's and bge-large's; BART's are of the same sizes.
   for (const int64_t size : quick ? std::vector<int64_t>{384} : std::vector<int64_t>{384, 768, 1024}) {
     for (const bool step : {false, true}) {
       const auto shape = [&](int64_t out, int64_t in, bool has_bias) {
-        return ProductShape{
-            .out_features = out, .in_features = in, .type = kType, .has_bias = has_bias, .has_few_rows = step};
+        return ProductShape{.out_features = out,
+                            .in_features = in,
+                            .type = kType,
+                            .uses_tf32 = uses_tf32,
+                            .has_bias = has_bias,
+                            .has_few_rows = step};
       };
       product_case<Element>(runner, report, shape(3 * size, size, true));
       product_case<Element>(runner, report, shape(size, size, false));
@@ -107,6 +111,7 @@ void check_products(GpuRunner& runner, CaseReport& report, bool quick) {
                                {.out_features = quick ? 1000 : 50272,
                                 .in_features = 768,
                                 .type = kType,
+                                .uses_tf32 = uses_tf32,
                                 .gives_floats = true,
                                 .has_few_rows = true});
 }
@@ -137,6 +142,11 @@ std::vector<Check> all_checks(const Options& options) {
   add_checks<float>(options, checks);
   add_checks<Float16>(options, checks);
   add_checks<BFloat16>(options, checks);
+  if (options.products) {
+    checks.push_back({"products tf32", [quick = options.quick](auto& runner, auto& report) {
+                        check_products<float>(runner, report, quick, true);
+                      }});
+  }
   checks.push_back({"ranking", [](auto& runner, auto& report) { ranking_cases(runner, report, true); }});
   checks.push_back({"normalize", [](auto& runner, auto& report) {
                       for (const int columns : {1, 31, 32, 33, 384, 1024}) normalize_case(runner, report, 5, columns);

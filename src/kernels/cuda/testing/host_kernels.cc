@@ -1,4 +1,7 @@
 // kernels.h and products.h on the processor.
+#include <bit>
+#include <cstdint>
+
 #include "kernels/cuda/kernels.h"
 #include "kernels/cuda/products.h"
 #include "kernels/cuda/testing/host_runner.h"
@@ -76,14 +79,25 @@ const ProductShape& Product::shape() const { return plan_->shape; }
 
 namespace {
 
+// To nearest, ties away from zero, as a GPU's cvt.rna; of finite numbers.
+float to_tf32(float x) {
+  constexpr int kDropped = 13;
+  const auto bits = std::bit_cast<uint32_t>(x) + (1u << (kDropped - 1));
+  return std::bit_cast<float>(bits >> kDropped << kDropped);
+}
+
 template <class Element, class Output>
 void multiply_rows(const ProductShape& shape, const Element* x, const Element* weights, const Element* bias, Output* y,
                    int64_t rows) {
+  const auto factor = [&](Element element) {
+    const float value = to_float(element);
+    return shape.uses_tf32 ? to_tf32(value) : value;
+  };
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t o = 0; o < shape.out_features; ++o) {
       float sum = 0.0f;
       for (int64_t i = 0; i < shape.in_features; ++i) {
-        sum += to_float(x[r * shape.in_features + i]) * to_float(weights[o * shape.in_features + i]);
+        sum += factor(x[r * shape.in_features + i]) * factor(weights[o * shape.in_features + i]);
       }
       if (shape.has_bias) sum += to_float(bias[o]);
       y[r * shape.out_features + o] = from_float<Output>(sum);

@@ -20,8 +20,8 @@ void product_case(GpuRunner& runner, CaseReport& report, const ProductShape& sha
   const int64_t out = shape.out_features;
   const int64_t in = shape.in_features;
   const bool has_bias = shape.has_bias;
-  const std::string what = std::string("product ") + element_name<Element>() + " [" + std::to_string(out) + ", " +
-                           std::to_string(in) + (has_bias ? "], bias" : "]") +
+  const std::string what = std::string("product ") + (shape.uses_tf32 ? "tf32" : element_name<Element>()) + " [" +
+                           std::to_string(out) + ", " + std::to_string(in) + (has_bias ? "], bias" : "]") +
                            (shape.gives_floats   ? " of a step, to floats"
                             : shape.has_few_rows ? " of a step"
                                                  : "");
@@ -57,9 +57,9 @@ void product_case(GpuRunner& runner, CaseReport& report, const ProductShape& sha
         sum += term;
         size += std::abs(term);
       }
-      // Sums are floats: the error goes by the size of what is added up.
+      // The error goes by the size of what is added up: sums are floats, and TF32 may cut off what it has no bits for.
       expect_near(report, what, static_cast<double>(to_float(all[static_cast<size_t>(row * out + column)])), sum,
-                  {half_step<Output>() * 1.01, 4e-7 * size});
+                  {half_step<Output>() * 1.01, (shape.uses_tf32 ? 0x1.01p-9 : 4e-7) * size});
     }
   }
 }
