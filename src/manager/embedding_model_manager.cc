@@ -202,6 +202,7 @@ Embeddings EmbeddingModelManager::embed_texts(std::span<const std::string> texts
                            Impl::default_tokens(*this, instance.metadata().device), impl_->compute);
   } catch (const DeviceError&) {
     instance.mark_failed();
+    impl_->model.leave_failed(std::current_exception());
     throw;
   }
 }

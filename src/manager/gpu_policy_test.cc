@@ -236,6 +236,66 @@ TEST_F(GpuPolicy, WhereTheLostGpuIsDemandedEverybodyIsToldWhy) {
                   AllOf(HasSubstr("cuda:0 can't be used: it fell off the bus"), HasSubstr("(device cuda:0)"))));
 }
 
+TEST_F(GpuPolicy, OneThatFailsWhileAModelIsLoadedIsLeftForAnotherPlace) {
+  const std::vector<float> right = expected();
+  gpus_.gpus[0].fails = true;
+  for (const Fallback fallback : {Fallback::kPrefer, Fallback::kSpill}) {
+    const LoggedLines logged;
+    EmbeddingModelManager manager(automatic(fallback));
+    EXPECT_THAT(manager.embed_text(kText), Pointwise(FloatNear(1e-4f), right));
+    EXPECT_THAT(manager.embed_text(kText), Pointwise(FloatNear(1e-4f), right));
+    EXPECT_EQ(manager.get_pool_stats().by_device, (ByDevice{{"cpu", 1}}));
+    EXPECT_EQ(manager.get_pool_stats().fallbacks, 1u);
+    EXPECT_EQ(logged.count("cuda:0 is not tried for a while: cuda:0: "), 1) << "one line says where and why";
+    EXPECT_EQ(logged.all().size(), 1u);
+  }
+  leave_both();
+  EmbeddingModelManager manager(automatic(Fallback::kPrefer));
+  EXPECT_THAT(manager.embed_text(kText), Pointwise(FloatNear(1e-4f), right));
+  EXPECT_EQ(manager.get_pool_stats().by_device, (ByDevice{{"cuda:1", 1}}));
+}
+
+TEST_F(GpuPolicy, OneThatFailsWhileItComputesIsLeftForAnotherPlace) {
+  const std::vector<float> right = expected();
+  const LoggedLines logged;
+  EmbeddingModelManager manager(automatic(Fallback::kPrefer, 2));
+  manager.warm_up();
+  EXPECT_EQ(manager.get_pool_stats().by_device, (ByDevice{{"cuda:0", 1}}));
+  gpus_.gpus[0].fails = true;
+  EXPECT_THAT(manager.embed_text(kText), Pointwise(FloatNear(1e-4f), right));
+  EXPECT_EQ(manager.get_pool_stats().by_device, (ByDevice{{"cpu", 1}}));
+  EXPECT_EQ(manager.get_pool_stats().moved, 1u);
+  EXPECT_EQ(logged.count("the work of 1 calls goes on elsewhere: cuda:0: "), 1);
+  gpus_.gpus[0].fails = false;
+}
+
+TEST_F(GpuPolicy, WhoHoldsAnInstanceOnOneThatFailsGetsAnotherElsewhere) {
+  EmbeddingModelManager manager(automatic(Fallback::kPrefer));
+  {
+    const auto lease = manager.acquire();
+    gpus_.gpus[0].fails = true;
+    EXPECT_THAT([&] { manager.embed_text(kText, *lease); }, ThrowsMessage<DeviceError>(HasSubstr("it stumbled")));
+  }
+  const auto lease = manager.acquire();
+  EXPECT_EQ(lease->metadata().device, "cpu");
+  EXPECT_THAT(manager.embed_text(kText, *lease), Pointwise(FloatNear(1e-4f), expected()));
+  gpus_.gpus[0].fails = false;
+}
+
+TEST_F(GpuPolicy, WhereTheOneThatFailsIsDemandedTheFailureIsTheCallers) {
+  gpus_.gpus[0].fails = true;
+  Settings demanded = automatic(Fallback::kPrefer);
+  demanded.device = "cuda:0";
+  for (const Settings& settings : {demanded, automatic(Fallback::kRequire)}) {
+    EmbeddingModelManager manager(settings);
+    EXPECT_THAT([&] { manager.embed_text(kText); }, ThrowsMessage<DeviceError>(HasSubstr("it stumbled")));
+    gpus_.gpus[0].fails = false;
+    EXPECT_NO_THROW(manager.embed_text(kText)) << "it is tried again at once";
+    gpus_.gpus[0].fails = true;
+    EXPECT_THAT([&] { manager.embed_text(kText); }, ThrowsMessage<DeviceError>(HasSubstr("it stumbled")));
+  }
+}
+
 TEST_F(GpuPolicy, AnInstanceOfOnesOwnOnALostGpuIsAnErrorAndIsNotPooledAgain) {
   EmbeddingModelManager manager(automatic(Fallback::kPrefer));
   {

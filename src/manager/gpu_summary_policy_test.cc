@@ -184,6 +184,19 @@ TEST_F(GpuSummaryPolicy, ACallWhoseGpuIsLostInItsMidstGoesOnElsewhereAndHearsNot
   }
 }
 
+TEST_F(GpuSummaryPolicy, OneThatFailsIsLeftForAnotherPlace) {
+  const std::vector<TokenIds> right = expected();
+  SummarizationModelManager manager(automatic(Fallback::kPrefer));
+  manager.warm_up();
+  const LoggedLines logged;
+  gpus_.gpus[0].fails = true;
+  EXPECT_EQ(ids_of(manager.summarize(kTexts)), right);
+  EXPECT_EQ(manager.get_pool_stats().by_device, (ByDevice{{"cpu", 1}}));
+  EXPECT_EQ(manager.get_pool_stats().moved, 1u);
+  EXPECT_EQ(logged.count("the work of 1 calls goes on elsewhere: cuda:0: "), 1);
+  gpus_.gpus[0].fails = false;
+}
+
 TEST_F(GpuSummaryPolicy, AnInstanceOfOnesOwnCanNotMove) {
   SummarizationModelManager manager(automatic(Fallback::kPrefer));
   {

@@ -10,6 +10,7 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "device/gpu_arena.h"
+#include "device/gpu_errors.h"
 #include "device/memory_budget.h"
 #include "manager/residency.h"
 
@@ -38,9 +39,14 @@ std::string describe(std::span<const Device> devices, const PlacementRequest& re
   std::vector<std::string> parts;
   for (const Device& device : devices) {
     if (!is_wanted(request, device)) continue;
-    parts.push_back(device.problem.empty()
-                        ? fmt::format("{} has {} bytes available", device.id, device.memory_available)
-                        : fmt::format("{} can't be used: {}", device.id, device.problem));
+    const auto avoided = request.avoided.find(device.id);
+    if (!device.problem.empty()) {
+      parts.push_back(fmt::format("{} can't be used: {}", device.id, device.problem));
+    } else if (avoided != request.avoided.end()) {
+      parts.push_back(fmt::format("{} is not tried for a while: {}", device.id, avoided->second));
+    } else {
+      parts.push_back(fmt::format("{} has {} bytes available", device.id, device.memory_available));
+    }
   }
   return fmt::format("{}", fmt::join(parts, "; "));
 }
@@ -214,8 +220,9 @@ std::optional<Place> next_place(const PlacementRequest& request, std::span<const
 struct Placement::Counts {
   using Clock = std::chrono::steady_clock;
   struct Avoided {
-    Clock::time_point until;
-    Clock::duration duration;
+    Clock::time_point until = Clock::time_point::min();
+    Clock::duration duration = Clock::duration(0);
+    std::string why = {};
   };
 
   std::mutex mutex;
@@ -229,7 +236,7 @@ struct Placement::Counts {
   void add_to(PlacementRequest& request) const {
     const Clock::time_point now = Clock::now();
     for (const auto& [device, avoidance] : avoided) {
-      if (now < avoidance.until) request.avoided.insert(device);
+      if (now < avoidance.until) request.avoided.emplace(device, avoidance.why);
     }
     request.instances = instances;
   }
@@ -300,7 +307,9 @@ Recovery Placement::recovery(const std::exception_ptr& error) const {
   try {
     std::rethrow_exception(error);
   } catch (const DeviceError& failed) {
-    return failed.is_lost() ? Recovery::kMove : Recovery::kFail;  // One that works may fail anew.
+    // One that isn't lost may fail anew.
+    const bool may_leave = failed.is_lost() || (request_.demand.empty() && !waits_for_room());
+    return may_leave ? Recovery::kMove : Recovery::kFail;
   } catch (const OutOfMemory&) {
     return waits_for_room() ? Recovery::kWait : Recovery::kMove;
   } catch (...) {
@@ -308,15 +317,31 @@ Recovery Placement::recovery(const std::exception_ptr& error) const {
   }
 }
 
-void Placement::avoid(const std::string& device) {
+std::string Placement::leave(const std::exception_ptr& error) const {
+  try {
+    std::rethrow_exception(error);
+  } catch (const DeviceError& failed) {
+    if (failed.is_lost()) return {};
+    avoid(failed.device(), failed.what(), kLongestAvoided);
+    return failed.device();
+  } catch (const OutOfMemory& shortage) {
+    if (!is_of_gpu(error)) return {};
+    avoid(shortage.device(), shortage.what(), kAvoided);
+    return shortage.device();
+  } catch (...) {
+    return {};
+  }
+}
+
+void Placement::avoid(const std::string& device, std::string why, std::chrono::seconds at_first) const {
   const Counts::Clock::time_point now = Counts::Clock::now();
   const std::lock_guard lock(counts_->mutex);
-  const auto [found, is_first] = counts_->avoided.try_emplace(device, Counts::Avoided{now + kAvoided, kAvoided});
-  if (is_first || now < found->second.until) return;  // As others found already.
-  Counts::Avoided& avoided = found->second;
+  Counts::Avoided& avoided = counts_->avoided[device];
+  if (now < avoided.until) return;  // As others found already.
   const bool again = now < avoided.until + avoided.duration;
-  avoided.duration = again ? std::min<Counts::Clock::duration>(2 * avoided.duration, kLongestAvoided) : kAvoided;
+  avoided.duration = std::min<Counts::Clock::duration>(again ? 2 * avoided.duration : at_first, kLongestAvoided);
   avoided.until = now + avoided.duration;
+  avoided.why = std::move(why);
 }
 
 // By what GPUs have free, or would have without what is idle.

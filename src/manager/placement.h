@@ -31,7 +31,7 @@ struct PlacementRequest {
   MemoryCost gpu_cost = {};                  // At the precision that a GPU computes in.
   std::map<std::string, int64_t> instances;  // Of the model, by device; where there are some, the weights are there.
   std::set<std::string> resident = {};       // GPUs that have the weights, whoever has instances there.
-  std::set<std::string> avoided = {};        // GPUs without memory to compute with, whatever is said of them.
+  std::map<std::string, std::string> avoided = {};  // GPUs that can't compute now, whatever is said of them, and why.
   bool force_cpu = false;
   std::string demand = {};                            // What of the settings demands a GPU; empty: nothing does.
   std::string instead = "set device to auto or cpu";  // What to do where there is none.
@@ -112,9 +112,10 @@ class Placement {
   Recovery recovery(const std::exception_ptr& error) const;
   // Whether work that a GPU has no memory for waits for it there, rather than go elsewhere.
   bool waits_for_room() const { return request_.fallback == Fallback::kRequire; }
-  // No instance goes to this GPU for a while, it has no memory to compute with: for kAvoided, and twice as long each
-  // time that it was tried in vain.
-  void avoid(const std::string& device);
+  // No instance goes to the GPU that an error is of for a while: for kAvoided where it had no memory to compute with,
+  // and twice as long each time that it was tried in vain; for kLongestAvoided where it failed. Returns that GPU; empty
+  // where the error is of none, or of one that is lost, which is not chosen again anyway.
+  std::string leave(const std::exception_ptr& error) const;
   static constexpr std::chrono::seconds kAvoided{1};
   static constexpr std::chrono::seconds kLongestAvoided{64};
 
@@ -128,6 +129,7 @@ class Placement {
 
   void check_demand() const;
   bool is_news() const;
+  void avoid(const std::string& device, std::string why, std::chrono::seconds at_first) const;
 
   PlacementRequest request_;  // Without cost and instances.
   const std::shared_ptr<Counts> counts_;

@@ -165,7 +165,7 @@ TEST(Placement, OneThatIsLostIsLeftAsTheSettingsSayAndElseIsAnErrorThatNamesIt) 
 TEST(Placement, OneWithoutMemoryToComputeWithIsAvoidedWhateverIsSaidOfIt) {
   DescribedMachine machine({40 * kGiB, 13 * kGiB});
   PlacementRequest wanted = request();
-  wanted.avoided = {"cuda:0"};
+  wanted.avoided = {{"cuda:0", "out of memory"}};
   wanted.instances["cuda:0"] = 1;
   EXPECT_EQ(next_place(wanted, machine.devices())->device, "cuda:1");
   machine.gpu(1).memory_available = 0;

@@ -18,17 +18,14 @@ void rethrow_to_holder(const std::exception_ptr& error) {
   }
 }
 
-std::string log_recovery(const RecoveryReport& report) {
-  std::string why, full;
+void log_recovery(const RecoveryReport& report) {
+  if (report.calls == 0) return;
+  std::string why;
   try {
     std::rethrow_exception(report.error);
-  } catch (const OutOfMemory& shortage) {
-    why = shortage.what();
-    if (report.recovery == Recovery::kMove) full = shortage.device();
-  } catch (const std::exception& other) {
-    why = other.what();
+  } catch (const std::exception& error) {
+    why = error.what();
   }
-  if (report.calls == 0) return full;
   switch (report.recovery) {
     case Recovery::kFail:
       break;  // The callers hear of it.
@@ -39,7 +36,6 @@ std::string log_recovery(const RecoveryReport& report) {
       log::warning("pool {}: the work of {} calls goes on elsewhere: {}", report.pool, report.calls, why);
       break;
   }
-  return full;
 }
 
 }  // namespace remuda

@@ -23,7 +23,7 @@ struct RecoveryReport {
   std::exception_ptr error;
 };
 
-// One line, where there are calls. Returns the GPU that work moves away from because it is full; empty: none is.
-std::string log_recovery(const RecoveryReport& report);
+// One line, where there are calls.
+void log_recovery(const RecoveryReport& report);
 
 }  // namespace remuda

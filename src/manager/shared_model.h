@@ -124,8 +124,9 @@ class SharedModel {
         return {std::move(model), stay->device(), precision_at(stay->device()), bytes,
                 [stay] { return stay->has_better_place(); }};
       } catch (const DeviceError& error) {
-        if (!error.is_lost()) throw;  // What is lost isn't chosen again.
+        if (recovery(std::current_exception()) != Recovery::kMove) throw;
         log::info("no use of {}: {}", stay->device(), error.what());
+        if (!placement_.leave(std::current_exception()).empty()) full.insert(stay->device());
       } catch (const OutOfMemory& error) {
         // Others took the memory meanwhile.
         if (stay->device() == kCpuDevice) throw;
@@ -163,13 +164,14 @@ class SharedModel {
 
   // What becomes of work of calls without an instance of their own that failed on a GPU.
   Recovery recovery(const std::exception_ptr& error) const { return placement_.recovery(error); }
-  // When that begins, for so many calls: says so. Of a GPU that has no memory to compute with idle instances go, and
-  // none is made there for a while.
+  // When that begins, for so many calls: says so, and leaves what it moves away from.
   void recover(Recovery recovery, int64_t calls, const std::exception_ptr& error) {
-    const std::string full = log_recovery({.pool = source_.name, .recovery = recovery, .calls = calls, .error = error});
-    if (full.empty()) return;
-    placement_.avoid(full);
-    pool_->evict_idle_on(full);
+    log_recovery({.pool = source_.name, .recovery = recovery, .calls = calls, .error = error});
+    if (recovery == Recovery::kMove) leave(error);
+  }
+  // For work of a call with an instance of its own, which ends with the error: so that its next one is elsewhere.
+  void leave_failed(const std::exception_ptr& error) const {
+    if (recovery(error) == Recovery::kMove) leave(error);
   }
 
   // Where its weights are kept packed; file_bytes is the size of the model's files.
@@ -222,6 +224,12 @@ class SharedModel {
     } catch (...) {
       return is_of_gpu(error);
     }
+  }
+
+  // Of a GPU that has no memory to compute with, or failed, idle instances go, and none is made there for a while.
+  void leave(const std::exception_ptr& error) const {
+    const std::string left = placement_.leave(error);
+    if (!left.empty()) pool_->evict_idle_on(left);
   }
 
   Pointer get(const std::string& device, const MemoryCost& cost, Clock::duration longest_wait_for_gpu) {

@@ -210,6 +210,7 @@ struct SummarizationModelManager::Impl {
       return summarize_documents(loaded, std::move(documents), run);
     } catch (const DeviceError&) {
       instance.mark_failed();
+      model.leave_failed(std::current_exception());
       throw;
     }
   }

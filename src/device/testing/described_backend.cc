@@ -202,6 +202,7 @@ Status allocate(Pool* pool, uint64_t bytes, Stream* stream, void** memory, Messa
   const std::lock_guard lock(mutex);
   if (const Status status = look_at(pool->device, message); status != Status::kOk) return status;
   if (stream->device != pool->device) return fail(Status::kInvalidArgument, "another device's stream", message);
+  if (all().gpus[pool->device].fails) return fail(Status::kFailed, "it stumbled", message);
   const uint64_t wanted = in_pieces(pool->allocated + bytes);
   if (wanted > pool->reserved) {
     if (wanted - pool->reserved > free_on(all().gpus[pool->device])) {

@@ -16,6 +16,7 @@ struct DescribedGpu {
   uint64_t taken_by_others = 0;
   uint64_t reserved = 0;          // By pools; the library counts.
   bool is_lost = false;           // Every call fails.
+  bool fails = false;             // To take memory fails, and not for want of it.
   bool refuses_contexts = false;  // To ask how much memory is free fails for want of memory.
 };
 
