@@ -339,7 +339,8 @@ void Placement::avoid(const std::string& device, std::string why, std::chrono::s
   Counts::Avoided& avoided = counts_->avoided[device];
   if (now < avoided.until) return;  // As others found already.
   const bool again = now < avoided.until + avoided.duration;
-  avoided.duration = std::min<Counts::Clock::duration>(again ? 2 * avoided.duration : at_first, kLongestAvoided);
+  avoided.duration =
+      std::clamp<Counts::Clock::duration>(again ? 2 * avoided.duration : at_first, at_first, kLongestAvoided);
   avoided.until = now + avoided.duration;
   avoided.why = std::move(why);
 }

@@ -103,8 +103,8 @@ class Placement {
   bool is_cpu_alone() const { return request_.force_cpu; }
 
   // For one more instance, of this cost on a GPU; those in `resident` have the weights; the GPUs in `full` turned out
-  // to have no room for it. Falling back is logged, once where it is for want of kernels. Throws as next_place() does,
-  // and OutOfMemory where those that there are have to do.
+  // to have no room for it, or failed. Falling back is logged, once where it is for want of kernels. Throws as
+  // next_place() does, and OutOfMemory where those that there are have to do.
   std::shared_ptr<const Stay> next(const MemoryCost& gpu_cost, const std::set<std::string>& resident,
                                    const std::set<std::string>& full);
 

@@ -30,8 +30,7 @@ struct ProductShape {
   int64_t out_features = 0;
   int64_t in_features = 0;
   ElementType type = ElementType::kFloat32;  // Of x, W, bias and y; sums are floats.
-  bool uses_tf32 =
-      false;  // x and W, of floats, are rounded to TF32 (10 bits behind the point), and multiplied quicker.
+  bool uses_tf32 = false;                    // x and W, which are floats, are rounded to TF32 and multiplied quicker.
   bool has_bias = false;
   bool gives_floats = false;  // y is of floats, whatever the rest is. Without a bias.
   bool has_few_rows = false;  // The algorithm is chosen for some dozens of rows, as a decoder's steps have.
