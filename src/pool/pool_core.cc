@@ -179,31 +179,24 @@ PoolSlot* PoolCore::acquire_slowly(Lock& lock, PoolSlot* slot, Call call) {
 PoolSlot* PoolCore::wait_for_slot(Lock& lock, const Call& call, bool is_back) {
   Waiter waiter;
   waiter.priority = call.options.priority;
-  if (is_back) {
-    queue_.push_front(waiter);
-    schedule();  // An instance may have come home while this caller tried to make one.
-  } else {
-    if (options_.max_waiting && queue_.size() >= *options_.max_waiting) refuse(lock, call);
-    queue_.push_back(waiter);
-  }
   std::exception_ptr error;
   if (call.options.stop_token.stop_possible()) {
     lock.unlock();  // The callback locks, and may run here, in on_stop's constructor.
     {
+      // Before the waiter has a place, so that no stop comes too early to free it.
       const std::stop_callback on_stop(call.options.stop_token, [this, &waiter] {
         const Lock its_lock(mutex_);
-        if (!waiter.queued) return;
-        queue_.erase(waiter);
+        if (waiter.slot != nullptr) return;
+        if (waiter.queued) queue_.erase(waiter);
         waiter.stopped = true;
         waiter.served.notify_one();
       });
-      lock.lock();
-      error = wait(lock, waiter, call);
-      lock.unlock();  // on_stop's destructor waits for a callback that runs now.
+      Lock own_lock(mutex_);  // Free again when on_stop's destructor waits for a callback that runs now.
+      error = queue_and_wait(own_lock, waiter, call, is_back);
     }
     lock.lock();
   } else {
-    error = wait(lock, waiter, call);
+    error = queue_and_wait(lock, waiter, call, is_back);
   }
   if (waiter.slot != nullptr && !error) return waiter.slot;
   if (waiter.queued) queue_.erase(waiter);
@@ -216,6 +209,21 @@ PoolSlot* PoolCore::wait_for_slot(Lock& lock, const Call& call, bool is_back) {
   }
   if (error) std::rethrow_exception(error);
   give_up(lock, waiter, call);
+}
+
+// As wait(), from the end of the queue, or where the caller is back, its front. Throws Overloaded.
+std::exception_ptr PoolCore::queue_and_wait(Lock& lock, Waiter& waiter, const Call& call, bool is_back) {
+  if (waiter.stopped || closed_) return nullptr;
+  if (is_back) {
+    queue_.push_front(waiter);
+    schedule();  // An instance may have come home while this caller tried to make one.
+  } else {
+    if (queue_.empty()) waiter.slot = take();  // Or while it had no lock.
+    if (waiter.slot != nullptr) return nullptr;
+    if (options_.max_waiting && queue_.size() >= *options_.max_waiting) refuse(lock, call);
+    queue_.push_back(waiter);
+  }
+  return wait(lock, waiter, call);
 }
 
 // Until the waiter is served or withdrawn, its deadline passes or the pool is closed. Returns what `cancelled` threw.

@@ -107,6 +107,7 @@ class PoolCore : public Housekept, public std::enable_shared_from_this<PoolCore>
   // pool_core.cc
   PoolSlot* acquire_slowly(Lock& lock, PoolSlot* slot, Call call);
   PoolSlot* wait_for_slot(Lock& lock, const Call& call, bool is_back);
+  std::exception_ptr queue_and_wait(Lock& lock, Waiter& waiter, const Call& call, bool is_back);
   std::exception_ptr wait(Lock& lock, Waiter& waiter, const Call& call);
   bool is_over(const Call& call, Clock::time_point now) const;
   [[noreturn]] void refuse(Lock& lock, const Call& call);
