@@ -60,7 +60,7 @@ struct PoolStats {
   uint64_t memory_shared = 0;   // Bytes of weights that the instances share, counted once.
   uint64_t memory_private = 0;  // Bytes of all instances' own.
   uint64_t fallbacks = 0;       // Instances that a manager made on the CPU because no GPU had room or worked.
-  uint64_t moved = 0;       // Calls whose work a GPU had no memory for, or that was lost, and that went on elsewhere.
+  uint64_t moved = 0;       // Calls whose GPU had no memory for their work, failed or was lost: it went on elsewhere.
   uint64_t room_waits = 0;  // Calls whose work a GPU had no memory for, and that waited for it there.
   std::map<std::string, int64_t> by_device;          // Instances, idle and on lease, by where they compute.
   std::map<std::string, GpuMemoryStats> gpu_memory;  // A manager's: of the GPUs in by_device, whoever has it.

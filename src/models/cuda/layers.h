@@ -56,7 +56,7 @@ struct LayerShape {
   int num_heads = 0;
   float epsilon = 0.0f;
   kernels::Activation activation = kernels::Activation::kNone;
-  bool uses_tf32 = false;     // See ProductShape, as of the next.
+  bool uses_tf32 = false;     // This and the next as in ProductShape.
   bool has_few_rows = false;  // As a decoder's steps.
 
   int head_dim() const { return static_cast<int>(hidden_size) / num_heads; }
