@@ -6,11 +6,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/tools.sh
-texts=() count=500 documents=120
+texts=() count=500 documents=120 directories=()
 if [ "${1:-}" = --short ]; then
   texts=(--random 10000 --real 5000 --code-point-step 11)
   count=100
   documents=40
+  directories=(--short)
 fi
 bash scripts/peers_env.sh tests/parity/requirements.txt
 bash scripts/fetch_model.sh
@@ -26,6 +27,7 @@ cases=build/decode_cases.json
 $python tests/parity/tokenizer_components_parity.py --count "$count" --decode "$cases" 2>build/tokenizer_components_parity.log ||
   { tail -40 build/tokenizer_components_parity.log; fail "a tokenizer differs; see build/tokenizer_components_parity.log"; }
 REMUDA_DECODE_CASES=$cases build/release/remuda_text_test --gtest_filter='Decoding.*'
+$python tests/parity/directory_parity.py "${directories[@]}"
 $python tests/parity/embedding_parity.py
 $python tests/parity/generation_parity.py --texts "$documents"
 $python -B -m unittest discover -s tests/training
