@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Compares remuda's answers with the reference implementations, live:  parity.sh [--short]
 # Tokenizers with Hugging Face's: real vocabularies, trained ones, and random combinations of all components, encoding
-# and decoding. Embeddings with sentence-transformers, on MiniLM and on random models. Summaries with transformers'
-# `generate`, on random models and on those in pretrained/. Runs the tests of training/, which need the same packages.
-set -euo pipefail
+# and decoding. Model directories in the layouts that the libraries have written. Embeddings with sentence-transformers,
+# on MiniLM and on random models. Summaries with transformers' `generate`, on random models and on those in
+# pretrained/. Runs the tests of training/, which need the same packages.
 cd "$(dirname "$0")/.."
 . scripts/tools.sh
 texts=() count=500 documents=120 directories=()
