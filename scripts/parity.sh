@@ -4,6 +4,7 @@
 # and decoding. Model directories in the layouts that the libraries have written. Embeddings with sentence-transformers,
 # on MiniLM and on random models. Summaries with transformers' `generate`, on random models and on those in
 # pretrained/. Runs the tests of training/, which need the same packages.
+set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/tools.sh
 texts=() count=500 documents=120 directories=()
