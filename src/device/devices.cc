@@ -1,5 +1,7 @@
 #include "device/devices.h"
 
+#include <sys/sysinfo.h>
+
 #include <algorithm>
 #include <atomic>
 #include <fstream>
@@ -44,12 +46,31 @@ uint64_t meminfo(const fs::path& root, std::string_view key) {
   return 0;
 }
 
+struct Memory {
+  uint64_t total = 0;
+  uint64_t available = 0;
+};
+
+// The machine's; zeros where nobody says. What caches have of it counts as available where /proc says how much that is.
+Memory read_memory(const fs::path& root) {
+  const Memory memory{meminfo(root, "MemTotal:"), meminfo(root, "MemAvailable:")};
+  if (memory.total > 0 && memory.available > 0) return memory;
+  struct sysinfo info{};
+  if (sysinfo(&info) != 0) return memory;
+  const uint64_t total = uint64_t{info.totalram} * info.mem_unit;
+  return {total, std::min(total, (uint64_t{info.freeram} + info.bufferram) * info.mem_unit)};
+}
+
+// What a machine has that says nothing.
+constexpr uint64_t kUnknownMemory = uint64_t{1} << 30;
+
 Device read_cpu(const fs::path& root, std::string name) {
+  const Memory memory = read_memory(root);
   Device cpu{.id = "cpu",
              .name = std::move(name),
              .threads = available_threads(),
-             .memory_total = meminfo(root, "MemTotal:"),
-             .memory_available = meminfo(root, "MemAvailable:")};
+             .memory_total = memory.total,
+             .memory_available = memory.available};
   if (const auto group = cgroup_memory_available(root)) cpu.memory_available = std::min(cpu.memory_available, *group);
   return cpu;
 }
@@ -166,7 +187,17 @@ std::string gpu_problem() { return get_provider()->gpu_problem(); }
 
 std::optional<uint64_t> memory_available(const std::string& id) {
   const std::optional<Device> device = current_device(id);
-  if (!device || !device->problem.empty() || device->memory_total == 0) return std::nullopt;
+  if (!device || !device->problem.empty()) return std::nullopt;
+  if (device->memory_total == 0 && id == kCpuDevice) {
+    static const bool is_said = [] {
+      log::warning("neither /proc/meminfo nor sysinfo(2) says how much memory there is; taken to be {} MiB: set memory_limit "
+                   "lower where that is too much",
+                   kUnknownMemory >> 20);
+      return true;
+    }();
+    return is_said ? kUnknownMemory : 0;
+  }
+  if (device->memory_total == 0) return std::nullopt;
   return device->memory_available;
 }
 

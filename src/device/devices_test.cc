@@ -27,6 +27,13 @@ class DevicesTest : public testing::Test {
   const ScratchDirectory root_;
 };
 
+TEST_F(DevicesTest, WithoutProcTheKernelIsAskedHowMuchMemoryThereIs) {
+  const Device cpu = list_devices(root_.path()).at(0);
+  EXPECT_EQ(cpu.memory_total, list_devices().at(0).memory_total);
+  EXPECT_GT(cpu.memory_available, 0u);
+  EXPECT_LE(cpu.memory_available, cpu.memory_total);
+}
+
 TEST_F(DevicesTest, NoFilesMeanNoLimits) {
   EXPECT_EQ(cgroup_cpu_quota(root_.path()), std::nullopt);
   EXPECT_EQ(cgroup_memory_available(root_.path()), std::nullopt);
@@ -34,7 +41,6 @@ TEST_F(DevicesTest, NoFilesMeanNoLimits) {
   ASSERT_EQ(devices.size(), 1u);
   EXPECT_EQ(devices[0].id, "cpu");
   EXPECT_EQ(devices[0].name, "unknown CPU");
-  EXPECT_EQ(devices[0].memory_total, 0u);
   EXPECT_GE(devices[0].threads, 1);
 }
 

@@ -202,19 +202,28 @@ struct MemoryBudget::Wait {
   Clock::time_point next_drain;
 };
 
+MemoryBudget::Waited MemoryBudget::waited(const Wait& wait) const {
+  const bool is_the_callers = !patience() && MemoryWait::current() && wait.deadline.when() > wait.since;
+  return {.since = wait.since, .deadline_is_the_callers = is_the_callers};
+}
+
 Reservation MemoryBudget::reserve(const MemoryRequest& request) {
   Lock lock(mutex_);
   const bool is_first = request.use == MemoryUse::kWorkspace || queue_.empty();
   // Loads are rare, and much may have changed since the last. A workspace is asked for in the midst of computing.
   if (request.use != MemoryUse::kWorkspace || !has_looked_) look_at_device(lock);
   if (is_first && fits(request)) return take(request);
+  if (request.claimed) {
+    give_caches_back(lock);
+    return take(request);
+  }
   return reserve_slowly(lock, request);
 }
 
 Reservation MemoryBudget::reserve_slowly(Lock& lock, const MemoryRequest& request) {
   const Clock::time_point start = Clock::now();
   look_at_device(lock);
-  if (!can_ever_fit(request) && !request.may_exceed) refuse(lock, request, nullptr);
+  if (!can_ever_fit(request) && !request.may_exceed) refuse(lock, request, std::nullopt);
   Wait wait{.since = start,
             .deadline = MemoryWait::current().value_or(Deadline::after(Clock::duration(kLongestWait))),
             .next_look_at_device = start + kBetweenLooksAtDevice,
@@ -244,11 +253,11 @@ Reservation MemoryBudget::reserve_slowly(Lock& lock, const MemoryRequest& reques
     if (is_first && make_room(lock, request, wait)) continue;
     if (request.may_exceed) return take(request);
     const Clock::time_point now = Clock::now();
-    if (now >= wait.deadline.when()) refuse(lock, request, &wait);
+    if (now >= wait.deadline.when()) refuse(lock, request, waited(wait));
     if (now >= wait.next_look_at_device) {
       wait.next_look_at_device = now + kBetweenLooksAtDevice;
       look_at_device(lock);
-      if (!can_ever_fit(request)) refuse(lock, request, &wait);
+      if (!can_ever_fit(request)) refuse(lock, request, waited(wait));
       continue;
     }
     const Clock::time_point look = now + (is_first ? kBetweenLooks : kBetweenLooksAtDevice);
@@ -367,7 +376,7 @@ bool MemoryBudget::make_room_on_device() {
 uint64_t MemoryBudget::attainable() {
   Lock lock(mutex_);
   look_at_device(lock);
-  return available_now_ ? *available_now_ + weights_ + workspaces_ : kNoLimit;
+  return available_now_ ? *available_now_ + weights_ + workspaces() : kNoLimit;
 }
 
 uint64_t MemoryBudget::left_by_weights() {
@@ -387,7 +396,7 @@ MemoryBudgetStats MemoryBudget::stats() const {
   stats.used = used();
   stats.weights = weights_;
   stats.mapped_weights = mapped_weights_;
-  stats.workspaces = workspaces_;
+  stats.workspaces = workspaces();
   stats.models = static_cast<int64_t>(floors_.size());
   stats.waiting = waiting_;
   return stats;
@@ -407,6 +416,8 @@ uint64_t& MemoryBudget::counter(MemoryUse use) {
       return weights_;
     case MemoryUse::kMappedWeights:
       return mapped_weights_;
+    case MemoryUse::kClaimed:
+      return claimed_workspaces_;
     case MemoryUse::kWorkspace:
       break;
   }
@@ -418,7 +429,7 @@ std::optional<MemoryBudget::Clock::duration> MemoryBudget::patience() const {
 }
 
 bool MemoryBudget::fits(const MemoryRequest& request) const {
-  uint64_t beside = workspaces_;
+  uint64_t beside = request.claimed ? workspaces() : promised();
   if (request.use != MemoryUse::kWorkspace) {
     beside = std::max({beside, request.workspace, floors_.empty() ? 0 : *floors_.rbegin()});
   }
@@ -430,10 +441,38 @@ bool MemoryBudget::can_ever_fit(const MemoryRequest& request) const {
   return request.workspace <= limit_ && request.bytes <= limit_ - request.workspace;
 }
 
+bool MemoryBudget::is_over_limit() const {
+  const std::lock_guard lock(mutex_);
+  return used() > limit_;
+}
+
+uint64_t MemoryBudget::unclaimed() const {
+  const uint64_t taken = weights_ + mapped_weights_ + workspaces_ + claims_;
+  return limit_ - std::min(limit_, taken);
+}
+
+bool MemoryBudget::claim_more(uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  if (bytes > unclaimed()) return false;
+  claims_ += bytes;
+  return true;
+}
+
+void MemoryBudget::unclaim(uint64_t bytes) {
+  {
+    const std::lock_guard lock(mutex_);
+    claims_ -= bytes;
+    ++progress_;
+    if (waiting_ == 0) return;
+  }
+  changed_.notify_all();
+}
+
 Reservation MemoryBudget::take(const MemoryRequest& request) {
-  counter(request.use) += request.bytes;
+  const MemoryUse use = request.claimed ? MemoryUse::kClaimed : request.use;
+  counter(use) += request.bytes;
   stats_.peak = std::max(stats_.peak, used());
-  if (request.use == MemoryUse::kWorkspace) return Reservation(this, request.bytes, request.use, std::nullopt);
+  if (request.use == MemoryUse::kWorkspace) return Reservation(this, request.bytes, use, std::nullopt);
   floors_.insert(request.workspace);
   return Reservation(this, request.bytes, request.use, request.workspace);
 }
@@ -456,7 +495,7 @@ void MemoryBudget::look_at_device(Lock& lock) {
   has_looked_ = true;
   available_now_ = available;
   // Pages of mapped files count as available though they are ours as well.
-  if (available) found_ = less_headroom(*available + weights_ + workspaces_);
+  if (available) found_ = less_headroom(*available + weights_ + workspaces());
   update_limit();
 }
 
@@ -464,9 +503,9 @@ void MemoryBudget::update_limit() {
   limit_ = std::min(found_.value_or(kNoLimit), limits_.empty() ? kNoLimit : *limits_.begin());
 }
 
-void MemoryBudget::refuse(Lock& lock, const MemoryRequest& request, const Wait* wait) {
+void MemoryBudget::refuse(Lock& lock, const MemoryRequest& request, const std::optional<Waited>& wait) {
   ++stats_.refusals;
-  const Clock::duration waited = wait == nullptr ? Clock::duration(0) : Clock::now() - wait->since;
+  const Clock::duration waited = wait ? Clock::now() - wait->since : Clock::duration(0);
   const bool is_configured = !limits_.empty() && *limits_.begin() == limit_;
   const bool is_workspace = request.use == MemoryUse::kWorkspace;
   std::string message = fmt::format(
@@ -475,9 +514,9 @@ void MemoryBudget::refuse(Lock& lock, const MemoryRequest& request, const Wait* 
       request.what, request.bytes, is_workspace ? "workspace" : "weights",
       is_workspace ? "" : fmt::format(" and {} of workspace", request.workspace), device_, limit_,
       is_configured ? "memory_limit" : "what is available, less a headroom", weights_ + mapped_weights_, floors_.size(),
-      workspaces_);
-  const bool timed_out = wait != nullptr && !patience() && MemoryWait::current() && wait->deadline.when() > wait->since;
-  if (wait == nullptr) {
+      promised());
+  const bool timed_out = wait && wait->deadline_is_the_callers;
+  if (!wait) {
     message += is_workspace ? "raise it, or compute less at once" : "raise it, or use a smaller precision";
   } else {
     message += fmt::format(

@@ -9,6 +9,7 @@
 // keeps of memory that was freed. A process that embeds has 20 to 40 MiB of it; bench/budget.py measures how much.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -30,12 +31,15 @@
 namespace remuda {
 
 class MemoryBudget;
+class MemoryClaim;
 
 // What of so much a budget hands out; the rest is left to others, to what isn't counted, and to what they take
 // meanwhile.
 uint64_t less_headroom(uint64_t attainable);
 
-enum class MemoryUse { kWeights, kMappedWeights, kWorkspace };
+// kClaimed: workspaces that a MemoryClaim covers, and those of them that are kept for the next; see
+// MemoryRequest::claimed.
+enum class MemoryUse { kWeights, kMappedWeights, kWorkspace, kClaimed };
 
 // Bytes of a budget, given back by the destructor. Move-only; belongs to one thread at a time; must not outlive its
 // budget.
@@ -72,9 +76,10 @@ struct MemoryRequest {
   // With weights: what one computation with them takes. As much stays free of weights, so that there is always one
   // that can go on, and end, and give back what others wait for.
   uint64_t workspace = 0;
-  // With a workspace: of a computation that holds others already. It neither waits nor fails, since those who would
-  // have to give something back may wait for it in turn; so it must be small.
+  // With a workspace: memory that is there already, or that must not be waited for. It neither waits nor fails.
   bool may_exceed = false;
+  // With a workspace: part of what a MemoryClaim covers. It neither waits nor fails, as the claim has done that.
+  bool claimed = false;
 };
 
 // Who has memory that can be had back: a model with the pools that use it. Called without a lock, from any thread.
@@ -133,7 +138,9 @@ class NoRoomYet : public OutOfMemory {
 //
 // When something doesn't fit, in this order: what is kept for later use is given back, then idle models go, the least
 // recently used first. Who wants weights waits for it in turn, first come, first served; who computes doesn't stand in
-// that queue, because it is what the others wait for. A model that is in use all the time is left alone for
+// that queue, because it is what the others wait for. A computation claims all that it will grow to before it begins,
+// and nobody waits for more with a claim in hand (see MemoryClaim): so those who have memory always come to give it
+// back. A model that is in use all the time is left alone for
 // kPreference, and then drained: its callers queue up behind the one that waits.
 class MemoryBudget {
  public:
@@ -191,6 +198,13 @@ class MemoryBudget {
   // instance that was least recently used. Returns whether there was one, so that it is worth another try.
   bool make_room_on_device();
 
+  // Claims so much more for a workspace that is larger than what was asked for, where there is room at this moment;
+  // unclaim() gives it back.
+  bool claim_more(uint64_t bytes);
+  void unclaim(uint64_t bytes);
+  // Whether more is taken than the limit allows.
+  bool is_over_limit() const;
+
   // All that could be had if remuda had nothing: what is available and what remuda has of its own; looked at now.
   uint64_t attainable();
   // Bytes beside all weights, whatever workspaces have of them; 0 where a limit was lowered. The limit is looked at
@@ -204,10 +218,21 @@ class MemoryBudget {
 
  private:
   friend class Reservation;
+  friend class MemoryClaim;
   using Lock = std::unique_lock<std::mutex>;
   struct Wait;
 
-  uint64_t used() const { return weights_ + mapped_weights_ + workspaces_; }
+  uint64_t workspaces() const { return workspaces_ + claimed_workspaces_; }
+  uint64_t used() const { return weights_ + mapped_weights_ + workspaces(); }
+  // What workspaces will come to, those that were claimed and aren't taken yet included.
+  uint64_t promised() const { return workspaces_ + std::max(claims_, claimed_workspaces_); }
+  // Whether under a limit that was configured nobody but the one model that is there, without a claim, has any of it.
+  bool has_nothing_to_come() const {
+    const bool is_configured = !limits_.empty() && *limits_.begin() == limit_;
+    return is_configured && workspaces_ == 0 && claims_ == 0 && floors_.size() <= 1;
+  }
+  // Bytes that nobody has claimed; those that are kept for later use are among them.
+  uint64_t unclaimed() const;
   uint64_t& counter(MemoryUse use);
   // The longest that a reservation of this thread may wait; nothing where it is not limited.
   std::optional<Clock::duration> patience() const;
@@ -224,7 +249,13 @@ class MemoryBudget {
   void drain_one(Lock& lock, Clock::time_point end);
   void give_caches_back(Lock& lock);
   void lower_to_limit();
-  [[noreturn]] void refuse(Lock& lock, const MemoryRequest& request, const Wait* wait);
+  // A wait that is over; nothing: there was none.
+  struct Waited {
+    Clock::time_point since;
+    bool deadline_is_the_callers = false;
+  };
+  Waited waited(const Wait& wait) const;
+  [[noreturn]] void refuse(Lock& lock, const MemoryRequest& request, const std::optional<Waited>& wait);
 
   const std::string device_;
   const std::function<std::optional<uint64_t>()> available_;
@@ -234,7 +265,11 @@ class MemoryBudget {
   std::condition_variable changed_;  // Memory was given back, or the queue moved.
   uint64_t weights_ = 0;
   uint64_t mapped_weights_ = 0;
-  uint64_t workspaces_ = 0;
+  uint64_t workspaces_ = 0;          // Without a claim.
+  uint64_t claimed_workspaces_ = 0;  // With one, and what is kept of them.
+  uint64_t claims_ = 0;              // What all claims come to.
+  std::deque<MemoryClaim*> claimants_;  // Those that have nothing and wait for it, in turn.
+  uint64_t progress_ = 0;  // Counts what those with claims have done; whoever waits sees that they do something.
   uint64_t limit_;
   bool has_looked_ = false;                // At the device.
   std::multiset<uint64_t> limits_;         // Configured.

@@ -67,6 +67,10 @@ class PackedFile {
   // While the file is made: writes a tensor and maps what was written. Throws PackedFileError(kIo), on a full disk for
   // example; the file is fit for nothing but destruction then.
   std::span<const std::byte> add(const std::string& name, std::span<const std::byte> bytes);
+  // The same a part after the other: begin() one of so many bytes, append() them all, and end() it.
+  void begin(const std::string& name, size_t bytes);
+  void append(std::span<const std::byte> bytes);
+  std::span<const std::byte> end();
   // Writes table and header, and gives the file its name, whatever had it before. The file is complete then. Nothing is
   // flushed to the disk: what a power cut makes of a file, its checksums tell. Throws as add() does.
   void commit();
@@ -104,6 +108,12 @@ class PackedFile {
   FileDescriptor file_;
   std::filesystem::path temporary_;
   std::vector<std::span<std::byte>> mapped_;  // Every tensor's pages.
+  struct Adding {
+    std::string name;
+    uint64_t offset = 0;
+    size_t bytes = 0;
+    size_t written = 0;
+  } adding_;
 };
 
 }  // namespace remuda::io

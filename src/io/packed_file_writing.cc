@@ -102,20 +102,37 @@ void PackedFile::write_at(uint64_t offset, std::span<const std::byte> bytes) con
 }
 
 std::span<const std::byte> PackedFile::add(const std::string& name, std::span<const std::byte> bytes) {
+  begin(name, bytes.size());
+  append(bytes);
+  return end();
+}
+
+void PackedFile::begin(const std::string& name, size_t bytes) {
+  adding_ = {.name = name, .offset = size_, .bytes = bytes, .written = 0};
+}
+
+void PackedFile::append(std::span<const std::byte> bytes) {
+  check_invariant(bytes.size() <= adding_.bytes - adding_.written, "a packed tensor has as many bytes as was said");
+  write_at(adding_.offset + adding_.written, bytes);
+  adding_.written += bytes.size();
+}
+
+std::span<const std::byte> PackedFile::end() {
+  check_invariant(adding_.written == adding_.bytes, "a packed tensor has as many bytes as was said");
   Tensor tensor;
-  tensor.offset = size_;
-  for (size_t begin = 0; begin < bytes.size(); begin += kBlockBytes) {
-    tensor.checksums.push_back(checksum(bytes.subspan(begin, std::min(kBlockBytes, bytes.size() - begin))));
-  }
-  write_at(tensor.offset, bytes);
-  size_ = (tensor.offset + bytes.size() + page_size() - 1) / page_size() * page_size();
-  if (!bytes.empty()) {
-    void* pages = mmap(nullptr, bytes.size(), PROT_READ, MAP_SHARED, file_.get(), static_cast<off_t>(tensor.offset));
+  tensor.offset = adding_.offset;
+  size_ = (tensor.offset + adding_.bytes + page_size() - 1) / page_size() * page_size();
+  if (adding_.bytes > 0) {
+    void* pages = mmap(nullptr, adding_.bytes, PROT_READ, MAP_SHARED, file_.get(), static_cast<off_t>(tensor.offset));
     if (pages == MAP_FAILED) fail_write("can't be mapped into memory");
-    mapped_.push_back({static_cast<std::byte*>(pages), bytes.size()});
+    mapped_.push_back({static_cast<std::byte*>(pages), adding_.bytes});
     tensor.bytes = mapped_.back();
   }
-  const auto [entry, is_new] = tensors_.emplace(name, std::move(tensor));
+  for (size_t begin = 0; begin < tensor.bytes.size(); begin += kBlockBytes) {
+    tensor.checksums.push_back(
+        checksum(tensor.bytes.subspan(begin, std::min(kBlockBytes, tensor.bytes.size() - begin))));
+  }
+  const auto [entry, is_new] = tensors_.emplace(std::move(adding_.name), std::move(tensor));
   check_invariant(is_new, "a packed tensor's name is its own");
   return entry->second.bytes;
 }

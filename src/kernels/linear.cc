@@ -107,7 +107,8 @@ class Product {
     }
     const int64_t row_bytes = kernels_.prepared_row_bytes(x_.cols);
     const int64_t cols = row_bytes / static_cast<int64_t>(sizeof(float));
-    Workspace workspace = WorkspaceArena::global().acquire_more(Workspace::matrix_bytes(x_.rows, cols));
+    Workspace workspace = WorkspaceArena::global().acquire(
+        prepared_bytes(weights_.precision(), x_.rows, x_.cols, weights_.isa()));
     const MatrixView<float> prepared = workspace.matrix(x_.rows, cols);
     const int64_t stride_bytes = prepared.stride * static_cast<int64_t>(sizeof(float));
     pool.parallel_for(x_.rows, kPreparedRowsPerTask, [&](int64_t begin, int64_t end) {
@@ -195,6 +196,24 @@ void copy_row(const std::vector<TensorView>& matrices, int64_t row, float* out) 
   std::fill_n(out, cols, 0.0f);
 }
 
+// The rows [begin, end) of the matrices, stacked.
+std::vector<TensorView> rows_of(const std::vector<TensorView>& matrices, int64_t begin, int64_t end) {
+  std::vector<TensorView> found;
+  for (const TensorView& matrix : matrices) {
+    const int64_t first = std::clamp<int64_t>(begin, 0, matrix.shape[0]);
+    const int64_t last = std::clamp<int64_t>(end, 0, matrix.shape[0]);
+    if (first < last) {
+      TensorView rows = matrix;
+      rows.shape[0] = last - first;
+      rows.data += first * matrix.shape[1] * static_cast<int64_t>(size_of(matrix.dtype));
+      found.push_back(std::move(rows));
+    }
+    begin -= matrix.shape[0];
+    end -= matrix.shape[0];
+  }
+  return found;
+}
+
 }  // namespace
 
 PackedWeights::PackedWeights(const std::vector<TensorView>& matrices, Precision precision, Isa isa)
@@ -206,23 +225,52 @@ PackedWeights::PackedWeights(const std::vector<TensorView>& matrices, Precision 
 
 PackedWeights::PackedWeights(const std::vector<TensorView>& matrices, Precision precision, ComputePool& pool, Isa isa)
     : PackedWeights(matrices, precision, isa) {
-  const LinearKernels& kernels = kernels_for(isa, precision);
-  const int64_t panels = divide_up(out_features_, kernels.panel_outputs);
-  const int64_t panel_bytes = kernels.panel_bytes(in_features_);
-  buffer_ = AlignedBuffer(packed_bytes(matrices, precision, isa));
+  WeightPacking packing(matrices, precision, pool, isa);
+  buffer_ = AlignedBuffer(packing.bytes());
   packed_ = {buffer_.data(), buffer_.size()};
-  pool.parallel_for(panels, 1, [&](int64_t begin, int64_t end) {
-    const AlignedBuffer rows(static_cast<size_t>(kernels.panel_outputs * in_features_) * sizeof(float));
+  while (packing.next_bytes() > 0) packing.pack_next(buffer_.data() + packing.offset());
+}
+
+PackedWeights::PackedWeights(const std::vector<TensorView>& matrices, Precision precision, AlignedBuffer packed,
+                             Isa isa)
+    : PackedWeights(matrices, precision, isa) {
+  check_invariant(packed.size() == packed_bytes(matrices, precision, isa), "packed weights have their matrices' size");
+  buffer_ = std::move(packed);
+  packed_ = {buffer_.data(), buffer_.size()};
+}
+
+WeightPacking::WeightPacking(std::vector<TensorView> matrices, Precision precision, ComputePool& pool, Isa isa)
+    : matrices_(std::move(matrices)), precision_(precision), isa_(isa), pool_(pool) {
+  check_matrices(matrices_);
+  const LinearKernels& kernels = kernels_for(isa, precision);
+  const int64_t cols = matrices_.front().shape[1];
+  panels_ = divide_up(count_rows(matrices_), kernels.panel_outputs);
+  panel_bytes_ = kernels.panel_bytes(cols);
+  const int64_t read = kernels.panel_outputs * cols * static_cast<int64_t>(size_of(matrices_.front().dtype));
+  part_panels_ = std::max<int64_t>({kPartBytes / std::max<int64_t>({panel_bytes_, read, 1}), pool.threads(), 1});
+  part_panels_ = std::min(part_panels_, panels_);
+  if (panel_bytes_ == 0) first_panel_ = panels_;
+}
+
+std::vector<TensorView> WeightPacking::pack_next(std::byte* out) {
+  const LinearKernels& kernels = kernels_for(isa_, precision_);
+  const int64_t cols = matrices_.front().shape[1];
+  const int64_t first = first_panel_;
+  const int64_t count = next_panels();
+  pool_.parallel_for(count, 1, [&](int64_t begin, int64_t end) {
+    const AlignedBuffer rows(static_cast<size_t>(kernels.panel_outputs * cols) * sizeof(float));
     for (int64_t panel = begin; panel < end; ++panel) {
       for (int64_t n = 0; n < kernels.panel_outputs; ++n) {
-        copy_row(matrices, panel * kernels.panel_outputs + n, rows.as<float>() + n * in_features_);
+        copy_row(matrices_, (first + panel) * kernels.panel_outputs + n, rows.as<float>() + n * cols);
       }
-      std::byte* out = buffer_.data() + panel * panel_bytes;
+      std::byte* packed = out + panel * panel_bytes_;
       // Where a panel is filled up to a cache line, what memory held before has no business in a file.
-      if (panel_bytes > 0) std::memset(out + panel_bytes - kPanelAlignment, 0, kPanelAlignment);
-      kernels.pack_panel(rows.as<float>(), in_features_, out);
+      std::memset(packed + panel_bytes_ - kPanelAlignment, 0, kPanelAlignment);
+      kernels.pack_panel(rows.as<float>(), cols, packed);
     }
   });
+  first_panel_ += count;
+  return rows_of(matrices_, first * kernels.panel_outputs, (first + count) * kernels.panel_outputs);
 }
 
 PackedWeights::PackedWeights(const std::vector<TensorView>& matrices, Precision precision,
@@ -238,6 +286,13 @@ size_t PackedWeights::packed_bytes(const std::vector<TensorView>& matrices, Prec
   const LinearKernels& kernels = kernels_for(isa, precision);
   const int64_t panels = divide_up(count_rows(matrices), kernels.panel_outputs);
   return static_cast<size_t>(panels * kernels.panel_bytes(matrices.front().shape[1]));
+}
+
+size_t prepared_bytes(Precision precision, int64_t rows, int64_t in_features, Isa isa) {
+  const LinearKernels& kernels = kernels_for(isa, precision);
+  if (kernels.prepared_row_bytes == nullptr || rows == 0) return 0;
+  const int64_t floats = kernels.prepared_row_bytes(in_features) / static_cast<int64_t>(sizeof(float));
+  return Workspace::matrix_bytes(rows, floats);
 }
 
 void linear(MatrixView<const float> x, const PackedWeights& weights, const Epilogue& epilogue, MatrixView<float> y,

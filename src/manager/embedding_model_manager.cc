@@ -150,6 +150,10 @@ struct EmbeddingModelManager::Impl {
 
   TokenizedTexts tokenize(std::span<const std::string> texts, const text::Tokenizer& with,
                           const EmbedOptions& options) const {
+    if (options.max_batch_tokens.value_or(1) < 1) {
+      fail(ErrorCode::kInvalidArgument, "max_batch_tokens: expected at least 1, or none for the default, found {}",
+           *options.max_batch_tokens);
+    }
     return tokenize_texts(with, texts, prompt(options), max_length(options), compute);
   }
 

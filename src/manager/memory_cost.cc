@@ -42,7 +42,8 @@ struct Held {
   int64_t prepared() const { return on_gpu() || precision == Precision::kFp32 ? 0 : element(); }
 };
 
-// A layer's product, [out, in]; what packing it takes for a while is the matrix as the checkpoint has it and a copy.
+// A layer's product, [out, in]; what packing it takes for a while is a part of the matrix as the checkpoint has it, and
+// a copy.
 struct Product {
   int64_t out = 0;
   int64_t in = 0;
@@ -53,7 +54,9 @@ struct Product {
     const int64_t packed_out = held.on_gpu() ? out : (out + kPanelOutputs - 1) / kPanelOutputs * kPanelOutputs;
     return packed_out * (in * held.element() + by_output) + out * kFloat;
   }
-  int64_t loading_bytes(Held held) const { return held.on_gpu() ? 0 : out * in * kFloat + bytes(held); }
+  int64_t loading_bytes(Held held) const {
+    return held.on_gpu() ? 0 : std::min(out * in * kFloat + bytes(held), models::packing_bytes());
+  }
 };
 
 // Of a transformer's layer: a product for query, key and value and one for the output of each of `attentions`, and the
@@ -196,7 +199,8 @@ MemoryCost estimate_memory(const SummarizationModelInfo& info, Precision precisi
   const uint64_t kept = models::workspace_block(memory.cross_attention(document.window)) +
                         models::workspace_block(memory.cache(document.limits));
   const int64_t rows = document.limits.max_rows;
-  cost.document = kept + memory.step(rows) + memory.logits(rows);
+  cost.document = held.on_gpu() ? kept + memory.step(rows) + memory.logits(rows)
+                                : kept + std::max(memory.encode_blocks(document.window), memory.step_blocks(rows));
   // Documents are encoded side by side up to a number of tokens, then decoded together.
   const int64_t tokens = max_batch_tokens.value_or(SummarizeOptions::default_max_batch_tokens(device));
   const int64_t documents = tokens == 0 ? 0 : std::max<int64_t>(1, tokens / document.tokens());

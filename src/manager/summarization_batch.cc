@@ -31,15 +31,25 @@ std::optional<Device> working_gpu(const std::string& device) {
   return gpu && gpu->problem.empty() ? gpu : std::nullopt;
 }
 
-// Bytes that documents may take beside the weights that are on a device, if nobody else has any of it; workspaces of
-// others in this process may have to go, or to end, first. 0: nobody knows.
+// Of a GPU, bytes that documents may take beside the weights that are there, if nobody else has any of it; workspaces
+// of others in this process may have to go, or to end, first. 0: nobody knows.
 uint64_t most_room_on(const std::string& device) {
-  MemoryBudget& budget = MemoryBudget::of(device);
-  if (kind_of(device) == DeviceKind::kCpu) return std::max<uint64_t>(1, budget.left_by_weights());
   const std::optional<Device> gpu = working_gpu(device);
   if (!gpu) return 0;
   const uint64_t total = less_headroom(gpu->memory_total);
-  return std::max<uint64_t>(1, total - std::min(total, budget.stats().weights));
+  return std::max<uint64_t>(1, total - std::min(total, MemoryBudget::of(device).stats().weights));
+}
+
+models::BatchLimits limits_of(const SummarizationModel& model, const std::string& device) {
+  models::BatchLimits limits{.max_tokens = SummarizeOptions::default_max_batch_tokens(kind_of(device))};
+  if (kind_of(device) == DeviceKind::kCpu) {
+    limits.budget = &MemoryBudget::cpu();
+    limits.budget->left_by_weights();  // Looks at the machine.
+    limits.weights = model.bytes();
+  } else {
+    limits.max_bytes = most_room_on(device);
+  }
+  return limits;
 }
 
 // Whether a call should end now, with what there is.
@@ -127,9 +137,7 @@ SummarizationBatch::Stream::Stream(const text::Tokenizer& tokenizer) : text(toke
 SummarizationBatch::SummarizationBatch(const SummarizationModel& model, BatchPlace place)
     : model_(model),
       place_(std::move(place)),
-      batch_(model.bart->make_engine(),
-             {.max_tokens = SummarizeOptions::default_max_batch_tokens(kind_of(place_.device)),
-              .max_bytes = most_room_on(place_.device)}) {
+      batch_(model.bart->make_engine(), limits_of(model, place_.device)) {
   look_at_room();
 }
 

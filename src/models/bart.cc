@@ -76,12 +76,12 @@ size_t Bart::bytes() const {
 }
 
 size_t Bart::document_bytes(int64_t encoder_tokens, const DecodeLimits& limits) const {
-  return memory_.cross_attention(encoder_tokens) + memory_.cache(limits);
+  return memory_.document_blocks(encoder_tokens, limits);
 }
 
-size_t Bart::encode_bytes(int64_t tokens) const { return memory_.encode(tokens); }
+size_t Bart::encode_bytes(int64_t tokens) const { return memory_.encode_blocks(tokens); }
 
-size_t Bart::step_bytes(int64_t rows) const { return memory_.step(rows); }
+size_t Bart::step_bytes(int64_t rows) const { return memory_.step_blocks(rows); }
 
 void Bart::embed(const BartEmbedding& embedding, std::span<const int32_t> ids, std::span<const int32_t> positions,
                  MatrixView<float> hidden, ComputePool& pool) const {
@@ -126,7 +126,7 @@ std::vector<BartDocument> Bart::encode(const RaggedIds& batch, std::span<const D
                                        WorkspaceArena& arena, ComputePool& pool) const {
   check_documents(config_, batch);
   check_limits(config_, limits, batch.sequences());
-  Workspace workspace = arena.acquire(encode_bytes(batch.offsets.back()));
+  Workspace workspace = arena.acquire(memory_.encode(batch.offsets.back()));
   const int64_t rows = memory_.tokens_at_once(batch.offsets.back());
   const MatrixView<float> hidden = workspace.matrix(rows, config_.d_model);
   const MatrixView<float> scratch = workspace.matrix(rows, memory_.encode_scratch_size());
@@ -181,7 +181,7 @@ void Bart::decode_step(std::span<const DecodeRow> rows, MatrixView<float> logits
   };
   for (const Step::Group& group : step.groups) group.document->cache_.check_advance(parents_of(group));
 
-  Workspace workspace = arena.acquire_more(step_bytes(count));
+  Workspace workspace = arena.acquire(memory_.step(count));
   const MatrixView<float> hidden = workspace.matrix(count, config_.d_model);
   const MatrixView<float> scratch = workspace.matrix(count, memory_.step_scratch_size());
   std::vector<nn::DecoderSequences> sequences;

@@ -67,8 +67,8 @@ class Bart {
   size_t mapped_bytes() const { return packed_ == nullptr ? 0 : packed_->bytes(); }
 
   // Memory that a document takes until it is destroyed; that encode() takes beside its documents, for so many tokens of
-  // them together; that decode_step() takes beside its logits. encode() and decode_step() take all of it before any
-  // work is done; products in reduced precisions prepare their inputs in up to half as much again.
+  // them together; that decode_step() takes, its logits included: all that has to be claimed of the arena's budget
+  // before them.
   size_t document_bytes(int64_t encoder_tokens, const DecodeLimits& limits) const;
   size_t encode_bytes(int64_t tokens) const;
   size_t step_bytes(int64_t rows) const;

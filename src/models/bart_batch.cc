@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "device/gpu_errors.h"
-#include "device/memory_budget.h"
 #include "remuda/error.h"
 
 namespace remuda::models {
@@ -28,7 +27,7 @@ void BartBatch::check_alone(int64_t ids, const GenerationPlan& plan, uint64_t by
   const DecodeLimits decoded = decode_limits(plan);
   const uint64_t encoding = engine_->encode_bytes(ids);
   const uint64_t decoding = engine_->document_bytes(ids, decoded) + engine_->step_bytes(decoded.max_rows);
-  if (encoding + decoding <= bytes) return;
+  if (need(joined({}, ids, plan, INT64_MAX)) <= bytes) return;
   const std::string needs = fmt::format(
       "a document of {} tokens needs {} bytes to be encoded and {} to be decoded with {} sequences of {} tokens", ids,
       encoding, decoding, decoded.max_rows, plan.max_length);
@@ -40,7 +39,8 @@ void BartBatch::check_alone(int64_t ids, const GenerationPlan& plan, uint64_t by
 }
 
 int64_t BartBatch::add(BatchDocument document) {
-  check_alone(std::ssize(document.ids), *document.plan, max_bytes(), /*device=*/{});
+  const uint64_t most = std::min(max_bytes(), claim_.most_beside(limits_.weights));
+  check_alone(std::ssize(document.ids), *document.plan, most, /*device=*/{});
   const int64_t number = added_++;
   Document& added = documents_[number];
   added.ids = std::move(document.ids);
@@ -75,9 +75,40 @@ bool BartBatch::fits(const Load& load) const {
   if (load.documents == 1) return true;
   if (load.documents > most_documents_) return false;
   if (load.tokens > load.most_tokens) return false;
-  const uint64_t computing = engine_->encode_bytes(load.encoding) + engine_->step_bytes(load.rows);
-  return load.bytes + computing <= std::min(max_bytes(), room_.share);
+  return need(load) <= std::min({max_bytes(), room_.share, claim_.attainable()});
 }
+
+// Bytes that documents take together. On a CPU a step has the place of what they were encoded with.
+uint64_t BartBatch::need(const Load& load) const {
+  if (load.documents == 0) return 0;
+  const uint64_t encoding = engine_->encode_bytes(load.encoding);
+  const uint64_t stepping = engine_->step_bytes(load.rows);
+  return load.bytes + (limits_.budget != nullptr ? std::max(encoding, stepping) : encoding + stepping);
+}
+
+// What those that run take with those that are to join.
+BartBatch::Room BartBatch::claim(std::span<const int64_t> joining) {
+  Load sum = load();
+  for (const int64_t number : joining) {
+    const Document& next = documents_.at(number);
+    sum = joined(sum, std::ssize(next.ids), *next.plan, next.max_tokens);
+  }
+  const uint64_t bytes = need(sum);
+  if (claim_.try_set(bytes)) return Room::kHad;
+  if (joining.size() > 1) return Room::kFewer;
+  if (!running_.empty()) return Room::kLater;
+  try {
+    const MemoryNeed wanted{.bytes = bytes, .weights = limits_.weights, .what = "a document"};
+    return claim_.wait_for(wanted, kMemoryPatience) ? Room::kHad : Room::kLater;
+  } catch (...) {  // The next one's wait begins with the next step, by which its call may be over.
+    fail(joining[0]);
+    stepped_.push_back(joining[0]);
+    waiting_.pop_front();
+    return Room::kLater;
+  }
+}
+
+void BartBatch::claim_what_runs() { claim_.try_set(need(load())); }
 
 bool BartBatch::has_room(const BatchDocument& document) const {
   Load planned = load();
@@ -96,8 +127,9 @@ const Search* BartBatch::search(int64_t document) const {
 
 void BartBatch::forget(int64_t document) {
   std::erase(waiting_, document);
-  std::erase(running_, document);
   documents_.erase(document);
+  if (std::erase(running_, document) > 0) claim_what_runs();
+  if (finished()) claim_.give_up_waiting();
 }
 
 std::span<const int64_t> BartBatch::step() {
@@ -126,6 +158,12 @@ void BartBatch::admit() {
     const std::vector<int64_t> joining = next_to_join(most_at_once);
     if (joining.empty()) return;
     try {
+      const Room room = claim(joining);
+      if (room == Room::kLater) return;
+      if (room == Room::kFewer) {
+        most_at_once = std::ssize(joining) / 2;
+        continue;
+      }
       std::optional<GpuMemoryPatience> patience;
       const bool is_alone = running_.empty() && joining.size() == 1;
       if (!is_alone) patience.emplace(Deadline::Clock::duration(0));  // Fewer can go on without waiting.
@@ -134,7 +172,9 @@ void BartBatch::admit() {
         check_alone(std::ssize(alone.ids), *alone.plan, room_.bytes, room_.device);
       }
       encode(joining);
+      claim_what_runs();
     } catch (...) {
+      claim_what_runs();
       if (is_of_gpu(std::current_exception())) {
         make_do_with(std::ssize(running_) + std::ssize(joining) / 2);
         continue;
@@ -178,6 +218,7 @@ bool BartBatch::decode() {
     steps_.push_back({.document = document.state.get(), .search = document.search.get()});
   }
   try {
+    claim_.report_progress();
     engine_->step(steps_);
     for (size_t i = 0; i < steps_.size(); ++i) documents_.at(running_[i]).error = std::move(steps_[i].error);
   } catch (...) {
@@ -211,7 +252,7 @@ void BartBatch::make_do_with(int64_t documents) {
 void BartBatch::fail(int64_t document) { documents_.at(document).error = std::current_exception(); }
 
 void BartBatch::retire() {
-  std::erase_if(running_, [this](int64_t number) {
+  const auto retired = std::erase_if(running_, [this](int64_t number) {
     Document& document = documents_.at(number);
     if (document.error == nullptr && !document.search->finished()) return false;
     document.state.reset();
@@ -223,6 +264,7 @@ void BartBatch::retire() {
     }
     return true;
   });
+  if (retired > 0) claim_what_runs();
 }
 
 }  // namespace remuda::models

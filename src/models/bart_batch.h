@@ -3,6 +3,7 @@
 // steps, as far as the limits reach.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <exception>
@@ -14,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "device/memory_claim.h"
 #include "generation/search.h"
 #include "models/bart_engine.h"
 
@@ -25,6 +27,10 @@ struct BatchLimits {
   int64_t max_tokens = 8192;
   // Memory of the engine's device that running documents and a step take, in bytes; 0 for no limit.
   uint64_t max_bytes = 0;
+  // On a CPU: what the engine's workspaces are of, and bytes of its weights there; null: nobody counts them. Documents
+  // run whose memory could be claimed of it.
+  MemoryBudget* budget = nullptr;
+  uint64_t weights = 0;
 };
 
 // A GPU's memory as it is at the moment.
@@ -42,12 +48,15 @@ struct BatchDocument {
   std::optional<int64_t> max_tokens = std::nullopt;
 };
 
+// All that documents will come to is claimed before they join: they never wait for memory once they run, and a batch
+// that waits for some has none. Where there is none for more documents, fewer run at once.
+//
 // Documents are known by numbers from 0 in the order of add(). Not thread-safe; a document's results, and its error,
 // depend on it alone.
 class BartBatch {
  public:
   BartBatch(std::unique_ptr<BartEngine> engine, const BatchLimits& limits)
-      : engine_(std::move(engine)), limits_(limits) {}
+      : engine_(std::move(engine)), limits_(limits), claim_(limits.budget) {}
 
   // Others have the rest of max_bytes: until it is called again, what runs fits into this.
   void set_room(GpuRoom room) { room_ = std::move(room); }
@@ -61,11 +70,15 @@ class BartBatch {
   // Whether a document that is added now joins at the next step, with all that wait.
   bool has_room(const BatchDocument& document) const;
 
+  // The longest that step() waits for memory, so that its caller may look at deadlines.
+  static constexpr std::chrono::milliseconds kMemoryPatience{20};
+
   // Whether all documents have finished.
   bool finished() const { return running_.empty() && waiting_.empty(); }
 
   // Lets waiting documents join, then computes one step. Returns the documents that it was a step of; valid until the
-  // next call. What goes wrong ends the documents that it concerns: see error().
+  // next call. What goes wrong ends the documents that it concerns: see error(). There are none where memory for the
+  // first was waited for in vain, for kMemoryPatience: it is to be called again.
   //
   // Where a GPU has no memory for all that the limits allow, fewer run at once: those that were running wait
   // again, and are decoded anew, with the same results. Throws OutOfMemory where it has none for a document alone, and
@@ -106,6 +119,10 @@ class BartBatch {
   Load load() const;
   Load joined(Load load, int64_t ids, const GenerationPlan& plan, int64_t max_tokens) const;
   uint64_t max_bytes() const { return limits_.max_bytes > 0 ? limits_.max_bytes : UINT64_MAX; }
+  uint64_t need(const Load& load) const;
+  enum class Room { kHad, kFewer, kLater };
+  Room claim(std::span<const int64_t> joining);
+  void claim_what_runs();
   void check_alone(int64_t ids, const GenerationPlan& plan, uint64_t bytes, const std::string& device) const;
   bool fits(const Load& load) const;
   std::vector<int64_t> next_to_join(int64_t most) const;
@@ -119,6 +136,7 @@ class BartBatch {
 
   const std::unique_ptr<BartEngine> engine_;
   const BatchLimits limits_;
+  MemoryClaim claim_;  // Outlives the documents, which are below.
   GpuRoom room_;
   std::map<int64_t, Document> documents_;
   int64_t added_ = 0;

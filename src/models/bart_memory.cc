@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "kernels/linear.h"
 #include "tensor/workspace.h"
 
 namespace remuda::models {
@@ -88,9 +89,22 @@ size_t BartMemory::logits(int64_t rows) const {
 }
 
 size_t BartMemory::prepared(int64_t rows, int64_t inner) const {
-  if (precision_ == Precision::kFp32 || on_gpu()) return 0;
-  const int64_t element = precision_ == Precision::kBf16 ? 2 : 1;
-  return Workspace::matrix_bytes(rows, std::max(config_.d_model, inner) * element / int64_t{sizeof(float)});
+  if (on_gpu()) return 0;
+  return kernels::prepared_bytes(precision_, rows, std::max(config_.d_model, inner));
+}
+
+size_t BartMemory::document_blocks(int64_t tokens, const DecodeLimits& limits) const {
+  return WorkspaceArena::block_bytes(cross_attention(tokens)) + WorkspaceArena::block_bytes(cache(limits));
+}
+
+size_t BartMemory::encode_blocks(int64_t tokens) const {
+  if (tokens == 0) return 0;
+  return WorkspaceArena::block_bytes(encode(tokens)) + WorkspaceArena::block_bytes(prepared_encode(tokens));
+}
+
+size_t BartMemory::step_blocks(int64_t rows) const {
+  return WorkspaceArena::block_bytes(step(rows)) + WorkspaceArena::block_bytes(logits(rows)) +
+         WorkspaceArena::block_bytes(prepared_step(rows));
 }
 
 size_t BartMemory::prepared_encode(int64_t tokens) const {

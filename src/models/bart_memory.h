@@ -39,6 +39,12 @@ class BartMemory {
   size_t prepared_encode(int64_t tokens) const;
   size_t prepared_step(int64_t rows) const;
 
+  // The same on a CPU as blocks of WorkspaceArena: of a document until it is destroyed; while documents with so many
+  // tokens are encoded, or a step of so many rows is computed, beside them.
+  size_t document_blocks(int64_t tokens, const DecodeLimits& limits) const;
+  size_t encode_blocks(int64_t tokens) const;
+  size_t step_blocks(int64_t rows) const;
+
   // What a GPU's decoder makes room for, where a step has so many rows: the next power of two, so that it need not grow
   // with every document that joins, tokens that are ranked of a row, and some that its rules name. A step that wants
   // more takes more.

@@ -23,13 +23,12 @@ class CpuEngine final : public BartEngine {
     return bart_.document_bytes(encoder_tokens, limits);
   }
   size_t encode_bytes(int64_t tokens) const override { return bart_.encode_bytes(tokens); }
-  size_t step_bytes(int64_t rows) const override { return bart_.step_bytes(rows) + logits_bytes(rows); }
+  size_t step_bytes(int64_t rows) const override { return bart_.step_bytes(rows); }
 
   std::vector<std::unique_ptr<Document>> encode(const RaggedIds& batch, std::span<const DecodeLimits> limits) override;
   void step(std::span<DocumentStep> documents) override;
 
  private:
-  size_t logits_bytes(int64_t rows) const { return Workspace::matrix_bytes(rows, bart_.config().vocab_size); }
   void advance(std::span<DocumentStep> documents, MatrixView<const float> logits);
 
   const Bart& bart_;
@@ -61,7 +60,7 @@ void CpuEngine::step(std::span<DocumentStep> documents) {
     for (const StepRow& row : step.search->rows()) rows_.push_back({&state, row.token, row.parent});
   }
   const int64_t rows = std::ssize(rows_);
-  Workspace workspace = arena_.acquire_more(logits_bytes(rows));
+  Workspace workspace = arena_.acquire(Workspace::matrix_bytes(rows, bart_.config().vocab_size));
   const MatrixView<float> logits = workspace.matrix(rows, bart_.config().vocab_size);
   bart_.decode_step(rows_, logits, arena_, pool_);
   advance(documents, logits);

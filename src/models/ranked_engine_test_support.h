@@ -57,9 +57,7 @@ class RankedEngine final : public BartEngine {
     return bart_.document_bytes(encoder_tokens, limits);
   }
   size_t encode_bytes(int64_t tokens) const override { return bart_.encode_bytes(tokens); }
-  size_t step_bytes(int64_t rows) const override {
-    return bart_.step_bytes(rows) + Workspace::matrix_bytes(rows, config().vocab_size);
-  }
+  size_t step_bytes(int64_t rows) const override { return bart_.step_bytes(rows); }
 
   std::vector<std::unique_ptr<Document>> encode(const RaggedIds& batch, std::span<const DecodeLimits> limits) override {
     std::vector<std::unique_ptr<Document>> documents;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/fail.h"
+#include "device/memory_claim.h"
 #include "models/weight_reader.h"
 #include "tensor/workspace.h"
 
@@ -71,20 +72,42 @@ size_t SentenceEncoder::bytes() const {
   return sum;
 }
 
-size_t SentenceEncoder::workspace_bytes(int64_t tokens) const {
-  return Workspace::matrix_bytes(tokens, transformer_.hidden_size()) +
-         Workspace::matrix_bytes(tokens, transformer_.scratch_size());
+size_t SentenceEncoder::workspace_bytes(const RaggedIds& batch) const {
+  const int64_t tokens = batch.offsets.back();
+  size_t bytes = Workspace::matrix_bytes(tokens, transformer_.hidden_size()) +
+                 Workspace::matrix_bytes(tokens, transformer_.scratch_size()) +
+                 Workspace::matrix_bytes(batch.sequences(), pooled_size());
+  for (const Dense& dense : dense_) {
+    bytes += Workspace::matrix_bytes(batch.sequences(), dense.linear.weights.out_features());
+  }
+  return bytes;
 }
 
 void SentenceEncoder::forward(const RaggedIds& batch, std::span<const int64_t> prompt_tokens, MatrixView<float> out,
                               ComputePool& pool) const {
   const int64_t tokens = batch.offsets.back();
-  const int64_t hidden_size = transformer_.hidden_size();
-  size_t pooled_bytes = Workspace::matrix_bytes(batch.sequences(), pooled_size());
-  for (const Dense& dense : dense_) {
-    pooled_bytes += Workspace::matrix_bytes(batch.sequences(), dense.linear.weights.out_features());
+  MemoryClaim claim(&MemoryBudget::cpu());
+  const uint64_t needed = WorkspaceArena::block_bytes(workspace_bytes(batch)) +
+                          WorkspaceArena::block_bytes(transformer_.prepared_bytes(tokens));
+  if (!claim.try_set(needed)) {
+    if (batch.sequences() > 1) {
+      encode_in_parts(batch, tokens / 2, [&](const RaggedIds& part, size_t first) {
+        const auto count = static_cast<size_t>(part.sequences());
+        forward(part, prompt_tokens.subspan(first, count),
+                out.slice_rows(static_cast<int64_t>(first), part.sequences()), pool);
+      });
+      return;
+    }
+    claim.wait_for({.bytes = needed, .weights = bytes(), .what = "a text"});
   }
-  Workspace workspace = WorkspaceArena::global().acquire(workspace_bytes(tokens) + pooled_bytes);
+  compute(batch, prompt_tokens, out, pool);
+}
+
+void SentenceEncoder::compute(const RaggedIds& batch, std::span<const int64_t> prompt_tokens, MatrixView<float> out,
+                              ComputePool& pool) const {
+  const int64_t tokens = batch.offsets.back();
+  const int64_t hidden_size = transformer_.hidden_size();
+  Workspace workspace = WorkspaceArena::global().acquire(workspace_bytes(batch));
   const ComputePool::Computation computation(pool);
   const MatrixView<float> hidden = workspace.matrix(tokens, hidden_size);
   transformer_.forward(batch, hidden, workspace.matrix(tokens, transformer_.scratch_size()), pool);

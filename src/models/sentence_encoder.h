@@ -25,9 +25,8 @@ class SentenceEncoder : public TextEncoder {
   // As TransformerEncoder has them.
   size_t bytes() const override;
   size_t mapped_bytes() const override { return transformer_.mapped_bytes(); }
-  // Memory that forward() takes for a batch of this many tokens.
-  size_t workspace_bytes(int64_t tokens) const;
-
+  // Computes in parts, one after the other, where memory is short, down to a sequence at a time; waits only for what a
+  // single one takes. Throws OutOfMemory, TimeoutError.
   void forward(const RaggedIds& batch, std::span<const int64_t> prompt_tokens, MatrixView<float> out,
                ComputePool& pool) const override;
 
@@ -38,6 +37,9 @@ class SentenceEncoder : public TextEncoder {
   };
 
   int64_t pooled_size() const;
+  size_t workspace_bytes(const RaggedIds& batch) const;
+  void compute(const RaggedIds& batch, std::span<const int64_t> prompt_tokens, MatrixView<float> out,
+               ComputePool& pool) const;
 
   TransformerEncoder transformer_;
   std::vector<nn::Pooling> poolings_;

@@ -71,6 +71,13 @@ size_t TransformerEncoder::mapped_bytes() const {
 
 int64_t TransformerEncoder::scratch_size() const { return layers_.empty() ? 0 : layers_.front().scratch_size(); }
 
+size_t TransformerEncoder::prepared_bytes(int64_t rows) const {
+  if (layers_.empty()) return 0;
+  const kernels::PackedWeights& output = layers_.front().output.weights;
+  const int64_t most = std::max(config_.hidden_size, output.in_features());
+  return kernels::prepared_bytes(output.precision(), rows, most, output.isa());
+}
+
 void TransformerEncoder::forward(const RaggedIds& batch, MatrixView<float> hidden, MatrixView<float> scratch,
                                  ComputePool& pool) const {
   embed(batch, hidden, pool);

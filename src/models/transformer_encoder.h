@@ -54,6 +54,8 @@ class TransformerEncoder {
   size_t mapped_bytes() const;
   // Floats of scratch that forward() needs for a row.
   int64_t scratch_size() const;
+  // The workspace that forward() takes beside, for so many rows: of one product at a time.
+  size_t prepared_bytes(int64_t rows) const;
 
   // hidden: [ids, hidden_size] and scratch: [ids, scratch_size()]. Ids must be in [0, vocab_size), and no
   // sequence longer than max_sequence_length(). Throws Error(kInvalidFile) where the checkpoint's file has been

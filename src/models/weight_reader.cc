@@ -29,11 +29,18 @@ kernels::PackedWeights WeightReader::weights(const std::vector<std::string>& nam
     const size_t bytes = kernels::PackedWeights::packed_bytes(matrices, precision);
     return {matrices, precision, packed_->get(packed_name, bytes)};
   }
-  kernels::PackedWeights weights(matrices, precision, pool);
-  // What was read of the checkpoint would count as this process's memory beside what was made of it.
-  for (const TensorView& matrix : matrices) checkpoint_.drop_pages(matrix);
-  if (packed_ == nullptr) return weights;
-  return {matrices, precision, packed_->add(packed_name, {weights.data(), weights.bytes()})};
+  // A part at a time, so that what was read of the checkpoint, and what is packed and written already, doesn't count as
+  // this process's memory beside the rest.
+  kernels::WeightPacking packing(matrices, precision, pool);
+  AlignedBuffer packed(packed_ == nullptr ? packing.bytes() : packing.part_bytes());
+  if (packed_ != nullptr) packed_->begin(packed_name, packing.bytes());
+  while (const size_t bytes = packing.next_bytes()) {
+    std::byte* part = packed.data() + (packed_ == nullptr ? packing.offset() : 0);
+    for (const TensorView& read : packing.pack_next(part)) checkpoint_.drop_pages(read);
+    if (packed_ != nullptr) packed_->append({part, bytes});
+  }
+  if (packed_ == nullptr) return {matrices, precision, std::move(packed)};
+  return {matrices, precision, packed_->end()};
 }
 
 nn::LayerNorm WeightReader::layer_norm(const std::string& name, int64_t size, double epsilon) const {

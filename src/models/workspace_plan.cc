@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <numeric>
 
+#include "kernels/linear.h"
 #include "tensor/workspace.h"
 
 namespace remuda::models {
 
 uint64_t workspace_block(uint64_t bytes) { return WorkspaceArena::block_bytes(bytes); }
+
+int64_t packing_bytes() { return 2 * kernels::WeightPacking::kPartBytes; }
 
 uint64_t workspaces_in_turn(std::vector<uint64_t> first, std::initializer_list<uint64_t> then) {
   for (uint64_t& bytes : first) bytes = workspace_block(bytes);

@@ -14,4 +14,7 @@ uint64_t workspace_block(uint64_t bytes);
 // them: where WorkspaceArena would have it so, these take the place of idle ones.
 uint64_t workspaces_in_turn(std::vector<uint64_t> first, std::initializer_list<uint64_t> then);
 
+// What packing a matrix takes at most beside what it is packed to.
+int64_t packing_bytes();
+
 }  // namespace remuda::models

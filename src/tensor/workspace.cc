@@ -55,33 +55,43 @@ WorkspaceArena& WorkspaceArena::global() {
   return *arena;
 }
 
-Workspace WorkspaceArena::acquire(size_t bytes) { return acquire(bytes, /*may_exceed=*/false); }
-
-Workspace WorkspaceArena::acquire_more(size_t bytes) { return acquire(bytes, /*may_exceed=*/true); }
-
-Workspace WorkspaceArena::acquire(size_t bytes, bool may_exceed) {
-  WorkspaceBlock outgrown;  // Freed after the lock: a larger block takes its place.
-  {
-    const std::lock_guard lock(mutex_);
-    const auto chosen = choose(idle_, bytes, &WorkspaceBlock::size);
-    if (chosen != idle_.end()) {
-      outgrown = std::move(*chosen);
-      idle_.erase(chosen);
-      idle_bytes_ -= outgrown.size();
-      if (outgrown.size() >= bytes) return Workspace(this, std::move(outgrown));
+// Large enough, or the one that makes way for it; empty: there is none.
+WorkspaceBlock WorkspaceArena::take_idle(size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  auto chosen = choose(idle_, bytes, &WorkspaceBlock::size);
+  size_t more = 0;
+  if (const size_t expected = block_bytes(bytes); chosen != idle_.end() && chosen->size() > expected) {
+    more = chosen->size() - expected;
+    if (budget_ != nullptr && !budget_->claim_more(more)) {  // It goes, where others need it.
+      more = 0;
+      chosen = choose(idle_, bytes, &WorkspaceBlock::size, expected);
     }
   }
-  outgrown = WorkspaceBlock();
+  if (chosen == idle_.end()) return {};
+  WorkspaceBlock block = std::move(*chosen);
+  block.more_claimed = more;
+  idle_.erase(chosen);
+  idle_bytes_ -= block.size();
+  return block;
+}
+
+Workspace WorkspaceArena::acquire(size_t bytes) {
+  if (WorkspaceBlock idle = take_idle(bytes); idle.size() > 0 && idle.size() >= bytes) {
+    return Workspace(this, std::move(idle));
+  }
   WorkspaceBlock block;
   const size_t size = block_bytes(bytes);
   if (budget_ != nullptr) {
-    block.reservation = budget_->reserve({.bytes = size, .what = "a computation", .may_exceed = may_exceed});
+    block.reservation = budget_->reserve({.bytes = size, .what = "a computation", .claimed = true});
   }
   block.buffer = AlignedBuffer(size);
   return Workspace(this, std::move(block));
 }
 
 void WorkspaceArena::give_back(WorkspaceBlock block) {
+  if (block.more_claimed > 0 && budget_ != nullptr) budget_->unclaim(block.more_claimed);
+  block.more_claimed = 0;
+  if (budget_ != nullptr && budget_->is_over_limit()) return;
   const std::lock_guard lock(mutex_);
   if (idle_bytes_ + block.size() > kMaxIdleBytes) return;
   idle_bytes_ += block.size();

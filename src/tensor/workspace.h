@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <utility>
@@ -23,6 +24,7 @@ struct WorkspaceBlock {
 
   Reservation reservation;
   AlignedBuffer buffer;
+  size_t more_claimed = 0;  // Bytes beyond what was asked for, claimed beside the computation's claim.
 };
 
 // A block of memory on loan, handed out front to back. Move-only; must not outlive its arena.
@@ -59,11 +61,11 @@ class WorkspaceArena {
 
   // Which of the idle blocks serves for `bytes`: the smallest that is large enough, but none that would lie unused but
   // for a quarter, since who needs all of it would make another. If there is none, the largest of the smaller ones,
-  // which makes way for one that is large enough; if there is none of these either, the end.
+  // which makes way for one that is large enough; if there is none of these either, the end. None has more than `most`.
   template <typename Blocks, typename Size>
-  static auto choose(Blocks& idle, size_t bytes, Size size_of) {
-    const auto rank = [bytes](size_t size) {
-      if (size / 4 > bytes) return std::pair(2, size_t{0});
+  static auto choose(Blocks& idle, size_t bytes, Size size_of, size_t most = SIZE_MAX) {
+    const auto rank = [bytes, most](size_t size) {
+      if (size / 4 > bytes || size > most) return std::pair(2, size_t{0});
       return size >= bytes ? std::pair(0, size) : std::pair(1, ~size);
     };
     const auto by_rank = [&](const auto& block) { return rank(std::invoke(size_of, block)); };
@@ -77,11 +79,9 @@ class WorkspaceArena {
   WorkspaceArena() = default;  // Of no budget.
   explicit WorkspaceArena(MemoryBudget& budget) : budget_(&budget) {}
 
-  // At least `bytes`. Where the budget is full, waits until others give back what they compute with; throws OutOfMemory
-  // and TimeoutError as MemoryBudget::reserve() does.
+  // At least `bytes`, block_bytes(bytes) of which the computation has claimed (MemoryClaim): so it never waits. What
+  // wasn't claimed is counted all the same. Where memory is short, idle blocks go before the limit is exceeded.
   Workspace acquire(size_t bytes);
-  // The same for a little more in the midst of a computation that has a workspace; never waits, and counts.
-  Workspace acquire_more(size_t bytes);
 
   // Gives idle memory back to the system.
   void trim();
@@ -89,7 +89,7 @@ class WorkspaceArena {
 
  private:
   friend class Workspace;
-  Workspace acquire(size_t bytes, bool may_exceed);
+  WorkspaceBlock take_idle(size_t bytes);
   void give_back(WorkspaceBlock block);
 
   MemoryBudget* const budget_ = nullptr;
