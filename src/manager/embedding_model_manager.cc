@@ -150,7 +150,10 @@ struct EmbeddingModelManager::Impl {
 
   TokenizedTexts tokenize(std::span<const std::string> texts, const text::Tokenizer& with,
                           const EmbedOptions& options) const {
-    return tokenize_texts(with, texts, prompt(options), max_length(options), compute);
+    const TokenizeOptions tokenizing = {.prompt = prompt(options),
+                                        .max_length = max_length(options),
+                                        .vocab_size = directory.encoder.vocab_size};
+    return tokenize_texts(with, texts, tokenizing, compute);
   }
 
   const Settings settings;
