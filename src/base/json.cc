@@ -2,10 +2,13 @@
 
 #include <simdjson.h>
 
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <limits>
 
 #include "base/fail.h"
 
@@ -51,14 +54,48 @@ LargeVector<char> padded(std::string_view text) {
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-// simdjson refuses integers beyond 64 bits, and Hugging Face's files have them (10^30 for "no limit"). The text with
-// ".0" after integers of 20 digits and more, which makes doubles of them.
-LargeString with_big_integers_as_doubles(std::string_view text) {
+// Python's json writes these for the floats that JSON has no text for. In a document each is a string that begins with
+// a zero byte, which JsonValue takes for the number.
+struct NonFinite {
+  std::string_view literal;
+  std::string_view standing_in;  // As JSON.
+  double value;
+};
+constexpr std::array<NonFinite, 3> kNonFinite = {{
+    {"NaN", R"("\u0000NaN")", std::numeric_limits<double>::quiet_NaN()},
+    {"Infinity", R"("\u0000Infinity")", std::numeric_limits<double>::infinity()},
+    {"-Infinity", R"("\u0000-Infinity")", -std::numeric_limits<double>::infinity()},
+}};
+
+const NonFinite* non_finite_at(std::string_view text) {
+  const auto* found =
+      std::ranges::find_if(kNonFinite, [text](const NonFinite& known) { return text.starts_with(known.literal); });
+  return found == kNonFinite.end() ? nullptr : found;
+}
+
+// What of kNonFinite a value of a document stands for; nullptr: nothing.
+const NonFinite* non_finite(const element& value) {
+  std::string_view text;
+  if (value.get(text) != simdjson::SUCCESS || !text.starts_with('\0')) return nullptr;
+  const auto* found =
+      std::ranges::find_if(kNonFinite, [text](const NonFinite& known) { return text.substr(1) == known.literal; });
+  return found == kNonFinite.end() ? nullptr : found;
+}
+
+// What Python reads and writes and simdjson refuses, as simdjson takes it: ".0" goes after integers of 20 digits and
+// more (Hugging Face's files have 10^30 for "no limit"), which makes doubles of them, and floats that are not finite
+// become strings.
+LargeString without_python_numbers(std::string_view text) {
   constexpr size_t kDigits = 20;
   LargeString out;
   bool in_string = false;
   for (size_t i = 0; i < text.size();) {
     const size_t start = i;
+    if (const NonFinite* literal = in_string ? nullptr : non_finite_at(text.substr(i))) {
+      out += literal->standing_in;
+      i += literal->literal.size();
+      continue;
+    }
     if (in_string || !is_digit(text[i])) {
       if (text[i] == '"') in_string = !in_string;
       i += in_string && text[i] == '\\' && i + 1 < text.size() ? 2 : 1;
@@ -94,8 +131,8 @@ JsonDocument JsonDocument::parse_padded(LargeVector<char> padded_text, std::stri
     return parser.parse_into_document(state->document, data, size, /*realloc_if_needed=*/false).get(state->root);
   };
   auto code = try_parse(text.data(), text.size());
-  if (code == simdjson::NUMBER_ERROR) {
-    const LargeVector<char> changed = padded(with_big_integers_as_doubles(text));
+  if (code == simdjson::NUMBER_ERROR || code == simdjson::TAPE_ERROR) {
+    const LargeVector<char> changed = padded(without_python_numbers(text));
     code = try_parse(changed.data(), changed.size() - simdjson::SIMDJSON_PADDING);
   }
   if (code != simdjson::SUCCESS) {
@@ -143,7 +180,7 @@ JsonValue::Type JsonValue::type() const {
     case element_type::DOUBLE:
       return Type::kNumber;
     case element_type::STRING:
-      return Type::kString;
+      return non_finite(std::bit_cast<element>(element_)) != nullptr ? Type::kNumber : Type::kString;
     case element_type::BOOL:
       return Type::kBool;
     case element_type::NULL_VALUE:
@@ -171,13 +208,17 @@ int64_t JsonValue::as_int(int64_t min, int64_t max) const {
 
 double JsonValue::as_double() const {
   double value;
+  if (const NonFinite* known = non_finite(std::bit_cast<element>(element_))) return known->value;
   if (std::bit_cast<element>(element_).get(value) != simdjson::SUCCESS) fail_expected("a number");
   return value;
 }
 
 std::string_view JsonValue::as_string() const {
   std::string_view value;
-  if (std::bit_cast<element>(element_).get(value) != simdjson::SUCCESS) fail_expected("a string");
+  if (std::bit_cast<element>(element_).get(value) != simdjson::SUCCESS ||
+      non_finite(std::bit_cast<element>(element_)) != nullptr) {
+    fail_expected("a string");
+  }
   return value;
 }
 
@@ -257,6 +298,7 @@ std::string JsonValue::where() const {
 
 void JsonValue::fail_expected(std::string_view expected) const {
   std::string found = simdjson::minify(std::bit_cast<element>(element_));
+  if (const NonFinite* known = non_finite(std::bit_cast<element>(element_))) found = known->literal;
   if (found.size() > kMaxShown) found = found.substr(0, kMaxShown) + "...";
   fail(ErrorCode::kInvalidFile, "{}: expected {}, found {}", where(), expected, found);
 }

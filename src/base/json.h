@@ -1,6 +1,6 @@
 // Reading JSON that nobody vouches for: every access checks the type and fails with an error that names the
 // file and the path of the field. Parsing is simdjson's; documents nested deeper than 64 levels are refused, integers
-// beyond 64 bits are read as doubles.
+// beyond 64 bits are read as doubles, and NaN, Infinity and -Infinity are numbers, as in Python's json.
 #pragma once
 
 #include <cstdint>

@@ -5,8 +5,10 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 
 #include "base/sanitizer_test_support.h"
 #include "remuda/error.h"
@@ -71,6 +73,27 @@ TEST(Json, IntegersBeyond64BitsAreDoubles) {
   EXPECT_EQ(root.at("b").items()[3].as_double(), 0.1);
   EXPECT_EQ(root.at("10000000000000000000000000").as_string(), "\"20000000000000000000000000");
   EXPECT_THAT(message_of([] { JsonDocument::parse("[1.e30]", "bad.json"); }), HasSubstr("bad.json"));
+}
+
+// Python's json writes and reads floats that are not finite, which JSON has no text for.
+TEST(Json, TakesNanAndInfinityAsPythonDoes) {
+  const auto document = JsonDocument::parse(
+      R"({"a": NaN, "b": [Infinity, -Infinity,NaN], "c": "NaN, \"-Infinity", "NaN": 1, "d": -1.5e3})", "test.json");
+  const JsonValue root = document.root();
+  EXPECT_TRUE(std::isnan(root.at("a").as_double()));
+  EXPECT_EQ(root.at("a").type(), JsonValue::Type::kNumber);
+  EXPECT_EQ(root.at("b").items()[0].as_double(), std::numeric_limits<double>::infinity());
+  EXPECT_EQ(root.at("b").items()[1].as_double(), -std::numeric_limits<double>::infinity());
+  EXPECT_TRUE(std::isnan(root.at("b").items()[2].as_double()));
+  EXPECT_EQ(root.at("c").as_string(), "NaN, \"-Infinity");
+  EXPECT_EQ(root.at("NaN").as_int(), 1);
+  EXPECT_EQ(root.at("d").as_double(), -1500.0);
+  EXPECT_EQ(message_of([&] { root.at("a").as_int(); }), "test.json: a: expected an integer, found NaN");
+  EXPECT_EQ(message_of([&] { root.at("b").items()[1].as_string(); }),
+            "test.json: b[1]: expected a string, found -Infinity");
+  for (const char* text : {"[nan]", "[-NaN]", "[NaNs]", "[1Infinity]", "[inf]", "[Infinity"}) {
+    EXPECT_THAT(message_of([text] { JsonDocument::parse(text, "bad.json"); }), HasSubstr("bad.json")) << text;
+  }
 }
 
 // An object of numbers and texts of at least so many bytes.

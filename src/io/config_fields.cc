@@ -1,16 +1,19 @@
 #include "io/config_fields.h"
 
+#include "base/activations.h"
 #include "base/fail.h"
 
 namespace remuda::io {
 
 std::string parse_activation(const JsonValue& root, const char* field) {
-  const std::string name = root.string_or(field, "gelu");
-  if (name == "gelu" || name == "gelu_python") return "gelu";
-  // All three compute the tanh form.
-  if (name == "gelu_new" || name == "gelu_pytorch_tanh" || name == "gelu_fast") return "gelu_new";
-  if (name == "relu") return "relu";
-  fail(ErrorCode::kUnsupported, "{}: expected gelu, gelu_new or relu, found \"{}\"", root.at(field).where(), name);
+  const auto value = root.find(field);
+  return value ? parse_activation(*value) : "gelu";
+}
+
+std::string parse_activation(const JsonValue& value) {
+  if (const auto function = activation_by_name(value.as_string())) return std::string(name_of(*function));
+  fail(ErrorCode::kUnsupported, "{}: expected one of {}, found \"{}\"", value.where(), known_activation_names(),
+       value.as_string());
 }
 
 }  // namespace remuda::io

@@ -15,8 +15,10 @@ constexpr int64_t kMaxIntermediate = 1 << 18;
 constexpr int64_t kMaxLayers = 1024;
 constexpr int64_t kMaxPositions = 1 << 20;
 
-// The activation that the field names, "gelu" where it is missing: "gelu", "gelu_new" or "relu".
-// Throws Error(kUnsupported) for any other.
+// The activation that the field names, "gelu" where it is missing, by the first of its names in base/activations.h.
+// Throws Error(kUnsupported) for one that isn't there.
 std::string parse_activation(const JsonValue& root, const char* field);
+// The same of the field's own value.
+std::string parse_activation(const JsonValue& value);
 
 }  // namespace remuda::io

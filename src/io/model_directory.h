@@ -9,9 +9,14 @@
 #include <string>
 #include <vector>
 
+#include "io/module_config.h"
+#include "io/transformer_options.h"
 #include "remuda/precision.h"
 
 namespace remuda::io {
+
+// The buckets of MPNet's relative positions that are used, whatever a table has.
+inline constexpr int64_t kRelativeBuckets = 32;
 
 // An encoder's config.json. Field names are Hugging Face's BERT names; DistilBERT's (dim, n_heads, ...) are
 // mapped.
@@ -24,46 +29,31 @@ struct EncoderConfig {
   int64_t intermediate_size = 0;
   int64_t max_positions = 0;
   int64_t type_vocab_size = 0;  // 0: no token types.
-  int64_t pad_token_id = 0;
-  // The position of a sequence's first token: pad_token_id + 1 in MPNet and in RoBERTa and its kin; 0 otherwise.
+  // Where positions follow it: a token that has no place in a text's numbering; -1 where there is none.
+  int64_t pad_token_id = -1;
+  // The position of a sequence's first token: pad_token_id + 1 in RoBERTa and its kin, 2 in MPNet; 0 otherwise.
   int64_t first_position = 0;
-  int64_t relative_attention_num_buckets = 0;  // MPNet; 0 otherwise.
+  int64_t relative_attention_num_buckets = 0;  // Rows of MPNet's table; 0 otherwise.
   double layer_norm_eps = 1e-12;
-  std::string hidden_act = "gelu";  // "gelu", "gelu_new" (and its aliases, mapped to it), "relu"
+  std::string hidden_act = "gelu";  // A name that base/activations.h gives.
+  bool output_hidden_states = false;
+  bool is_causal_lm = false;  // Made to continue texts: its last token's vector stands for a text.
 
   // The longest sequence that has positions.
   int64_t max_sequence_length() const { return max_positions - first_position; }
 };
 
-enum class PoolingMode { kCls, kMax, kMean, kMeanSqrtLen, kWeightedMean, kLastToken };
-
-// A module after the transformer, in the order of modules.json.
-struct PoolingConfig {
-  std::vector<PoolingMode> modes;  // Concatenated, in this order (sentence-transformers' order).
-  bool include_prompt = true;
-};
-struct DenseConfig {
-  int64_t in_features = 0;
-  int64_t out_features = 0;
-  bool bias = true;
-  std::string activation;           // "identity", "tanh", "relu", "gelu"
-  std::filesystem::path directory;  // Where its weights are.
-};
-
-// What sentence_bert_config.json says.
-struct TransformerOptions {
-  int64_t max_seq_length = 0;  // 0: nothing.
-  bool do_lower_case = false;
-};
-
 struct EmbeddingPipeline {
-  PoolingConfig pooling;
-  std::vector<DenseConfig> dense;
-  bool normalize = false;
+  std::vector<ModuleConfig> modules;  // After the transformer, in order. At least one is a Pooling.
+  int64_t width = 0;                  // Of the last module's vectors.
+  int64_t dimension = 0;              // Of a text's vector: what truncate_dim leaves of them.
   int64_t max_seq_length = 0;
   bool do_lower_case = false;
+  // "query" and "document" are always there, as in sentence-transformers.
   std::map<std::string, std::string> prompts;
-  std::string default_prompt_name;  // Empty: none.
+  std::string default_prompt_name;            // Empty: none.
+  std::string similarity = "cosine";          // "cosine", "dot", "euclidean" or "manhattan".
+  TransformerOptions transformer;             // Holds the tokenizer's overrides.
 };
 
 struct ModelDirectory {
@@ -73,16 +63,18 @@ struct ModelDirectory {
   EmbeddingPipeline pipeline;  // Without modules.json: mean pooling, as sentence-transformers does.
 };
 
-// From sentence_bert_config.json, or as older models call it, beside an encoder; without one the defaults. Throws
-// Error(kInvalidFile).
-TransformerOptions read_transformer_options(const std::filesystem::path& directory);
+// The chain that most models have: a Pooling, Dense layers of the text's vector, and perhaps a Normalize.
+struct PlainChain {
+  PoolingConfig pooling;
+  std::vector<DenseConfig> dense;
+  bool normalize = false;
+};
+// nullopt: the pipeline is another, or its vectors are cut.
+std::optional<PlainChain> plain_chain(const EmbeddingPipeline& pipeline);
 
-// The tokens of a text at most, as tokenizer_config.json's model_max_length has it; 0: it says nothing. Throws
-// Error(kInvalidFile).
-int64_t read_tokenizer_max_length(const std::filesystem::path& directory);
-
-// Throws as read_model_directory does.
-EncoderConfig read_encoder_config(const std::filesystem::path& config_json);
+// `overrides` are fields that outweigh the file's. Throws as read_model_directory does.
+EncoderConfig read_encoder_config(const std::filesystem::path& config_json,
+                                  const std::optional<JsonValue>& overrides = std::nullopt);
 
 // Reads and checks everything but weights and tokenizer.
 // Throws Error: kNotFound, kInvalidFile (file, field, expected, found), kUnsupported (which are known).

@@ -5,6 +5,7 @@
 
 #include "base/fail.h"
 #include "kernels/rowwise_dispatch.h"
+#include "kernels/scalar_activations.h"
 
 namespace remuda::kernels {
 namespace {
@@ -113,6 +114,50 @@ void activate(Activation activation, float* x, int64_t n, Isa isa) {
     case Activation::kTanh:
       return kernels.tanh(x, n);
   }
+}
+
+std::optional<Activation> fused_activation(ActivationFunction function) {
+  switch (function) {
+    case ActivationFunction::kIdentity:
+      return Activation::kNone;
+    case ActivationFunction::kGelu:
+      return Activation::kGelu;
+    case ActivationFunction::kGeluTanh:
+      return Activation::kGeluTanh;
+    case ActivationFunction::kRelu:
+      return Activation::kRelu;
+    case ActivationFunction::kTanh:
+      return Activation::kTanh;
+    default:
+      return std::nullopt;
+  }
+}
+
+void apply(ActivationFunction function, float* x, int64_t n, Isa isa) {
+  if (const auto fused = fused_activation(function)) return activate(*fused, x, n, isa);
+  const RowwiseKernels& kernels = rowwise_kernels(isa);
+  switch (function) {
+    case ActivationFunction::kSilu:
+      return kernels.gated_sigmoid(x, n, 1.0f);
+    case ActivationFunction::kQuickGelu:
+      return kernels.gated_sigmoid(x, n, 1.702f);
+    case ActivationFunction::kSigmoid:
+      return kernels.sigmoid(x, n);
+    case ActivationFunction::kMish:
+      return kernels.mish(x, n);
+    case ActivationFunction::kClippedGelu:
+      kernels.gelu(x, n);
+      return apply_scalar(ActivationFunction::kClippedGelu, x, n);
+    default:
+      return apply_scalar(function, x, n);
+  }
+}
+
+void apply(ActivationFunction function, MatrixView<float> y, ComputePool& pool, Isa isa) {
+  if (function == ActivationFunction::kIdentity) return;
+  pool.parallel_for(y.rows, rows_per_range(y.cols), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) apply(function, y.row(row), y.cols, isa);
+  });
 }
 
 }  // namespace remuda::kernels

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
+#include "base/activations.h"
 #include "device/compute_pool.h"
 #include "kernels/isa.h"
 #include "kernels/linear.h"
@@ -36,5 +38,13 @@ void gather_rows(const EmbeddingTable& embeddings, std::span<const int32_t> ids,
 // Applies an activation to n floats in place (models with layers that are not products), on the calling thread. A NaN
 // stays a NaN; errors are stated in cpu/simd_math.h.
 void activate(Activation activation, float* x, int64_t n, Isa isa = active_isa());
+
+// What of the activations a product's epilogue computes; nullopt: none of them is this one.
+std::optional<Activation> fused_activation(ActivationFunction function);
+
+// y = function(y), for each element. Errors of functions without a kernel of their own are those of the C library's
+// float functions that they are made of.
+void apply(ActivationFunction function, float* x, int64_t n, Isa isa = active_isa());
+void apply(ActivationFunction function, MatrixView<float> y, ComputePool& pool, Isa isa = active_isa());
 
 }  // namespace remuda::kernels

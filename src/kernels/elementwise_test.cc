@@ -293,6 +293,78 @@ TEST_P(ElementwiseTest, ActivationsTouchExactlyTheirElementsAndAgreeAtEveryPosit
   }
 }
 
+// --- apply ---
+
+struct FunctionCase {
+  ActivationFunction function;
+  double (*exact)(double x);
+};
+
+double sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
+double softplus(double x) { return x > 20.0 ? x : std::log1p(std::exp(x)); }
+
+constexpr FunctionCase kFunctions[] = {
+    {ActivationFunction::kIdentity, [](double x) { return x; }},
+    {ActivationFunction::kGelu, [](double x) { return exact(Activation::kGelu, x); }},
+    {ActivationFunction::kGeluTanh, [](double x) { return exact(Activation::kGeluTanh, x); }},
+    {ActivationFunction::kRelu, [](double x) { return std::max(x, 0.0); }},
+    {ActivationFunction::kTanh, [](double x) { return std::tanh(x); }},
+    {ActivationFunction::kSilu, [](double x) { return x * sigmoid(x); }},
+    {ActivationFunction::kQuickGelu, [](double x) { return x * sigmoid(1.702 * x); }},
+    {ActivationFunction::kSigmoid, sigmoid},
+    {ActivationFunction::kMish, [](double x) { return x * std::tanh(std::log1p(std::exp(x))); }},
+    {ActivationFunction::kClippedGelu, [](double x) { return std::min(exact(Activation::kGelu, x), 10.0); }},
+    {ActivationFunction::kLaplace,
+     [](double x) { return 0.5 * (1.0 + std::erf((x - 0.707107) / (0.282095 * std::sqrt(2.0)))); }},
+    {ActivationFunction::kReluSquared, [](double x) { return std::max(x, 0.0) * std::max(x, 0.0); }},
+    {ActivationFunction::kRelu6, [](double x) { return std::clamp(x, 0.0, 6.0); }},
+    {ActivationFunction::kLeakyRelu, [](double x) { return x < 0 ? 0.01 * x : x; }},
+    {ActivationFunction::kRrelu, [](double x) { return x < 0 ? x * 11.0 / 48.0 : x; }},
+    {ActivationFunction::kElu, [](double x) { return x < 0 ? std::expm1(x) : x; }},
+    {ActivationFunction::kSelu,
+     [](double x) { return 1.0507009873554805 * (x < 0 ? 1.6732632423543772 * std::expm1(x) : x); }},
+    {ActivationFunction::kSoftplus, softplus},
+    {ActivationFunction::kSqrtSoftplus, [](double x) { return std::sqrt(softplus(x)); }},
+    {ActivationFunction::kHardswish, [](double x) { return x * std::clamp(x + 3.0, 0.0, 6.0) / 6.0; }},
+    {ActivationFunction::kHardsigmoid, [](double x) { return std::clamp(x + 3.0, 0.0, 6.0) / 6.0; }},
+    {ActivationFunction::kHardtanh, [](double x) { return std::clamp(x, -1.0, 1.0); }},
+    {ActivationFunction::kSoftsign, [](double x) { return x / (1.0 + std::abs(x)); }},
+    {ActivationFunction::kLogSigmoid, [](double x) { return std::min(x, 0.0) - std::log1p(std::exp(-std::abs(x))); }},
+    {ActivationFunction::kTanhshrink, [](double x) { return x - std::tanh(x); }},
+    {ActivationFunction::kSoftshrink,
+     [](double x) { return x > 0.5 ? x - 0.5 : x < -0.5 ? x + 0.5 : 0.0; }},
+    {ActivationFunction::kHardshrink, [](double x) { return std::abs(x) <= 0.5 ? 0.0 : x; }},
+};
+
+TEST_P(ElementwiseTest, EveryActivationFunctionIsItsDefinition) {
+  constexpr int64_t kCount = 20'011;
+  std::vector<float> x(kCount);
+  for (int64_t i = 0; i < kCount; ++i) x[i] = static_cast<float>(-40.0 + 80.0 * static_cast<double>(i) / kCount);
+  x.insert(x.end(), {0.0f, -0.0f, 0.5f, -0.5f, 1e-40f, 87.0f, -87.0f, 1e9f, -1e9f, kNan});
+  for (const auto& [function, definition] : kFunctions) {
+    std::vector<float> y = x;
+    apply(function, y.data(), static_cast<int64_t>(y.size()), GetParam());
+    for (size_t i = 0; i + 1 < x.size(); ++i) {
+      const double expected = definition(x[i]);
+      ASSERT_NEAR(y[i], expected, 5e-7 * std::max({1.0, std::abs(expected), std::abs(double{x[i]})}))
+          << name_of(function) << " of " << x[i];
+    }
+    EXPECT_TRUE(std::isnan(y.back())) << name_of(function);
+  }
+}
+
+// Rows of a matrix with more columns than the view has.
+TEST_P(ElementwiseTest, AppliesAFunctionToTheRowsOfAView) {
+  std::vector<float> values(5 * 8, -1.0f);
+  const MatrixView<float> all{values.data(), 5, 8};
+  apply(ActivationFunction::kSigmoid, all.slice_cols(2, 3), ComputePool::global(), GetParam());
+  for (int64_t row = 0; row < 5; ++row) {
+    for (int64_t col = 0; col < 8; ++col) {
+      EXPECT_NEAR(all.row(row)[col], col >= 2 && col < 5 ? sigmoid(-1.0) : -1.0, 1e-6) << row << ", " << col;
+    }
+  }
+}
+
 TEST_P(ElementwiseTest, ActivationsOfExtremeValues) {
   const std::vector<float> x = {0.0f, -0.0f, 1e-40f, -1e-40f, 1e30f, -1e30f, 88.0f, -88.0f, kInfinity, kNan};
   for (const Activation activation : kActivations) {

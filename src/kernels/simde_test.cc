@@ -123,6 +123,10 @@ TEST(Avx512ThroughSimde, Activations) {
   check(kRowwiseGeneric.gelu_tanh, gelu_tanh<Avx512Vec>);
   check(kRowwiseGeneric.relu, relu<Avx512Vec>);
   check(kRowwiseGeneric.tanh, kernels::tanh<Avx512Vec>);
+  check(kRowwiseGeneric.sigmoid, sigmoid<Avx512Vec>);
+  check(kRowwiseGeneric.mish, mish<Avx512Vec>);
+  const auto quick_gelu = [](auto gated) { return [gated](float* v, int64_t n) { gated(v, n, 1.702f); }; };
+  check(quick_gelu(kRowwiseGeneric.gated_sigmoid), quick_gelu(gated_sigmoid<Avx512Vec>));
 }
 
 }  // namespace

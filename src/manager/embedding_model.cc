@@ -15,18 +15,36 @@ namespace {
 // Tokenizing this many texts is worth waking another thread.
 constexpr int64_t kTextsPerTask = 32;
 
-// That the encoder has a row for each of the tokenizer's ids, and that texts have room beside the special tokens.
+// That texts have room beside the special tokens.
 void check_fit(const EmbeddingModel& model, const io::ModelDirectory& directory) {
-  if (model.tokenizer->vocab_size() > model.encoder->vocab_size()) {
-    fail(ErrorCode::kInvalidFile,
-         "{}: vocab_size: expected at least {} for the ids of the tokenizer beside it, found {}",
-         (directory.transformer / "config.json").string(), model.tokenizer->vocab_size(), model.encoder->vocab_size());
-  }
   const int64_t special = model.tokenizer->encode("").total_tokens;
   if (directory.pipeline.max_seq_length < special) {
     fail(ErrorCode::kInvalidFile,
          "{}: max_seq_length: expected at least {}, the special tokens of every text, found {}",
          directory.transformer.string(), special, directory.pipeline.max_seq_length);
+  }
+}
+
+// Everything but the closing special token, where there is one: what stands before the text's own first token. A
+// prompt that is cut leaves the text's closing token alone.
+int64_t count_prompt_tokens(const text::Tokenizer& tokenizer, const std::string& prompt,
+                            const text::EncodeOptions& options) {
+  const std::vector<int32_t> ids = tokenizer.encode(prompt, options).ids;
+  const std::vector<int32_t> special = tokenizer.encode("", options).ids;
+  const bool is_closed = !ids.empty() && !special.empty() && ids.back() == special.back();
+  return std::ssize(ids) - (is_closed ? 1 : 0);
+}
+
+// A table may have fewer rows than the tokenizer has ids: that is an error where such an id occurs.
+void check_ids(const text::Tokenizer& tokenizer, const TokenizedTexts& texts, int64_t vocab_size) {
+  for (size_t i = 0; i < texts.ids.size(); ++i) {
+    for (const int32_t id : texts.ids[i]) {
+      if (id < vocab_size) continue;
+      fail(ErrorCode::kInvalidArgument,
+           "text {}: expected tokens with ids below {}, the rows of the model's table, found {} (\"{}\"); leave this "
+           "text out",
+           i, vocab_size, id, tokenizer.id_to_token(id).value_or(""));
+    }
   }
 }
 
@@ -62,14 +80,14 @@ EmbeddingModel::EmbeddingModel(const io::ModelDirectory& directory, const std::s
 }
 
 TokenizedTexts tokenize_texts(const text::Tokenizer& tokenizer, std::span<const std::string> texts,
-                              const std::string& prompt, int64_t max_length, ComputePool& pool) {
+                              const TokenizeOptions& options, ComputePool& pool) {
+  const std::string& prompt = options.prompt;
+  const text::EncodeOptions cut = {.max_length = options.max_length};
   TokenizedTexts result;
   result.ids.resize(texts.size());
   result.total_tokens.resize(texts.size());
   if (!prompt.empty()) {
-    // All but the closing special token: what stands before the text's own first token.
-    // A prompt that is cut leaves the text's closing token alone.
-    result.prompt_tokens = std::ssize(tokenizer.encode(prompt, {.max_length = max_length}).ids) - 1;
+    result.prompt_tokens = count_prompt_tokens(tokenizer, prompt, cut);
   }
   std::atomic<int64_t> invalid = 0;
   pool.parallel_for(static_cast<int64_t>(texts.size()), kTextsPerTask, [&](int64_t begin, int64_t end) {
@@ -78,13 +96,14 @@ TokenizedTexts tokenize_texts(const text::Tokenizer& tokenizer, std::span<const 
     for (int64_t i = begin; i < end; ++i) {
       const bool plain = prompt.empty();
       if (!plain) prompted.assign(prompt).append(texts[i]);
-      tokenizer.encode(plain ? texts[i] : prompted, {.max_length = max_length}, encoding);
+      tokenizer.encode(plain ? texts[i] : prompted, cut, encoding);
       result.ids[i].assign(encoding.ids.begin(), encoding.ids.end());
       result.total_tokens[i] = encoding.total_tokens;
       invalid += encoding.invalid_sequences;
     }
   });
   result.invalid_sequences = invalid;
+  if (tokenizer.vocab_size() > options.vocab_size) check_ids(tokenizer, result, options.vocab_size);
   return result;
 }
 

@@ -46,8 +46,15 @@ struct TokenizedTexts {
   int64_t prompt_tokens = 0;  // Of each sequence, the [CLS] before the prompt included.
 };
 
-// Cuts each text, with the prompt before it, at max_length tokens. Uses the compute pool.
+struct TokenizeOptions {
+  std::string prompt;  // Before each text.
+  int64_t max_length = 0;
+  int64_t vocab_size = 0;  // Rows of the encoder's table.
+};
+
+// Cuts each text, with the prompt before it, at max_length tokens. Uses the compute pool. Throws
+// Error(kInvalidArgument) that names the first text with a token that the encoder's table has no row for.
 TokenizedTexts tokenize_texts(const text::Tokenizer& tokenizer, std::span<const std::string> texts,
-                              const std::string& prompt, int64_t max_length, ComputePool& pool);
+                              const TokenizeOptions& options, ComputePool& pool);
 
 }  // namespace remuda

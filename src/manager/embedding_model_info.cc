@@ -1,6 +1,9 @@
 #include "manager/embedding_model_info.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <variant>
 
 #include "hub/resolve.h"
 #include "manager/model_files.h"
@@ -26,17 +29,38 @@ std::string_view name_of(io::PoolingMode mode) {
   return "unknown";
 }
 
+std::string_view on(io::Features features) { return features == io::Features::kTokens ? "tokens, " : ""; }
+
+struct ModuleDescription {
+  std::string operator()(const io::PoolingConfig& pooling) const {
+    std::string modes;
+    for (const io::PoolingMode mode : pooling.modes) {
+      if (!modes.empty()) modes += '+';
+      modes += name_of(mode);
+    }
+    return fmt::format("pooling({})", modes);
+  }
+  std::string operator()(const io::DenseConfig& dense) const {
+    return fmt::format("dense({}{} -> {}, {}{})", on(dense.features), dense.in_features, dense.out_features,
+                       name_of(dense.activation), dense.residual ? ", residual" : "");
+  }
+  std::string operator()(const io::NormalizeConfig& normalize) const {
+    return normalize.features == io::Features::kTokens ? "normalize(tokens)" : "normalize";
+  }
+  std::string operator()(const io::LayerNormConfig& norm) const { return fmt::format("layer_norm({})", norm.dimension); }
+  std::string operator()(const io::LayerPoolingConfig& layers) const {
+    return fmt::format("layer_pooling({} layers from {})", layers.num_layers, layers.first_layer);
+  }
+  std::string operator()(const io::CnnConfig& cnn) const {
+    return fmt::format("cnn({} -> {}, kernels {})", cnn.in_features,
+                       cnn.out_channels * std::ssize(cnn.kernel_sizes), fmt::join(cnn.kernel_sizes, " "));
+  }
+};
+
 std::vector<std::string> describe_modules(const io::EmbeddingPipeline& pipeline) {
-  std::string modes;
-  for (const io::PoolingMode mode : pipeline.pooling.modes) {
-    if (!modes.empty()) modes += '+';
-    modes += name_of(mode);
-  }
-  std::vector<std::string> modules = {"transformer", fmt::format("pooling({})", modes)};
-  for (const io::DenseConfig& dense : pipeline.dense) {
-    modules.push_back(fmt::format("dense({} -> {}, {})", dense.in_features, dense.out_features, dense.activation));
-  }
-  if (pipeline.normalize) modules.emplace_back("normalize");
+  std::vector<std::string> modules = {"transformer"};
+  for (const io::ModuleConfig& module : pipeline.modules) modules.push_back(std::visit(ModuleDescription{}, module));
+  if (pipeline.dimension < pipeline.width) modules.push_back(fmt::format("truncate({})", pipeline.dimension));
   return modules;
 }
 
@@ -55,9 +79,7 @@ EmbeddingModelInfo describe(const std::string& name, const io::ModelDirectory& d
   info.vocab_size = encoder.vocab_size;
   info.max_positions = encoder.max_positions;
   info.max_seq_length = directory.pipeline.max_seq_length;
-  const auto poolings = static_cast<int64_t>(directory.pipeline.pooling.modes.size());
-  info.dimension =
-      directory.pipeline.dense.empty() ? poolings * encoder.hidden_size : directory.pipeline.dense.back().out_features;
+  info.dimension = directory.pipeline.dimension;
   describe_files(io::Checkpoint::open(directory.transformer), info);
   info.modules = describe_modules(directory.pipeline);
   for (const auto& [prompt_name, prompt] : directory.pipeline.prompts) info.prompts.push_back(prompt_name);

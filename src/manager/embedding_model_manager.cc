@@ -154,7 +154,10 @@ struct EmbeddingModelManager::Impl {
       fail(ErrorCode::kInvalidArgument, "max_batch_tokens: expected at least 1, or none for the default, found {}",
            *options.max_batch_tokens);
     }
-    return tokenize_texts(with, texts, prompt(options), max_length(options), compute);
+    const TokenizeOptions tokenizing = {.prompt = prompt(options),
+                                        .max_length = max_length(options),
+                                        .vocab_size = directory.encoder.vocab_size};
+    return tokenize_texts(with, texts, tokenizing, compute);
   }
 
   const Settings settings;

@@ -26,7 +26,10 @@ std::filesystem::path tokenizer_directory(const std::filesystem::path& model) {
 // That of the embeddings, in lower case where the model wants it.
 text::Tokenizer load_tokenizer(const std::filesystem::path& model) {
   const std::filesystem::path directory = tokenizer_directory(model);
-  return text::Tokenizer::load(directory, {.lower_case = io::read_transformer_options(directory).do_lower_case});
+  // A file of a chain's transformer, without which nobody reads it.
+  const bool is_chain = file_exists(model / "modules.json");
+  return text::Tokenizer::load(
+      directory, {.lower_case = is_chain && io::read_transformer_options(directory).do_lower_case});
 }
 
 }  // namespace

@@ -42,7 +42,7 @@ class EncoderWeights {
   // types.
   FloatTensor position_embeddings() const;
   nn::LayerNorm embedding_norm() const;
-  // [buckets, num_heads].
+  // [kRelativeBuckets, num_heads]: what of the table transformers uses.
   FloatTensor relative_attention_bias() const;
   nn::EncoderLayer layer(int64_t index, Precision precision, ComputePool& pool) const;
   // The same, not packed.

@@ -39,7 +39,7 @@ GpuBartWeights::GpuBartWeights(const io::BartConfig& config, const io::Checkpoin
   host_ = gpu_sizes(config);
   host_.layer_norm_epsilon = encoder_embedding_.norm.epsilon;
   host_.embedding_scale = config.scale_embedding ? std::sqrt(static_cast<float>(config.d_model)) : 1.0f;
-  host_.activation = static_cast<remuda::cuda::ActivationKind>(activation_of(config.activation_function));
+  host_.activation = gpu_activation(activation_of(config.activation_function));
   host_.computed_as = gpu_number_type(precision);
   add_embedding(encoder_embedding_, config.d_model, host_.encoder);
   add_embedding(decoder_embedding_, config.d_model, host_.decoder);

@@ -1,5 +1,8 @@
 #include "models/gpu_encoder_weights.h"
 
+#include <utility>
+
+#include "base/fail.h"
 #include "models/gpu_shapes.h"
 #include "models/gpu_weights.h"
 #include "nn/relative_bias.h"
@@ -16,16 +19,23 @@ static_assert(static_cast<int>(io::PoolingMode::kLastToken) == static_cast<int>(
 
 }  // namespace
 
+io::PlainChain gpu_chain(const io::ModelDirectory& directory) {
+  if (auto chain = io::plain_chain(directory.pipeline)) return *std::move(chain);
+  fail(ErrorCode::kUnsupported, "{}: expected a chain that a GPU has kernels for, found another",
+       (directory.path / "modules.json").string());
+}
+
 GpuEncoderWeights::GpuEncoderWeights(const io::ModelDirectory& directory, Precision precision)
     : config_(directory.encoder), checkpoint_(io::Checkpoint::open(directory.transformer)) {
+  const io::PlainChain chain = gpu_chain(directory);
   const EncoderWeights weights(config_, checkpoint_);
   positions_ = weights.position_embeddings();
   embedding_norm_ = weights.embedding_norm();
   host_ = gpu_sizes(config_);
   host_.layer_norm_epsilon = static_cast<float>(config_.layer_norm_eps);
-  host_.activation = static_cast<remuda::cuda::ActivationKind>(activation_of(config_.hidden_act));
+  host_.activation = gpu_activation(activation_of(config_.hidden_act));
   host_.computed_as = gpu_number_type(precision);
-  host_.normalizes = directory.pipeline.normalize ? 1 : 0;
+  host_.normalizes = chain.normalize ? 1 : 0;
   host_.words = gpu_matrix(weights.word_embeddings());
   host_.positions = positions_.data();
   host_.embedding_gamma = embedding_norm_.gamma.data();
@@ -35,12 +45,12 @@ GpuEncoderWeights::GpuEncoderWeights(const io::ModelDirectory& directory, Precis
     host_.relative_bias = relative_bias_.data();
   }
   add_layers(weights);
-  for (const io::PoolingMode mode : directory.pipeline.pooling.modes) {
+  for (const io::PoolingMode mode : chain.pooling.modes) {
     host_poolings_.push_back(static_cast<remuda::cuda::PoolingKind>(mode));
   }
   host_.num_poolings = static_cast<int32_t>(host_poolings_.size());
   host_.poolings = host_poolings_.data();
-  add_dense(directory);
+  add_dense(chain.dense);
 }
 
 void GpuEncoderWeights::add_layers(const EncoderWeights& weights) {
@@ -49,8 +59,7 @@ void GpuEncoderWeights::add_layers(const EncoderWeights& weights) {
   host_.layers = host_layers_.data();
 }
 
-void GpuEncoderWeights::add_dense(const io::ModelDirectory& directory) {
-  const std::vector<io::DenseConfig>& configs = directory.pipeline.dense;
+void GpuEncoderWeights::add_dense(const std::vector<io::DenseConfig>& configs) {
   // Not moved any more: what host_dense_ has points into them.
   dense_checkpoints_.reserve(configs.size());
   dense_biases_.reserve(configs.size());
@@ -61,7 +70,7 @@ void GpuEncoderWeights::add_dense(const io::ModelDirectory& directory) {
     remuda::cuda::HostDense& dense = host_dense_.emplace_back(gpu_sizes(config));
     dense.weight = gpu_matrix(checkpoint.get("linear.weight", {config.out_features, config.in_features}));
     dense.bias = config.bias ? bias.data() : nullptr;
-    dense.activation = static_cast<remuda::cuda::ActivationKind>(dense_activation_of(config.activation));
+    dense.activation = gpu_activation(config.activation);
   }
   host_.num_dense = static_cast<int32_t>(host_dense_.size());
   host_.dense = host_dense_.data();

@@ -10,6 +10,9 @@
 
 namespace remuda::models {
 
+// The modules behind the transformer, which a GPU has kernels for. Throws Error(kUnsupported) where they are others.
+io::PlainChain gpu_chain(const io::ModelDirectory& directory);
+
 // Reads the chain of a model directory for remuda::cuda::Models::load_encoder(). Matrices are read where their files
 // are mapped, so the object must live while the library reads them, and no longer.
 class GpuEncoderWeights {
@@ -24,7 +27,7 @@ class GpuEncoderWeights {
 
  private:
   void add_layers(const EncoderWeights& weights);
-  void add_dense(const io::ModelDirectory& directory);
+  void add_dense(const std::vector<io::DenseConfig>& configs);
 
   io::EncoderConfig config_;
   io::Checkpoint checkpoint_;

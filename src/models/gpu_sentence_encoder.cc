@@ -13,7 +13,7 @@ GpuSentenceEncoder::GpuSentenceEncoder(const io::ModelDirectory& directory, cons
                                        Precision precision)
     : models_(gpu_models()),
       config_(directory.encoder),
-      pools_prompt_(directory.pipeline.pooling.include_prompt),
+      pools_prompt_(gpu_chain(directory).pooling.include_prompt),
       model_(device, models_.unload_encoder) {
   const GpuEncoderWeights host(directory, precision);
   model_.load(host.host(), directory.path.string(), "loading an encoder", models_.encoder_bytes, models_.load_encoder);

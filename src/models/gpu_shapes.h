@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "base/activations.h"
 #include "io/bart_config.h"
 #include "io/model_directory.h"
 #include "models/cuda_bart.h"
@@ -10,7 +11,7 @@
 
 namespace remuda::models {
 
-// Which of its sizes they have none for, for people; empty: they have. See cuda_shapes.h.
+// What of it they have none for, a size, an activation or a module, for people; empty: they have. See cuda_shapes.h.
 std::string gpu_shape_problem(const io::ModelDirectory& directory);
 std::string gpu_shape_problem(const io::BartConfig& config);
 
@@ -18,5 +19,8 @@ std::string gpu_shape_problem(const io::BartConfig& config);
 remuda::cuda::HostEncoder gpu_sizes(const io::EncoderConfig& config);
 remuda::cuda::HostDense gpu_sizes(const io::DenseConfig& config);
 remuda::cuda::HostBart gpu_sizes(const io::BartConfig& config);
+
+// As the library numbers them. The activation must be one that it has, see above.
+remuda::cuda::ActivationKind gpu_activation(ActivationFunction function);
 
 }  // namespace remuda::models

@@ -30,7 +30,7 @@ io::ModelDirectory bert_base() {
   directory.encoder.num_heads = 12;
   directory.encoder.intermediate_size = 3072;
   directory.encoder.max_positions = 512;
-  directory.pipeline.pooling.modes = {io::PoolingMode::kMean};
+  directory.pipeline.modules = {io::PoolingConfig{.modes = {io::PoolingMode::kMean}}};
   return directory;
 }
 
@@ -46,7 +46,9 @@ std::string librarys_problem(const io::BartConfig& config) {
 
 std::string librarys_problem(const io::ModelDirectory& directory) {
   std::vector<cuda::HostDense> dense;
-  for (const io::DenseConfig& each : directory.pipeline.dense) dense.push_back(models::gpu_sizes(each));
+  for (const io::DenseConfig& each : io::plain_chain(directory.pipeline)->dense) {
+    dense.push_back(models::gpu_sizes(each));
+  }
   const cuda::PoolingKind pooling = cuda::PoolingKind::kMean;
   cuda::HostEncoder host = models::gpu_sizes(directory.encoder);
   host.num_poolings = 1;
@@ -87,9 +89,7 @@ TEST(GpuShapes, AnEncoderHasKernelsOrAReasonAsTheLibraryHas) {
       [](io::ModelDirectory& directory) { directory.encoder.intermediate_size = 3070; },
       [](io::ModelDirectory& directory) { directory.encoder.num_heads = 2; },
       [](io::ModelDirectory& directory) {
-        io::DenseConfig& dense = directory.pipeline.dense.emplace_back();
-        dense.in_features = 768;
-        dense.out_features = 50;
+        directory.pipeline.modules.emplace_back(io::DenseConfig{.in_features = 768, .out_features = 50});
       }};
   for (const auto& change : changes) {
     io::ModelDirectory directory = bert_base();
@@ -97,6 +97,34 @@ TEST(GpuShapes, AnEncoderHasKernelsOrAReasonAsTheLibraryHas) {
     EXPECT_NE(models::gpu_shape_problem(directory), "");
     EXPECT_NE(librarys_problem(directory), "") << models::gpu_shape_problem(directory);
   }
+}
+
+// What no size says.
+TEST(GpuShapes, AChainOrAnActivationWithoutKernelsIsSaid) {
+  const std::function<void(io::ModelDirectory&)> changes[] = {
+      [](io::ModelDirectory& directory) { directory.encoder.hidden_act = "silu"; },
+      [](io::ModelDirectory& directory) { directory.pipeline.modules.emplace_back(io::LayerNormConfig{768, {}}); },
+      [](io::ModelDirectory& directory) { directory.pipeline.width = 768; },
+      [](io::ModelDirectory& directory) {
+        directory.pipeline.modules.emplace_back(io::NormalizeConfig{});
+        directory.pipeline.modules.emplace_back(io::NormalizeConfig{});
+      },
+      [](io::ModelDirectory& directory) {
+        directory.pipeline.modules.emplace_back(
+            io::DenseConfig{.in_features = 768, .out_features = 64, .activation = ActivationFunction::kMish});
+      },
+      [](io::ModelDirectory& directory) {
+        directory.pipeline.modules.emplace_back(
+            io::DenseConfig{.in_features = 768, .out_features = 768, .residual = true});
+      }};
+  for (const auto& change : changes) {
+    io::ModelDirectory directory = bert_base();
+    change(directory);
+    EXPECT_NE(models::gpu_shape_problem(directory), "");
+  }
+  io::BartConfig bart = bart_base();
+  bart.activation_function = "swish";
+  EXPECT_NE(models::gpu_shape_problem(bart), "");
 }
 
 }  // namespace

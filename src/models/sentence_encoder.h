@@ -1,4 +1,4 @@
-// A sentence-transformers module chain on the CPU: transformer, pooling, dense layers, normalisation.
+// A sentence-transformers module chain on the CPU: the transformer, and the modules behind it in their order.
 #pragma once
 
 #include <cstdint>
@@ -6,20 +6,23 @@
 #include <span>
 #include <vector>
 
+#include "models/chain_modules.h"
 #include "models/text_encoder.h"
-#include "nn/pooling.h"
 
 namespace remuda::models {
 
 // Immutable after loading and thread-safe: intermediate results live in a workspace of the call.
 class SentenceEncoder : public TextEncoder {
  public:
-  // `packed` is as for TransformerEncoder; Dense layers are too small to be kept there. Throws Error(kNotFound),
+  // `packed` is as for TransformerEncoder; the modules' weights are too small to be kept there. Throws Error(kNotFound),
   // Error(kInvalidFile), Error(kUnsupported); PackedFileError.
   SentenceEncoder(const io::ModelDirectory& directory, Precision precision, ComputePool& pool,
                   std::shared_ptr<io::PackedFile> packed = nullptr);
 
-  int64_t dimension() const override;
+  // What layer_pooling_ points to moves with it.
+  SentenceEncoder(SentenceEncoder&&) noexcept = default;
+
+  int64_t dimension() const override { return dimension_; }
   int64_t max_sequence_length() const override { return transformer_.max_sequence_length(); }
   int64_t vocab_size() const override { return transformer_.vocab_size(); }
   // As TransformerEncoder has them.
@@ -31,21 +34,14 @@ class SentenceEncoder : public TextEncoder {
                ComputePool& pool) const override;
 
  private:
-  struct Dense {
-    nn::Linear linear;
-    kernels::Activation activation = kernels::Activation::kNone;
-  };
-
-  int64_t pooled_size() const;
   size_t workspace_bytes(const RaggedIds& batch) const;
   void compute(const RaggedIds& batch, std::span<const int64_t> prompt_tokens, MatrixView<float> out,
                ComputePool& pool) const;
 
   TransformerEncoder transformer_;
-  std::vector<nn::Pooling> poolings_;
-  bool pools_prompt_ = true;
-  std::vector<Dense> dense_;
-  bool normalize_ = false;
+  std::vector<ChainModule> modules_;
+  const LayerPoolingModule* layer_pooling_ = nullptr;  // One of modules_, or nullptr.
+  const int64_t dimension_;                            // What of the last module's vectors is given.
 };
 
 }  // namespace remuda::models

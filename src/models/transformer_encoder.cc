@@ -79,13 +79,17 @@ size_t TransformerEncoder::prepared_bytes(int64_t rows) const {
 }
 
 void TransformerEncoder::forward(const RaggedIds& batch, MatrixView<float> hidden, MatrixView<float> scratch,
-                                 ComputePool& pool) const {
+                                 ComputePool& pool, const std::function<void(int64_t layer)>& after_layer) const {
   embed(batch, hidden, pool);
+  if (after_layer) after_layer(0);
   nn::RaggedBatch ragged{batch.offsets, {}};
   if (relative_bias_.size() > 0) {
     ragged.relative_bias = {relative_bias_.data(), relative_bias_.shape()[0], relative_bias_.shape()[1]};
   }
-  for (const nn::EncoderLayer& layer : layers_) layer.forward(ragged, hidden, scratch, pool);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    layers_[i].forward(ragged, hidden, scratch, pool);
+    if (after_layer) after_layer(static_cast<int64_t>(i) + 1);
+  }
 }
 
 void TransformerEncoder::embed(const RaggedIds& batch, MatrixView<float> hidden, ComputePool& pool) const {

@@ -59,8 +59,10 @@ class TransformerEncoder {
 
   // hidden: [ids, hidden_size] and scratch: [ids, scratch_size()]. Ids must be in [0, vocab_size), and no
   // sequence longer than max_sequence_length(). Throws Error(kInvalidFile) where the checkpoint's file has been
-  // overwritten in place.
-  void forward(const RaggedIds& batch, MatrixView<float> hidden, MatrixView<float> scratch, ComputePool& pool) const;
+  // overwritten in place. `after_layer`, if there is one, is called once `hidden` is the embeddings (0), and once it is
+  // each layer's output (1, 2, ...).
+  void forward(const RaggedIds& batch, MatrixView<float> hidden, MatrixView<float> scratch, ComputePool& pool,
+               const std::function<void(int64_t layer)>& after_layer = nullptr) const;
 
  private:
   void embed(const RaggedIds& batch, MatrixView<float> hidden, ComputePool& pool) const;

@@ -50,19 +50,9 @@ nn::LayerNorm WeightReader::layer_norm(const std::string& name, int64_t size, do
           FloatTensor::from(get(name + (old_names ? ".beta" : ".bias"), {size})), static_cast<float>(epsilon)};
 }
 
-kernels::Activation activation_of(const std::string& name) {
-  if (name == "gelu") return kernels::Activation::kGelu;
-  if (name == "gelu_new") return kernels::Activation::kGeluTanh;
-  if (name == "relu") return kernels::Activation::kRelu;
-  fail(ErrorCode::kUnsupported, "activation: expected gelu, gelu_new or relu, found \"{}\"", name);
-}
-
-kernels::Activation dense_activation_of(const std::string& name) {
-  if (name == "identity") return kernels::Activation::kNone;
-  if (name == "tanh") return kernels::Activation::kTanh;
-  if (name == "relu") return kernels::Activation::kRelu;
-  if (name == "gelu") return kernels::Activation::kGelu;
-  fail(ErrorCode::kUnsupported, "Dense activation: expected identity, tanh, relu or gelu, found \"{}\"", name);
+ActivationFunction activation_of(const std::string& name) {
+  if (const auto function = activation_by_name(name)) return *function;
+  fail(ErrorCode::kUnsupported, "activation: expected one of {}, found \"{}\"", known_activation_names(), name);
 }
 
 }  // namespace remuda::models

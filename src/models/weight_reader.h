@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/activations.h"
 #include "io/packed_file.h"
 #include "io/safetensors.h"
 #include "nn/layers.h"
@@ -39,9 +40,7 @@ class WeightReader {
   io::PackedFile* packed_;
 };
 
-// Of the names that configurations use. Throws Error(kUnsupported).
-kernels::Activation activation_of(const std::string& name);
-// Of those that Dense layers use: "identity", "tanh", "relu", "gelu".
-kernels::Activation dense_activation_of(const std::string& name);
+// The activation of a name that configurations use. Throws Error(kUnsupported).
+ActivationFunction activation_of(const std::string& name);
 
 }  // namespace remuda::models

@@ -28,7 +28,7 @@ struct DecoderLayer {
   Linear cross_output;
   LayerNorm cross_norm;
   Linear intermediate;
-  kernels::Activation activation = kernels::Activation::kGelu;
+  ActivationFunction activation = ActivationFunction::kGelu;
   Linear output;
   LayerNorm output_norm;
 

@@ -23,7 +23,7 @@ struct EncoderLayer {
   Linear attention_output;
   LayerNorm attention_norm;
   Linear intermediate;
-  kernels::Activation activation = kernels::Activation::kGelu;
+  ActivationFunction activation = ActivationFunction::kGelu;
   Linear output;
   LayerNorm output_norm;
 

@@ -23,6 +23,12 @@ struct Linear {
                MatrixView<const float> residual = {}) const {
     kernels::linear(x, weights, {bias.size() > 0 ? bias.data() : nullptr, activation, residual}, y, pool);
   }
+  // The same with any activation: those that a product's epilogue doesn't know are a pass of their own.
+  void forward(MatrixView<const float> x, MatrixView<float> y, ComputePool& pool, ActivationFunction activation) const {
+    const auto fused = kernels::fused_activation(activation);
+    forward(x, y, pool, fused.value_or(kernels::Activation::kNone));
+    if (!fused) kernels::apply(activation, y, pool, weights.isa());
+  }
   size_t bytes() const { return weights.bytes() + bias.bytes(); }
 };
 

@@ -133,6 +133,9 @@ struct RowwiseKernels {
   void (*gelu_tanh)(float* x, int64_t n);
   void (*relu)(float* x, int64_t n);
   void (*tanh)(float* x, int64_t n);
+  void (*gated_sigmoid)(float* x, int64_t n, float slope);  // x sigmoid(slope x)
+  void (*sigmoid)(float* x, int64_t n);
+  void (*mish)(float* x, int64_t n);
 };
 
 extern const RowwiseKernels kRowwiseGeneric;

@@ -16,6 +16,9 @@ const RowwiseKernels kRowwiseAvx2 = {
     .gelu_tanh = gelu_tanh<Avx2Vec>,
     .relu = relu<Avx2Vec>,
     .tanh = tanh<Avx2Vec>,
+    .gated_sigmoid = gated_sigmoid<Avx2Vec>,
+    .sigmoid = sigmoid<Avx2Vec>,
+    .mish = mish<Avx2Vec>,
 };
 
 }  // namespace remuda::kernels

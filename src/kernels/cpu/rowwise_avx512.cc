@@ -16,6 +16,9 @@ const RowwiseKernels kRowwiseAvx512 = {
     .gelu_tanh = gelu_tanh<Avx512Vec>,
     .relu = relu<Avx512Vec>,
     .tanh = tanh<Avx512Vec>,
+    .gated_sigmoid = gated_sigmoid<Avx512Vec>,
+    .sigmoid = sigmoid<Avx512Vec>,
+    .mish = mish<Avx512Vec>,
 };
 
 }  // namespace remuda::kernels

@@ -16,6 +16,9 @@ const RowwiseKernels kRowwiseGeneric = {
     .gelu_tanh = gelu_tanh<GenericVec>,
     .relu = relu<GenericVec>,
     .tanh = tanh<GenericVec>,
+    .gated_sigmoid = gated_sigmoid<GenericVec>,
+    .sigmoid = sigmoid<GenericVec>,
+    .mish = mish<GenericVec>,
 };
 
 }  // namespace remuda::kernels

@@ -128,6 +128,18 @@ template <typename V>
 void tanh(float* x, int64_t n) {
   map_in_place<V>(x, n, [](V v) { return vtanh(v); });
 }
+template <typename V>
+void gated_sigmoid(float* x, int64_t n, float slope) {
+  map_in_place<V>(x, n, [slope](V v) { return vgated_sigmoid(v, slope); });
+}
+template <typename V>
+void sigmoid(float* x, int64_t n) {
+  map_in_place<V>(x, n, [](V v) { return vsigmoid(v); });
+}
+template <typename V>
+void mish(float* x, int64_t n) {
+  map_in_place<V>(x, n, [](V v) { return vmish(v); });
+}
 
 }  // namespace
 }  // namespace remuda::kernels
