@@ -48,8 +48,9 @@ def create_app(embedder: EmbeddingModelManager, summarizer: SummarizationModelMa
 
     @app.post("/summary")
     async def summary(document: Document) -> dict[str, str]:
+        limit = {} if document.max_new_tokens is None else {"max_new_tokens": document.max_new_tokens}
         try:
-            text = await summarizer.asummarize(document.text, timeout=WAIT, max_new_tokens=document.max_new_tokens)
+            text = await summarizer.asummarize(document.text, timeout=WAIT, **limit)
         except TimeoutError as error:
             raise HTTPException(503, str(error)) from error
         return {"summary": text}

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace remuda {
@@ -34,6 +35,7 @@ struct GenerationOptions {
   std::optional<int64_t> no_repeat_ngram_size = std::nullopt;          // 0 for off, and so below.
   std::optional<int64_t> encoder_no_repeat_ngram_size = std::nullopt;  // Forbids what stands in the document.
   std::optional<double> repetition_penalty = std::nullopt;
+  std::optional<double> encoder_repetition_penalty = std::nullopt;  // Above 1 favours what stands in the document.
   std::optional<int32_t> forced_bos_token_id = std::nullopt;
   std::optional<TokenIds> forced_eos_token_id = std::nullopt;
   std::optional<std::vector<TokenIds>> bad_words_ids = std::nullopt;
@@ -43,13 +45,19 @@ struct GenerationOptions {
   std::optional<int32_t> bos_token_id = std::nullopt;
   std::optional<TokenIds> eos_token_id = std::nullopt;
   std::optional<int32_t> pad_token_id = std::nullopt;
+  std::optional<bool> renormalize_logits = std::nullopt;     // Scores are log-probabilities again after all rules.
+  std::optional<bool> remove_invalid_values = std::nullopt;  // A NaN scores 0, an infinity the greatest float.
+
+  // Names of options that are switched off: what the checkpoint says of them doesn't count. An option that has a value
+  // here is not off.
+  std::vector<std::string> none = {};
 
   // Calls visit(name, field of a, field of b, ...) for every option, by its name in transformers; for reading, merging,
   // and the command line's flags, so that none of them forgets one. Each argument is a (const) GenerationOptions.
   template <typename Visitor, typename... Options>
   static void for_each(Visitor&& visit, Options&... options);
 
-  // These options, and those of `defaults` where these are unset.
+  // These options, and those of `defaults` where these are unset and not switched off.
   GenerationOptions over(const GenerationOptions& defaults) const;
 
   friend bool operator==(const GenerationOptions&, const GenerationOptions&) = default;
@@ -73,6 +81,7 @@ void GenerationOptions::for_each(Visitor&& visit, Options&... options) {
   visit("no_repeat_ngram_size", options.no_repeat_ngram_size...);
   visit("encoder_no_repeat_ngram_size", options.encoder_no_repeat_ngram_size...);
   visit("repetition_penalty", options.repetition_penalty...);
+  visit("encoder_repetition_penalty", options.encoder_repetition_penalty...);
   visit("forced_bos_token_id", options.forced_bos_token_id...);
   visit("forced_eos_token_id", options.forced_eos_token_id...);
   visit("bad_words_ids", options.bad_words_ids...);
@@ -82,6 +91,8 @@ void GenerationOptions::for_each(Visitor&& visit, Options&... options) {
   visit("bos_token_id", options.bos_token_id...);
   visit("eos_token_id", options.eos_token_id...);
   visit("pad_token_id", options.pad_token_id...);
+  visit("renormalize_logits", options.renormalize_logits...);
+  visit("remove_invalid_values", options.remove_invalid_values...);
 }
 
 }  // namespace remuda

@@ -99,7 +99,7 @@ struct DocumentPart {
 };
 
 struct LongSummary {
-  Summary summary;  // input_tokens are all parts' together, overlap included; never truncated.
+  Summary summary;  // input_tokens are the whole text's, in one piece; never truncated.
   // Coverage: in order; together they cover every byte of the text. One where the document fits the window.
   std::vector<DocumentPart> parts;
   // How often summaries were summarised again: 0 where there was one part.
@@ -151,7 +151,8 @@ class SummarizationModelManager : public AbstractModelManager<SummarizationInsta
   // each in turn. What happens to one call (an error, cancellation, a callback that throws) concerns no other.
   // Documents of a call are decoded together. An empty document, or one of white space alone, has an empty summary,
   // whatever a model would make up for it. Throws Error(kInvalidArgument) for options that contradict each other or the
-  // model, before anything is computed; OutOfMemory with the figures where one document alone would not fit the memory
+  // model, and for a document with a token that the model has no row for, before anything is computed; the same, naming
+  // the document, where the model's logits are no numbers; OutOfMemory with the figures where one document alone would not fit the memory
   // limit; TimeoutError, PoolClosed, Error(kCancelled).
   std::vector<Summary> summarize(std::span<const std::string> texts, SummarizationInstance& instance,
                                  const SummarizeOptions& options = {}) const;
@@ -187,8 +188,9 @@ class SummarizationModelManager : public AbstractModelManager<SummarizationInsta
   std::unique_ptr<Impl> impl_;
 };
 
-// Reads a model's files without loading its weights. Throws as the manager's constructor does.
-SummarizationModelInfo inspect_summarization_model(const std::string& name);
+// Reads a model's files without loading its weights; `task_params` as in Settings. Throws as the manager's constructor
+// does, and what a call without options would throw for these files.
+SummarizationModelInfo inspect_summarization_model(const std::string& name, bool task_params = false);
 
 // At what the device makes of a precision (precision_on()): weights, and the workspace of a call that decodes
 // max_batch_tokens at once; none: SummarizeOptions::default_max_batch_tokens().

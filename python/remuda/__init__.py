@@ -14,11 +14,13 @@ A caller leases an instance from a bounded pool, uses it, and gives it back::
 - `AbstractModelManager`: the same pool for models that Python loads; `ModelPool`: for any object, from a function.
 - `ModelInstance`: what a lease gives. `Settings`, `get_settings`: what a process can configure.
 - `gpu_memory`: the machine's GPUs, and what is taken of them; `estimate_memory`: what a model will take.
+- `Unset`: an option of a summary that isn't given; None switches one off.
 - `remuda.errors`: the exceptions, each one of Python's own, too. Logging goes to ``logging.getLogger("remuda")``.
 - `remuda.testing`: managers for tests that load nothing. ``python -m remuda.migrate``: from a singleton to this.
 """
 
 from remuda import logs as _logs  # noqa: F401  From here on the native log goes to Python's.
+from remuda._arguments import Unset
 from remuda._native import __version__
 from remuda.embedding import EmbeddingModelManager, Embeddings, quantize_embeddings
 from remuda.errors import (
@@ -74,6 +76,7 @@ __all__ = [
     "Settings",
     "SummarizationModelManager",
     "Summary",
+    "Unset",
     "Unsupported",
     "__version__",
     "estimate_memory",

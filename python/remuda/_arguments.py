@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, SupportsIndex
+import enum
+from typing import Any, Final, SupportsIndex
 
-__all__ = ["check_callable", "check_count", "check_flag", "check_str", "show"]
+__all__ = ["Unset", "UnsetType", "check_callable", "check_count", "check_flag", "check_str", "show"]
+
+
+class UnsetType(enum.Enum):
+    """The type of `Unset`."""
+
+    UNSET = "unset"
+
+    def __repr__(self) -> str:
+        return "remuda.Unset"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+#: As an option of a summary: as if it weren't given, so that the model's files count. None switches an option off instead.
+Unset: Final = UnsetType.UNSET
 
 
 def show(found: object) -> str:

@@ -60,6 +60,9 @@ class Settings:
     cache_dir: str | os.PathLike[str] = ""
     #: REMUDA_PINNED; True: the model is never evicted to make room for others.
     pinned: bool = False
+    #: REMUDA_TASK_PARAMS; True: summaries' options as transformers' old summarization pipeline took them: config.json's
+    #: task_specific_params.summarization outweighs the model's other files, and its prefix goes before each document.
+    task_params: bool = False
 
 
 def get_settings(toml: str | os.PathLike[str] = "remuda.toml") -> Settings:
@@ -169,6 +172,7 @@ _READERS = {
     "fallback": _as_text,
     "cache_dir": _as_text,
     "pinned": _as_bool,
+    "task_params": _as_bool,
 }
 
 

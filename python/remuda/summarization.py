@@ -7,7 +7,7 @@ from typing import Any
 
 from remuda import _native
 from remuda._native import DocumentPart, GeneratedText, LongSummary, Summary
-from remuda._arguments import check_count, check_flag
+from remuda._arguments import Unset, check_count, check_flag
 from remuda.native_manager import NativeManager, check_text, list_of_texts
 from remuda.pool import ModelInstance, Timeout
 
@@ -26,7 +26,8 @@ class SummarizationModelManager(NativeManager["SummarizationModelManager", _nati
 
     Options of the search have the names of transformers' ``generate``: num_beams, length_penalty, early_stopping,
     max_length, max_new_tokens, min_length, no_repeat_ngram_size, repetition_penalty, do_sample, temperature, top_k, top_p,
-    seed, num_return_sequences and the rest; what isn't given is as the model's files say.
+    seed, num_return_sequences and the rest. What isn't given, or is `Unset`, is as the model's files say; None switches an
+    option off, whatever they say (``forced_bos_token_id=None``).
     """
 
     model_type = "summarization"
@@ -86,7 +87,7 @@ class SummarizationModelManager(NativeManager["SummarizationModelManager", _nati
         check_flag("partial", partial)
         listed = list_of_texts(texts, "summarize_text")
         return self._native.summarize(
-            listed, instance, generation, max_input_tokens, max_batch_tokens, timeout, partial, None, None
+            listed, instance, _given(generation), max_input_tokens, max_batch_tokens, timeout, partial, None, None
         )
 
     def summarize_long(
@@ -110,7 +111,7 @@ class SummarizationModelManager(NativeManager["SummarizationModelManager", _nati
         check_text(text)
         check_count("part_tokens", part_tokens, optional=True)
         check_count("overlap_tokens", overlap_tokens, optional=True)
-        return self._native.summarize_long(text, instance, generation, part_tokens, overlap_tokens, None, timeout, None, None)
+        return self._native.summarize_long(text, instance, _given(generation), part_tokens, overlap_tokens, None, timeout, None, None)
 
     def stream(
         self, text: str, instance: ModelInstance[Any] | None = None, *, timeout: Timeout = None, **generation: Any
@@ -121,7 +122,7 @@ class SummarizationModelManager(NativeManager["SummarizationModelManager", _nati
         Closing the iterator ends the work.
         """
         check_text(text)
-        return _stream(self._native, text, instance, timeout, generation)
+        return _stream(self._native, text, instance, timeout, _given(generation))
 
     async def asummarize(
         self,
@@ -139,13 +140,18 @@ class SummarizationModelManager(NativeManager["SummarizationModelManager", _nati
 
         alone = isinstance(text, str)
         listed = [text] if isinstance(text, str) else list_of_texts(text, "summarize_text")
+        given = _given(generation)
 
         def work(left: float | None, token: _native.CancelToken) -> list[str]:
-            found = self._native.summarize(listed, instance, generation, None, None, left, False, None, token)
+            found = self._native.summarize(listed, instance, given, None, None, left, False, None, token)
             return [summary.best.text for summary in found]
 
         summaries = await aio.call(instance, timeout, work)
         return summaries[0] if alone else summaries
+
+
+def _given(generation: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in generation.items() if value is not Unset}
 
 
 def _stream(

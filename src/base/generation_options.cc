@@ -1,14 +1,19 @@
 #include "remuda/generation_options.h"
 
+#include <algorithm>
+
 namespace remuda {
 
 GenerationOptions GenerationOptions::over(const GenerationOptions& defaults) const {
   GenerationOptions merged = *this;
   for_each(
-      [](const char*, auto& mine, const auto& fallback) {
-        if (!mine) mine = fallback;
+      [this](const char* name, auto& mine, const auto& fallback) {
+        if (!mine && std::ranges::find(none, name) == none.end()) mine = fallback;
       },
       merged, defaults);
+  for (const std::string& name : defaults.none) {
+    if (std::ranges::find(none, name) == none.end()) merged.none.push_back(name);
+  }
   return merged;
 }
 

@@ -13,6 +13,9 @@
 namespace remuda::cli {
 namespace {
 
+// In place of a value: as if neither the caller nor the model's files had set the option.
+constexpr std::string_view kOff = "none";
+
 struct Help {
   const char* value;
   const char* text;
@@ -37,6 +40,7 @@ const std::map<std::string_view, Help>& helps() {
       {"no_repeat_ngram_size", {"N", "No N tokens in a row twice; 0: off"}},
       {"encoder_no_repeat_ngram_size", {"N", "No N tokens in a row of the document; 0: off"}},
       {"repetition_penalty", {"X", "Above 1 makes what was said less likely"}},
+      {"encoder_repetition_penalty", {"X", "Above 1 makes the document's words likelier"}},
       {"forced_bos_token_id", {"ID", "The first token after the start token"}},
       {"forced_eos_token_id", {"IDS", "The last token where a summary is cut"}},
       {"bad_words_ids", {"IDS", "Words that must not come: 5,6;7 forbids 5 before\n6, and 7"}},
@@ -46,6 +50,8 @@ const std::map<std::string_view, Help>& helps() {
       {"bos_token_id", {"ID", "The same, where that one is unset"}},
       {"eos_token_id", {"IDS", "Tokens that end a summary"}},
       {"pad_token_id", {"ID", "The padding token; never in a result"}},
+      {"renormalize_logits", {"BOOL", "Beams: log-probabilities sum up to 1 again after\nall rules"}},
+      {"remove_invalid_values", {"BOOL", "A NaN among the model's scores counts as 0, and\nis no error"}},
   };
   return all;
 }
@@ -127,10 +133,19 @@ void add_generation_flags(CLI::App& command, GenerationOptions& options) {
   const auto add = [&command](const char* name, auto& field) {
     const std::string flag = flag_name(name);
     const Help& help = helps().at(name);
-    const auto set = [flag, &field](const std::string& text) { parse(flag, text, field.emplace()); };
+    const auto set = [flag, name, &field, &options](const std::string& text) {
+      std::erase(options.none, name);
+      if (text == kOff) {
+        field.reset();
+        options.none.emplace_back(name);
+      } else {
+        parse(flag, text, field.emplace());
+      }
+    };
     command.add_option_function<std::string>(flag, set, help.text)
         ->option_text(help.value)
-        ->group("Generation, as in transformers; what is unset is as the model's files say");
+        ->group("Generation, as in transformers; what is unset is as the model's files say, and\n"
+                "\"none\" takes away what they say (--forced-bos-token-id none)");
   };
   GenerationOptions::for_each(add, options);
 }

@@ -85,6 +85,7 @@ Settings apply(const CommonOptions& options) {
   if (options.model) {
     (options.kind == ModelKind::kEmbedding ? settings.embedding_model : settings.summarization_model) = *options.model;
   }
+  if (options.task_params) settings.task_params = true;
   if (options.device) settings.device = parse_device(*options.device, "--device");
   if (options.precision) settings.precision = parse_precision(*options.precision, "--precision");
   if (options.threads) settings.compute_threads = *options.threads;

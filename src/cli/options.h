@@ -25,6 +25,7 @@ struct CommonOptions {
   std::optional<int64_t> pool;
   std::optional<std::string> memory_limit;
   std::optional<std::string> log_level;
+  bool task_params = false;  // Of summaries; see Settings.
 };
 
 void add_model_flag(CLI::App& command, CommonOptions& options);

@@ -37,7 +37,9 @@ A document is a line, or with --jsonl an object's "text", or with --whole-file a
 file. An empty one has an empty summary. One beyond the model's window is cut,
 and said to be, unless --long splits it at the ends of sentences, summarises the
 parts together and then their summaries. Ctrl-C keeps the documents that are
-complete and exits with 130.
+complete and exits with 130. A document that can't be summarised (a token that
+the model has no row for, scores that are no numbers) is named on stderr and has
+no line; the others have theirs, and the exit code is 1.
 
 --max-length and the like bound the summary, as in transformers; the cut of the
 input is --max-input-tokens. Documents are decoded together in pieces of 32, and
@@ -75,6 +77,7 @@ void print_stats(const SummarizeTotals& totals, double load_ms, double seconds,
                    {"output_tokens_per_s", static_cast<double>(totals.output_tokens) / seconds},
                    {"truncated", totals.truncated},
                    {"incomplete", totals.incomplete},
+                   {"failed", totals.failed},
                    {"invalid_utf8", totals.invalid_utf8}},
                   {.load_ms = load_ms,
                    .precision = manager.precision(),
@@ -155,7 +158,8 @@ int summarize(const SummarizeFlags& flags) {
   run.run();
   warn_about(run.totals(), plan.options.max_input_tokens.value_or(manager.info().window));
   if (flags.stats) print_stats(run.totals(), load_ms, milliseconds_since(start) / 1e3, manager);
-  return end_run(run.failure(), run.totals().documents, "documents");
+  const int code = end_run(run.failure(), run.totals().documents, "documents");
+  return code == kSuccess && run.totals().failed > 0 ? kFailed : code;
 }
 
 void add_input_flags(CLI::App& command, SummarizeFlags& flags) {
@@ -215,6 +219,9 @@ void add_summarize(CLI::App& app, Action& action) {
                       SummarizeOptions::default_max_batch_tokens(DeviceKind::kCpu),
                       SummarizeOptions::default_max_batch_tokens(DeviceKind::kGpu)))
       ->option_text("N");
+  command.add_flag("--task-params", flags->common.task_params,
+                   "Options and prefix as transformers' summarization\npipeline took them (task_specific_params of\n"
+                   "config.json first); without it as generate() does");
   add_compute_flags(command, flags->common);
   command.add_flag("--stats", flags->stats, "Print figures as JSON on stderr at the end");
   add_generation_flags(command, flags->summarize.generation);

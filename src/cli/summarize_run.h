@@ -29,6 +29,7 @@ struct SummarizeTotals {
   int64_t output_tokens = 0;
   int64_t truncated = 0;
   int64_t incomplete = 0;
+  int64_t failed = 0;  // Which have no summaries.
   int64_t invalid_utf8 = 0;
 };
 
@@ -46,10 +47,18 @@ class SummarizeRun {
   const SummarizeTotals& totals() const { return totals_; }
 
  private:
-  using Summaries = std::vector<LongSummary>;
+  // Of a document: its summary, or why there is none.
+  struct Outcome {
+    LongSummary found;
+    std::string problem;
+  };
+  using Outcomes = std::vector<Outcome>;
 
-  Summaries compute(const std::vector<std::string>& texts);
-  void write(const Summaries& summaries);
+  Outcomes compute(const std::vector<std::string>& texts);
+  Outcomes compute_together(const std::vector<std::string>& texts);
+  void write(const Outcomes& outcomes);
+  bool write_summary(int64_t index, const LongSummary& found);
+  void report(int64_t index, const std::string& problem);
   void finish_stream(const GeneratedText& text);
 
   SummarizationModelManager& manager_;
@@ -60,7 +69,7 @@ class SummarizeRun {
   Output text_out_{STDOUT_FILENO, "stdout"};
   std::string streamed_;  // Of the document in hand.
   SummarizeTotals totals_;
-  OrderedRun<Summaries> run_;
+  OrderedRun<Outcomes> run_;
 };
 
 }  // namespace remuda::cli

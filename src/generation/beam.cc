@@ -88,7 +88,7 @@ BeamSearch::BeamSearch(std::shared_ptr<const GenerationPlan> plan, std::span<con
       // So many that num_beams are left to go on with if all others end.
       num_continuations_(plan->num_beams * std::max<int64_t>(2, 1 + static_cast<int64_t>(plan->eos_token_id.size()))),
       rules_(plan, encoder_ids),
-      running_(plan->num_beams, plan->max_length, plan->decoder_start_token_id),
+      running_(plan->num_beams, plan->longest, plan->decoder_start_token_id),
       running_scores_(static_cast<size_t>(plan->num_beams), kLosing),
       places_(static_cast<size_t>(plan->num_beams)),
       settled_{plan->decoder_start_token_id},
@@ -136,9 +136,17 @@ void BeamSearch::score_rows(MatrixView<const float> logits) {
   scores_.resize(static_cast<size_t>(logits.rows * logits.cols));
   for (int64_t row = 0; row < logits.rows; ++row) {
     const std::span<float> scores = row_scores(row);
-    score_rows_.log_softmax({logits.row(row), scores.size()}, scores);
+    const std::span<const float> given(logits.row(row), scores.size());
+    if (plan().remove_invalid_values) {
+      score_rows_.log_softmax_or_nan(given, scores);
+    } else {
+      score_rows_.log_softmax(given, scores);
+    }
     rules_.process(scores, running_.ids(running_.sequence_of(row)));
     if (plan().do_sample) rules_.warp(scores);
+    if (plan().renormalize_logits && scores[static_cast<size_t>(score_rows_.argmax(scores))] != -INFINITY) {
+      score_rows_.log_softmax(scores, scores);
+    }
   }
 }
 
@@ -176,7 +184,7 @@ void BeamSearch::take_best_continuations() {
 // Of as many of each row as are needed of all beams: those that are left out come after these in every beam.
 std::optional<RankingRequest> BeamSearch::rank() {
   const int64_t k = std::min(num_continuations_ + 1, plan().vocabulary);
-  if (plan().do_sample || k > kMostRanked) return std::nullopt;
+  if (plan().do_sample || plan().needs_whole_rows() || k > kMostRanked) return std::nullopt;
   const size_t num_rows = rows().size();
   if (found_rules_.size() < num_rows) found_rules_.resize(num_rows);
   row_rules_.clear();
@@ -353,7 +361,8 @@ std::vector<Hypothesis> BeamSearch::results() const {
   std::vector<Hypothesis> results;
   for (const Place& place : std::span(places_).first(wanted)) {
     if (!place.finished && !finished()) continue;
-    results.push_back({.ids = place.ids, .score = static_cast<double>(place.score), .complete = place.finished});
+    // Where the rules leave no way to end, the result is what was best when the search ended.
+    results.push_back({.ids = place.ids, .score = static_cast<double>(place.score), .complete = true});
   }
   for (int64_t beam = 0; beam < running_.count() && results.size() < wanted; ++beam) {
     const auto ids = running_.ids(beam);

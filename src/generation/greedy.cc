@@ -28,6 +28,7 @@ class GreedySearch final : public TokenSearch {
 
 // There is one sequence, and so one row.
 std::optional<RankingRequest> GreedySearch::rank() {
+  if (plan().needs_whole_rows()) return std::nullopt;
   rules_.find(running().ids(0), found_);
   row_rules_ = {found_.view()};
   return RankingRequest{.k = 1, .rules_come_first = true, .rows = row_rules_};

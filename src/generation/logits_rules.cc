@@ -6,6 +6,8 @@
 #include <limits>
 #include <utility>
 
+#include "base/fail.h"
+
 namespace remuda {
 
 namespace {
@@ -49,6 +51,11 @@ void forbid_tokens(std::span<float> scores, std::span<const int32_t> tokens) {
 void force_tokens(std::span<float> scores, std::span<const int32_t> tokens) {
   std::ranges::fill(scores, kForbidden);
   for (const int32_t token : tokens) scores[static_cast<size_t>(token)] = 0.0f;
+}
+
+void remove_invalid_values(std::span<float> scores) {
+  constexpr float kMost = std::numeric_limits<float>::max();
+  for (float& score : scores) score = std::isnan(score) ? 0.0f : std::clamp(score, -kMost, kMost);
 }
 
 void scale_by_temperature(std::span<float> scores, float temperature) {
@@ -98,7 +105,10 @@ LogitsRules::LogitsRules(std::shared_ptr<const GenerationPlan> plan, std::span<c
     : plan_(std::move(plan)),
       encoder_ids_(encoder_ids.begin(), encoder_ids.end()),
       // After a forced first token the sequence begins with the one behind it.
-      begin_length_(plan_->forced_bos_token_id ? 2 : 1) {}
+      begin_length_(plan_->forced_bos_token_id ? 2 : 1) {
+  if (plan_->encoder_repetition_penalty == 1.0) return;
+  add_once(encoder_ids_, encoder_tokens_);
+}
 
 void LogitsRules::find(std::span<const int32_t> ids, TokenRules& rules) {
   const auto length = static_cast<int64_t>(ids.size());
@@ -133,12 +143,13 @@ void LogitsRules::add_once(std::span<const int32_t> ids, TokenIds& tokens) {
   constexpr int32_t kBits = 64;
   seen_.resize(static_cast<size_t>((plan_->vocabulary + kBits - 1) / kBits));
   for (const int32_t id : ids) {
+    if (id < 0 || id >= plan_->vocabulary) continue;
     uint64_t& bits = seen_[static_cast<size_t>(id / kBits)];
     const uint64_t bit = uint64_t{1} << (id % kBits);
     if ((bits & bit) == 0) tokens.push_back(id);
     bits |= bit;
   }
-  for (const int32_t id : ids) seen_[static_cast<size_t>(id / kBits)] = 0;
+  for (const int32_t id : tokens) seen_[static_cast<size_t>(id / kBits)] = 0;
 }
 
 void LogitsRules::add_forbidden(std::span<const int32_t> ids, TokenIds& tokens) const {
@@ -162,9 +173,20 @@ void LogitsRules::add_suppressed(int64_t length, TokenIds& tokens) const {
 }
 
 void LogitsRules::process(std::span<float> scores, std::span<const int32_t> ids) {
+  // What favours the document's tokens is a penalty below 1.
+  penalize_tokens(scores, encoder_tokens_, static_cast<float>(1.0 / plan_->encoder_repetition_penalty));
   find(ids, rules_);
-  if (rules_.is_forced) return force_tokens(scores, rules_.forced);
-  penalize_tokens(scores, rules_.penalized, rules_.penalty);
+  if (rules_.is_forced) {
+    force_tokens(scores, rules_.forced);
+  } else {
+    penalize_tokens(scores, rules_.penalized, rules_.penalty);
+    forbid_tokens(scores, rules_.forbidden);
+  }
+  if (!plan_->remove_invalid_values) return;
+  remove_invalid_values(scores);
+  // What is suppressed is so after that.
+  rules_.forbidden.clear();
+  add_suppressed(static_cast<int64_t>(ids.size()), rules_.forbidden);
   forbid_tokens(scores, rules_.forbidden);
 }
 
@@ -174,6 +196,10 @@ void LogitsRules::warp(std::span<float> scores) {
   const auto endings = static_cast<int64_t>(plan.eos_token_id.size());
   const int64_t min_tokens = plan.num_beams > 1 ? std::max<int64_t>(endings, 1) + 1 : 1;
   if (plan.temperature != 1.0) scale_by_temperature(scores, static_cast<float>(plan.temperature));
+  if (std::ranges::find(scores, std::numeric_limits<float>::infinity()) != scores.end()) {
+    fail(ErrorCode::kInvalidArgument, "temperature {} is so low that scores divided by it are infinite; raise it",
+         plan.temperature);
+  }
   if (plan.top_k > 0) keep_top_k(scores, std::max(plan.top_k, min_tokens), top_, floats_);
   if (plan.top_p < 1.0) keep_top_p(scores, plan.top_p, min_tokens, candidates_);
 }

@@ -32,6 +32,9 @@ void forbid_tokens(std::span<float> scores, std::span<const int32_t> tokens);
 // Forbids all but `tokens`, whose score becomes 0.
 void force_tokens(std::span<float> scores, std::span<const int32_t> tokens);
 
+// NaN becomes 0, an infinity the greatest or the least float.
+void remove_invalid_values(std::span<float> scores);
+
 void scale_by_temperature(std::span<float> scores, float temperature);
 
 // Forbids what is less than the k-th greatest score; equals of it stay. 0 < k; more than the vocabulary is as much.
@@ -65,7 +68,8 @@ class LogitsRules {
   void find(std::span<const int32_t> ids, TokenRules& rules);
   // The same, applied: on log-probabilities in beam search, on logits otherwise.
   void process(std::span<float> scores, std::span<const int32_t> ids);
-  // Temperature, top_k, top_p; after process, and only where tokens are drawn.
+  // Temperature, top_k, top_p; after process, and only where tokens are drawn. Throws Error(kInvalidArgument) where the
+  // temperature makes scores infinite.
   void warp(std::span<float> scores);
 
  private:
@@ -77,6 +81,7 @@ class LogitsRules {
 
   std::shared_ptr<const GenerationPlan> plan_;
   std::vector<int32_t> encoder_ids_;
+  TokenIds encoder_tokens_;     // Each once; empty where no rule needs them.
   int64_t begin_length_;        // The length at which begin_suppress_tokens holds.
   std::vector<uint64_t> seen_;  // A bit for each token; none is set between calls.
   TokenRules rules_;

@@ -47,6 +47,17 @@ LogSoftmax ScoreRows::log_softmax(std::span<const float> logits, std::span<float
   return result;
 }
 
+void ScoreRows::log_softmax_or_nan(std::span<const float> logits, std::span<float> out) const {
+  const auto n = static_cast<int64_t>(logits.size());
+  const float max = kernels_->max(logits.data(), n);
+  const float sum = kernels_->sum_exp(logits.data(), n, max);
+  if (sum > 0 && std::isfinite(sum)) {
+    kernels_->shift(logits.data(), n, max, std::log(sum), out.data());
+  } else {
+    std::ranges::fill(out, NAN);
+  }
+}
+
 int64_t ScoreRows::argmax(std::span<const float> scores) const {
   const auto n = static_cast<int64_t>(scores.size());
   const float max = kernels_->max(scores.data(), n);
@@ -86,7 +97,9 @@ void TopCandidates::add(Candidate candidate) {
 
 // ATen/native/TopKImpl.h. The order of equals is that of libstdc++'s algorithms, which PyTorch is built with.
 void select_as_torch_topk(std::vector<Candidate>& candidates, int64_t k) {
-  const auto greater = [](const Candidate& a, const Candidate& b) { return a.score > b.score; };
+  const auto greater = [](const Candidate& a, const Candidate& b) {  // Nothing is greater than NaN.
+    return (std::isnan(a.score) && !std::isnan(b.score)) || a.score > b.score;
+  };
   const auto begin = candidates.begin();
   if (k * 64 <= static_cast<int64_t>(candidates.size())) {
     std::partial_sort(begin, begin + k, candidates.end(), greater);

@@ -93,7 +93,7 @@ class Search {
 
   bool is_end(int32_t token) const;
   // Whether a sequence of `length` tokens whose last is `token` grows no more.
-  bool is_complete(int32_t token, int64_t length) const { return is_end(token) || length >= plan_->max_length; }
+  bool is_complete(int32_t token, int64_t length) const { return is_end(token) || length >= plan_->longest; }
 
  private:
   std::shared_ptr<const GenerationPlan> plan_;

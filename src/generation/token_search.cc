@@ -10,13 +10,13 @@ namespace remuda {
 TokenSearch::TokenSearch(std::shared_ptr<const GenerationPlan> plan, std::span<const int32_t> encoder_ids)
     : Search(plan),
       rules_(plan, encoder_ids),
-      running_(plan->num_return_sequences, plan->max_length, plan->decoder_start_token_id),
+      running_(plan->num_return_sequences, plan->longest, plan->decoder_start_token_id),
       number_of_(static_cast<size_t>(plan->num_return_sequences)),
       results_(static_cast<size_t>(plan->num_return_sequences)),
       scores_(static_cast<size_t>(plan->vocabulary)) {
   std::iota(number_of_.begin(), number_of_.end(), 0);
   for (Hypothesis& result : results_) {
-    result.ids.reserve(static_cast<size_t>(plan->max_length));
+    result.ids.reserve(static_cast<size_t>(plan->longest));
     result.ids.push_back(plan->decoder_start_token_id);
   }
 }
@@ -27,6 +27,7 @@ void TokenSearch::step(MatrixView<const float> logits) {
     std::copy_n(logits.row(row), logits.cols, scores_.begin());
     rules_.process(scores_, running_.ids(running_.sequence_of(row)));
     prepare(scores_);
+    if (plan().renormalize_logits) renormalize();
     const LogSoftmax normalised = normalise({logits.row(row), scores_.size()});
     for (int64_t sequence = 0; sequence < running_.count(); ++sequence) {
       if (running_.row_of(sequence) != row) continue;
@@ -56,11 +57,16 @@ void TokenSearch::go_on() {
   next_numbers_.clear();
 }
 
+void TokenSearch::renormalize() {
+  if (scores_[static_cast<size_t>(score_rows_.argmax(scores_))] == -INFINITY) return;
+  score_rows_.log_softmax(scores_, scores_);
+}
+
 LogSoftmax TokenSearch::normalise(std::span<const float> logits) const {
   if (scores_[static_cast<size_t>(score_rows_.argmax(scores_))] != -INFINITY) return score_rows_.log_softmax(scores_);
   // The rules forbid everything, or there are NaNs, for which this throws. Without a distribution transformers' greedy
   // search goes on with the first token, whose log-probability is -infinity.
-  score_rows_.log_softmax(logits);
+  if (!plan().remove_invalid_values) score_rows_.log_softmax(logits);
   return {};
 }
 

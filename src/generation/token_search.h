@@ -38,6 +38,8 @@ class TokenSearch : public Search {
 
  private:
   void step(MatrixView<const float> logits) override;
+  // Makes scores_ log-probabilities, where there are any to choose by.
+  void renormalize();
   // The distribution of scores_, which the rules have made of `logits`.
   LogSoftmax normalise(std::span<const float> logits) const;
 

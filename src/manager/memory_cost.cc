@@ -116,11 +116,12 @@ struct DefaultDocument {
   explicit DefaultDocument(const SummarizationModelInfo& info) : window(info.window) {
     constexpr int64_t kDefaultTokens = 21;  // What transformers generates where nobody says how much.
     const GenerationOptions& options = info.generation;
-    const int64_t longest =
-        options.max_new_tokens ? *options.max_new_tokens + 1 : options.max_length.value_or(kDefaultTokens);
-    limits.max_rows = std::max(options.num_beams.value_or(1), options.num_return_sequences.value_or(1));
-    // The last token is not fed to the decoder again.
-    limits.max_positions = std::clamp<int64_t>(longest - 1, 1, info.max_positions);
+    // The last token is not fed to the decoder again. Files may ask for more than there are positions and tokens.
+    const int64_t positions =
+        options.max_new_tokens.value_or(std::max<int64_t>(1, options.max_length.value_or(kDefaultTokens)) - 1);
+    limits.max_positions = std::clamp<int64_t>(positions, 1, info.max_positions);
+    const int64_t rows = std::max(options.num_beams.value_or(1), options.num_return_sequences.value_or(1));
+    limits.max_rows = std::clamp<int64_t>(rows, 1, info.vocab_size);
   }
 
   // As SummarizeOptions::max_batch_tokens counts them.

@@ -95,6 +95,8 @@ constexpr Field kFields[] = {
      [](Settings& s, const Source& source) { s.precision = parse_precision(source.text, source.where); }},
     {"memory_limit", "REMUDA_MEMORY_LIMIT",
      [](Settings& s, const Source& source) { s.memory_limit = MemoryLimit::parse(source.text, source.where); }},
+    {"task_params", "REMUDA_TASK_PARAMS",
+     [](Settings& s, const Source& source) { s.task_params = parse_bool(source); }},
     {"pinned", "REMUDA_PINNED", [](Settings& s, const Source& source) { s.pinned = parse_bool(source); }},
     {"compute_threads", "REMUDA_COMPUTE_THREADS",
      [](Settings& s, const Source& source) { s.compute_threads = parse_count(source, 0); }},

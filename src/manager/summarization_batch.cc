@@ -1,6 +1,9 @@
 #include "manager/summarization_batch.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <typeinfo>
 #include <utility>
 
 #include "base/fail.h"
@@ -50,6 +53,18 @@ models::BatchLimits limits_of(const SummarizationModel& model, const std::string
     limits.max_bytes = most_room_on(device);
   }
   return limits;
+}
+
+// What is wrong with a document says which one it is.
+std::exception_ptr name_document(const std::exception_ptr& error, int64_t document) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const Error& found) {
+    if (typeid(found) != typeid(Error) || found.code() != ErrorCode::kInvalidArgument) return error;
+    return std::make_exception_ptr(Error(found.code(), fmt::format("document {}: {}", document, found.what())));
+  } catch (...) {
+    return error;
+  }
 }
 
 // Whether a call should end now, with what there is.
@@ -227,7 +242,7 @@ void SummarizationBatch::settle(BatchSession::Requests& changed) {
     Member& member = members_.at(number);
     SummarizationRequest& request = *member.request;
     if (!member.text.empty()) request.add_text(member.document, std::exchange(member.text, {}));
-    if (member.error != nullptr) request.fail(member.error);
+    if (member.error != nullptr) request.fail(name_document(member.error, member.document));
     const bool has_finished = member.error != nullptr || member.results;
     if (member.results) request.set_results(member.document, std::move(*member.results));
     if (has_finished) request.end_part();

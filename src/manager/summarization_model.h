@@ -39,6 +39,10 @@ struct SummarizationModel {
 // As the constructor does. Throws Error.
 std::shared_ptr<const text::Tokenizer> load_tokenizer(const models::BartDirectory& directory);
 
+// Throws Error(kInvalidFile) where documents have no room beside the tokenizer's special tokens, or the model has no
+// rows for these.
+void check_fit(const text::Tokenizer& tokenizer, const models::BartDirectory& directory);
+
 // A document as the model reads it. Without ids there is nothing to summarise.
 struct TokenizedDocument {
   std::vector<int32_t> ids;
@@ -46,9 +50,17 @@ struct TokenizedDocument {
   int64_t invalid_sequences = 0;
 };
 
-// Cuts each text at max_tokens. A text of white space alone has no ids. Uses the compute pool.
+struct ReadingOptions {
+  int64_t max_tokens = 0;          // That a document is cut at.
+  int64_t vocab_size = 0;          // Ids that the model has rows for; the tokenizer may know more.
+  std::string prefix = {};         // Put before each document.
+  const char* what = "document";   // Errors call a text so.
+};
+
+// A text of white space alone has no ids. Uses the compute pool. Throws Error(kInvalidArgument), which names the text,
+// for one with a token that the model has no row for.
 std::vector<TokenizedDocument> tokenize_documents(const text::Tokenizer& tokenizer, std::span<const std::string> texts,
-                                                  int64_t max_tokens, ComputePool& pool);
+                                                  const ReadingOptions& options, ComputePool& pool);
 
 // Whether the caller wants it to end.
 bool is_cancelled(const SummarizeOptions& options);

@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <mutex>
+#include <set>
 #include <utility>
 
 #include "base/fail.h"
+#include "base/log.h"
 #include "hub/resolve.h"
 #include "manager/batcher.h"
 #include "manager/long_document.h"
@@ -46,6 +49,13 @@ class SummarizationSession : public BatchSession {
 // Part of the window that neighbouring parts of a long document share, unless the caller says how much.
 constexpr int64_t kOverlapShare = 16;
 
+// What errors call a text.
+constexpr const char* kDocument = "document";
+constexpr const char* kPart = "part";
+
+// Different warnings that a manager keeps in mind.
+constexpr size_t kMostWarnings = 64;
+
 SummarizationModelInfo describe(const std::string& name, const models::BartDirectory& directory) {
   const io::BartConfig& config = directory.config;
   SummarizationModelInfo info;
@@ -63,7 +73,7 @@ SummarizationModelInfo describe(const std::string& name, const models::BartDirec
   info.decoder_intermediate_size = config.decoder_ffn_dim;
   info.vocab_size = config.vocab_size;
   describe_files(io::Checkpoint::open(directory.path), info);
-  info.generation = directory.generation;
+  info.generation = directory.generation.options;
   return info;
 }
 
@@ -122,7 +132,7 @@ struct SummarizationModelManager::Impl {
                .cost = [this](DeviceKind kind, Precision precision) { return cost(kind, precision); },
                .load = [this](const std::string& device, Precision precision) { return load(device, precision); },
                .load_tokenizer = [this] { return load_tokenizer(directory); }}),
-        directory(models::read_bart_directory(model.directory())),
+        directory(models::read_bart_directory(model.directory(), given.task_params)),
         info(describe(given.summarization_model, directory)),
         compute(compute_pool(given)),
         batcher({.name = given.summarization_model,
@@ -157,15 +167,23 @@ struct SummarizationModelManager::Impl {
   std::shared_ptr<SummarizationRequest> make_request(std::span<const std::string> texts,
                                                      const SummarizeOptions& options) {
     const Call call = check(options);
-    return make_request(model.tokenizer(), texts, call, options);
+    return make_request(model.tokenizer(), texts, call, options, kDocument);
   }
 
   std::shared_ptr<SummarizationRequest> make_request(std::shared_ptr<const text::Tokenizer> tokenizer,
                                                      std::span<const std::string> texts, const Call& call,
-                                                     const SummarizeOptions& options) const {
-    std::vector<TokenizedDocument> documents = tokenize_documents(*tokenizer, texts, call.max_tokens, compute);
+                                                     const SummarizeOptions& options, const char* what) const {
+    std::vector<TokenizedDocument> documents =
+        tokenize_documents(*tokenizer, texts, reading_options(call, what), compute);
     return std::make_shared<SummarizationRequest>(std::move(tokenizer), std::move(documents), call.plan, options,
                                                   call.deadline);
+  }
+
+  ReadingOptions reading_options(const Call& call, const char* what) const {
+    return {.max_tokens = call.max_tokens,
+            .vocab_size = directory.config.vocab_size,
+            .prefix = directory.prefix,
+            .what = what};
   }
 
   MemoryCost cost(DeviceKind kind, Precision precision) const {
@@ -186,7 +204,18 @@ struct SummarizationModelManager::Impl {
     constexpr int64_t kLeast = 3;  // Two special tokens and one of the text.
     check_range("max_input_tokens", max_tokens, kLeast, info.max_positions);
     if (options.max_batch_tokens) check_range("max_batch_tokens", *options.max_batch_tokens, 1, INT64_MAX);
-    return {models::make_plan(directory, options.generation), max_tokens, deadline};
+    std::shared_ptr<const GenerationPlan> plan = models::make_plan(directory, options.generation);
+    warn(plan->warnings);
+    return {std::move(plan), max_tokens, deadline};
+  }
+
+  // Each once, however many calls it is true of.
+  void warn(const std::vector<std::string>& warnings) const {
+    if (warnings.empty()) return;
+    const std::lock_guard lock(warned_mutex);
+    for (const std::string& warning : warnings) {
+      if (warned.size() < kMostWarnings && warned.insert(warning).second) log::warning("{}", warning);
+    }
   }
 
   LongCall check(const SummarizeOptions& options, const LongOptions& how) const {
@@ -201,11 +230,12 @@ struct SummarizationModelManager::Impl {
   }
 
   std::vector<Summary> summarize(SummarizationInstance& instance, std::span<const std::string> texts, const Call& call,
-                                 const SummarizeOptions& options) const {
+                                 const SummarizeOptions& options, const char* what) const {
     const SummarizationModel& loaded = instance.model();
     const SummarizationRun run{
         call.plan, options, call.deadline, {instance.metadata().device, settings.model_pool_max_instances}};
-    std::vector<TokenizedDocument> documents = tokenize_documents(*loaded.tokenizer, texts, call.max_tokens, compute);
+    std::vector<TokenizedDocument> documents =
+        tokenize_documents(*loaded.tokenizer, texts, reading_options(call, what), compute);
     try {
       return summarize_documents(loaded, std::move(documents), run);
     } catch (const DeviceError&) {
@@ -219,8 +249,8 @@ struct SummarizationModelManager::Impl {
   using SummarizeParts =
       std::function<std::vector<Summary>(const std::vector<std::string>& parts, const SummarizeOptions& options)>;
 
-  static LongSummary summarize_long(std::string_view text, const text::Tokenizer& tokenizer, const LongCall& call,
-                                    const SummarizeOptions& given, const SummarizeParts& summarize_parts);
+  LongSummary summarize_long(std::string_view text, const text::Tokenizer& tokenizer, const LongCall& call,
+                             const SummarizeOptions& given, const SummarizeParts& summarize_parts) const;
 
   const Settings settings;
   SharedModel<SummarizationModel> model;
@@ -228,16 +258,20 @@ struct SummarizationModelManager::Impl {
   const SummarizationModelInfo info;
   ComputePool& compute;
   Batcher batcher;
+
+  mutable std::mutex warned_mutex;
+  mutable std::set<std::string> warned;
 };
 
 // Level by level: a text's parts, their summaries, which are the next level's text, until one part holds it all. A
 // level that is not a quarter shorter than the one before is the last.
 LongSummary SummarizationModelManager::Impl::summarize_long(std::string_view text, const text::Tokenizer& tokenizer,
                                                             const LongCall& call, const SummarizeOptions& given,
-                                                            const SummarizeParts& summarize_parts) {
+                                                            const SummarizeParts& summarize_parts) const {
   const std::function count = [&](std::string_view part) {
     throw_if_over(given, call.call.deadline);
-    return tokenizer.encode(part).total_tokens;
+    const bool has_prefix = !directory.prefix.empty();
+    return tokenizer.encode(has_prefix ? directory.prefix + std::string(part) : part).total_tokens;
   };
   SummarizeOptions last = given;
   last.partial = false;
@@ -245,6 +279,8 @@ LongSummary SummarizationModelManager::Impl::summarize_long(std::string_view tex
   inner.on_text = nullptr;
 
   LongSummary result;
+  // Not the sum of the parts', which share what they overlap by, and each have special tokens.
+  result.summary.input_tokens = count(text);
   std::string level(text);
   for (int64_t level_tokens = INT64_MAX;; ++result.merges) {
     const std::vector<TextSpan> spans = split_text(level, call.split, count);
@@ -260,7 +296,6 @@ LongSummary SummarizationModelManager::Impl::summarize_long(std::string_view tex
       for (size_t i = 0; i < spans.size(); ++i) {
         result.parts.push_back({spans[i].begin, spans[i].end, spans[i].tokens, summaries[i].best.text});
         result.summary.invalid_sequences += summaries[i].invalid_sequences;
-        result.summary.input_tokens += spans[i].tokens;
       }
     }
     result.merged = is_last || tokens < level_tokens / 4 * 3;
@@ -308,7 +343,7 @@ std::unique_ptr<SummarizationInstance> SummarizationModelManager::make_instance(
 std::vector<Summary> SummarizationModelManager::summarize(std::span<const std::string> texts,
                                                           SummarizationInstance& instance,
                                                           const SummarizeOptions& options) const {
-  return impl_->summarize(instance, texts, impl_->check(options), options);
+  return impl_->summarize(instance, texts, impl_->check(options), options, kDocument);
 }
 
 std::vector<Summary> SummarizationModelManager::summarize(std::span<const std::string> texts,
@@ -352,8 +387,8 @@ LongSummary SummarizationModelManager::summarize_long(std::string_view text, Sum
                                                       const SummarizeOptions& options, const LongOptions& how) const {
   const text::Tokenizer& tokenizer = *instance.model().tokenizer;
   const Impl::LongCall call = impl_->check(options, how);
-  return Impl::summarize_long(text, tokenizer, call, options, [&](const auto& parts, const auto& part_options) {
-    return impl_->summarize(instance, parts, call.call, part_options);
+  return impl_->summarize_long(text, tokenizer, call, options, [&](const auto& parts, const auto& part_options) {
+    return impl_->summarize(instance, parts, call.call, part_options, kPart);
   });
 }
 
@@ -362,16 +397,21 @@ LongSummary SummarizationModelManager::summarize_long(std::string_view text, con
   const Impl::LongCall call = impl_->check(options, how);
   const std::shared_ptr<const text::Tokenizer> tokenizer = impl_->model.tokenizer();
   bool taken_in = false;
-  return Impl::summarize_long(text, *tokenizer, call, options, [&](const auto& parts, const auto& part_options) {
+  return impl_->summarize_long(text, *tokenizer, call, options, [&](const auto& parts, const auto& part_options) {
     const std::shared_ptr<SummarizationRequest> request =
-        impl_->make_request(tokenizer, parts, call.call, part_options);
+        impl_->make_request(tokenizer, parts, call.call, part_options, kPart);
     impl_->batcher.run(request, std::exchange(taken_in, true));
     return request->take_summaries();
   });
 }
 
-SummarizationModelInfo inspect_summarization_model(const std::string& name) {
-  return describe(name, models::read_bart_directory(hub::resolve_model(name)));
+SummarizationModelInfo inspect_summarization_model(const std::string& name, bool task_params) {
+  const models::BartDirectory directory = models::read_bart_directory(hub::resolve_model(name), task_params);
+  SummarizationModelInfo info = describe(name, directory);
+  models::make_plan(directory, {});
+  models::check_tensors(directory.config, io::Checkpoint::open(directory.path));
+  check_fit(*load_tokenizer(directory), directory);
+  return info;
 }
 
 }  // namespace remuda

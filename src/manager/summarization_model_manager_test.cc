@@ -168,8 +168,7 @@ TEST_F(SummarizationModelManagerTest, ADeadlineEndsTheCall) {
 TEST_F(SummarizationModelManagerTest, OptionsThatCannotBeAreRefusedBeforeAnythingIsComputed) {
   expect_refused({.generation = {.num_beams = 0}}, "num_beams");
   expect_refused({.generation = {.num_beams = 204}}, "num_beams");
-  expect_refused({.generation = {.max_length = 8, .min_length = 9}}, "min_length");
-  expect_refused({.generation = {.max_length = 72}}, "70 positions");
+  expect_refused({.generation = {.max_length = 1}}, "max_length");
   expect_refused({.generation = {.suppress_tokens = TokenIds{203}}}, "suppress_tokens");
   expect_refused({.max_input_tokens = 71}, "max_input_tokens");
   expect_refused({.max_input_tokens = 2}, "max_input_tokens");
@@ -214,26 +213,6 @@ TEST_F(SummarizationModelManagerTest, TheTokenizersLimitNarrowsTheWindow) {
   EXPECT_EQ(narrow.summarize(kTexts)[1].used_tokens, 12);
 }
 
-TEST_F(SummarizationModelManagerTest, AnOldCheckpointsTaskDefaultsAreRead) {
-  std::filesystem::remove(bart_.path() / "generation_config.json");
-  std::ifstream in(bart_.path() / "config.json");
-  std::string config{std::istreambuf_iterator<char>(in), {}};
-  config.insert(config.find('{') + 1,
-                R"("task_specific_params": {"summarization": {"num_beams": 3, "max_length": 11}},)");
-  bart_.write("config.json", config);
-  SummarizationModelManager old(bart_.settings());
-  EXPECT_EQ(old.info().generation.num_beams, 3);
-  for (const Summary& summary : old.summarize(kTexts)) EXPECT_LE(summary.output_tokens(), 11);
-}
-
-TEST_F(SummarizationModelManagerTest, AVocabularyThatDoesNotFitIsRefused) {
-  std::filesystem::copy_file(
-      std::filesystem::path(REMUDA_SOURCE_DIR) / "tests/golden/encoders/roberta_head/tokenizer.json",
-      bart_.path() / "tokenizer.json", std::filesystem::copy_options::overwrite_existing);
-  SummarizationModelManager manager(bart_.settings());
-  EXPECT_THAT([&] { manager.warm_up(); }, testing::ThrowsMessage<Error>(HasSubstr("vocab_size: expected at least")));
-}
-
 TEST_F(SummarizationModelManagerTest, InspectingReadsNoWeights) {
   const SummarizationModelInfo info = inspect_summarization_model(bart_.path().string());
   EXPECT_EQ(info.architecture, "bart");
@@ -272,16 +251,15 @@ TEST_F(LongDocuments, PartsCoverEveryByteAndTheirSummariesAreMerged) {
   EXPECT_GE(found.merges, 1);
   EXPECT_EQ(found.parts.front().begin, 0);
   EXPECT_EQ(found.parts.back().end, std::ssize(text));
-  int64_t tokens = 0;
   for (size_t i = 0; i < found.parts.size(); ++i) {
     const DocumentPart& part = found.parts[i];
     EXPECT_LE(part.begin, i == 0 ? 0 : found.parts[i - 1].end);
     EXPECT_LE(part.tokens, 70);
     const std::string own = text.substr(static_cast<size_t>(part.begin), static_cast<size_t>(part.end - part.begin));
     EXPECT_EQ(part.summary, manager_.summarize_text(own));
-    tokens += part.tokens;
   }
-  EXPECT_EQ(found.summary.input_tokens, tokens);
+  // Parts overlap, and each has special tokens of its own.
+  EXPECT_EQ(found.summary.input_tokens, manager_.summarize({&text, 1}).front().input_tokens);
   EXPECT_FALSE(found.summary.truncated());
 }
 

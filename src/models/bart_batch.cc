@@ -14,7 +14,7 @@ namespace remuda::models {
 DecodeLimits BartBatch::decode_limits(const GenerationPlan& plan) {
   // The last token is not fed to the decoder again.
   return {.max_rows = std::max(plan.num_beams, plan.num_return_sequences),
-          .max_positions = std::max<int64_t>(1, plan.max_length - 1)};
+          .max_positions = std::max<int64_t>(1, plan.longest - 1)};
 }
 
 int64_t BartBatch::tokens_of(const GenerationPlan& plan, int64_t ids) {
@@ -30,7 +30,7 @@ void BartBatch::check_alone(int64_t ids, const GenerationPlan& plan, uint64_t by
   if (need(joined({}, ids, plan, INT64_MAX)) <= bytes) return;
   const std::string needs = fmt::format(
       "a document of {} tokens needs {} bytes to be encoded and {} to be decoded with {} sequences of {} tokens", ids,
-      encoding, decoding, decoded.max_rows, plan.max_length);
+      encoding, decoding, decoded.max_rows, plan.longest);
   constexpr const char* kLess = "lower num_beams, max_length or the tokens of a document";
   if (device.empty()) {
     throw OutOfMemory(fmt::format("{}, the memory limit leaves {} bytes; raise it, or {}", needs, bytes, kLess));

@@ -159,4 +159,14 @@ nn::LayerNorm BartWeights::norm(const std::string& name) const {
   return reader_.layer_norm(name, config_.d_model, kLayerNormEpsilon);
 }
 
+void check_tensors(const io::BartConfig& config, const io::Checkpoint& checkpoint) {
+  const BartWeights weights(config, checkpoint);
+  weights.encoder_embedding();
+  weights.decoder_embedding();
+  for (int64_t i = 0; i < config.encoder_layers; ++i) weights.encoder_layer_tensors(i);
+  for (int64_t i = 0; i < config.decoder_layers; ++i) weights.decoder_layer_tensors(i);
+  weights.output_tensor();
+  weights.output_bias();
+}
+
 }  // namespace remuda::models

@@ -65,4 +65,7 @@ class BartWeights {
   const WeightReader head_;    // Of what BartForConditionalGeneration adds.
 };
 
+// Throws what reading the weights would for a tensor that is missing or has another shape than the configuration says.
+void check_tensors(const io::BartConfig& config, const io::Checkpoint& checkpoint);
+
 }  // namespace remuda::models

@@ -194,7 +194,11 @@ GenerationOptions to_generation_options(const nb::dict& values) {
         names.emplace_back(name);
         if (!values.contains(name)) return;
         const nb::object value = values[name];
-        if (!value.is_none()) read(name, value, field.emplace());
+        if (value.is_none()) {
+          options.none.emplace_back(name);
+        } else {
+          read(name, value, field.emplace());
+        }
       },
       options);
   for (const auto& [key, value] : values) {
@@ -238,6 +242,7 @@ Settings to_settings(const nb::dict& values) {
   settings.fallback = parse_fallback(text("fallback"), "fallback");
   settings.cache_dir = text("cache_dir");
   settings.pinned = nb::cast<bool>(values["pinned"]);
+  settings.task_params = nb::cast<bool>(values["task_params"]);
   settings.validate();
   return settings;
 }
@@ -273,6 +278,7 @@ nb::dict from_settings(const Settings& settings) {
   values["fallback"] = to_string(settings.fallback);
   values["cache_dir"] = settings.cache_dir.string();
   values["pinned"] = settings.pinned;
+  values["task_params"] = settings.task_params;
   return values;
 }
 

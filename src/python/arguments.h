@@ -40,7 +40,7 @@ std::vector<std::string> to_texts(nb::list texts, const char* name, size_t begin
 // Raises what to_texts() would, and copies nothing.
 void check_texts(nb::list texts, const char* name);
 
-// A dict of transformers' options; None stands for unset. Raises TypeError for a name that is none and for a wrong
+// A dict of transformers' options; None switches one off. Raises TypeError for a name that is none and for a wrong
 // type.
 GenerationOptions to_generation_options(const nb::dict& values);
 

@@ -75,6 +75,25 @@ LongSummary summarize_long(nb::handle_t<SummarizationPool> self, nb::object text
   });
 }
 
+nb::object to_python(EarlyStopping value) {
+  return value == EarlyStopping::kNever ? nb::cast("never") : nb::cast(value == EarlyStopping::kTrue);
+}
+template <typename T>
+nb::object to_python(const T& value) {
+  return nb::cast(value);
+}
+
+// What the model's files set, by transformers' names.
+nb::dict from_generation_options(const GenerationOptions& options) {
+  nb::dict values;
+  GenerationOptions::for_each(
+      [&values](const char* name, const auto& field) {
+        if (field) values[name] = to_python(*field);
+      },
+      options);
+  return values;
+}
+
 nb::dict info(nb::handle_t<SummarizationPool> self) {
   const SummarizationModelInfo& info = pool_of(self).manager().info();
   nb::dict values;
@@ -88,10 +107,13 @@ nb::dict info(nb::handle_t<SummarizationPool> self) {
   values["encoder_heads"] = info.encoder_heads;
   values["decoder_heads"] = info.decoder_heads;
   values["hidden_size"] = info.hidden_size;
+  values["encoder_intermediate_size"] = info.encoder_intermediate_size;
+  values["decoder_intermediate_size"] = info.decoder_intermediate_size;
   values["vocab_size"] = info.vocab_size;
   values["parameters"] = info.parameters;
   values["file_bytes"] = info.file_bytes;
   values["files"] = info.files;
+  values["generation"] = from_generation_options(info.generation);
   return values;
 }
 

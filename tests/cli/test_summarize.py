@@ -89,6 +89,9 @@ class Summarize(SummarizeTest):
         self.assertLessEqual(max(part["tokens"] for part in line["parts"]), 70)
         self.assertIn("merges", line)
         self.assertIn("merged", line)
+        [overlapping] = self.summarize("--long", "--overlap-tokens", "20", stdin=text)
+        self.assertEqual(line["input_tokens"], overlapping["input_tokens"])
+        self.assertEqual(line["input_tokens"], self.summarize(stdin=text)[0]["input_tokens"])
         [short] = self.summarize("--long", "--part-tokens", "30", stdin="the horse")
         self.assertEqual((len(short["parts"]), short["merges"], short["merged"]), (1, 0, True))
 
@@ -142,16 +145,104 @@ class BadInput(SummarizeTest):
 
     def test_options_that_contradict_the_model_or_each_other_are_found_without_a_document(self):
         for flags, named in ((["--num-beams", "0"], "--num-beams"), (["--num-beams", "204"], "--num-beams"),
-                             (["--min-length", "30"], "--min-length"), (["--max-length", "100"], "--max-length"),
-                             (["--suppress-tokens", "203"], "--suppress-tokens"), (["--top-p", "2"], "--top-p"),
+                             (["--max-length", "1"], "--max-length"),
+                             (["--suppress-tokens", "203"], "--suppress-tokens"),
+                             (["--do-sample", "true", "--top-p", "2"], "--top-p"),
                              (["--num-return-sequences", "5"], "--num-return-sequences"),
-                             (["--temperature", "0"], "--temperature"),
+                             (["--do-sample", "true", "--temperature", "0"], "--temperature"),
                              (["--max-input-tokens", "71"], "--max-input-tokens"),
                              (["--long", "--part-tokens", "71"], "--part-tokens")):
             with self.subTest(flags):
                 out, err = self.run_it(*flags, stdin="", code=2)
                 self.assertEqual(out, "")
                 self.assertIn(f"error: {named}", err)
+
+    def generation_config(self, **changes):
+        file = self.model / "generation_config.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+    def test_what_is_not_used_is_not_checked_and_what_cannot_be_kept_is_a_warning(self):
+        for changes, flags, warning in (({"temperature": 0.0, "do_sample": False}, [], None),
+                                        ({"top_p": float("nan"), "typical_p": 0.2}, [], None),
+                                        ({}, ["--temperature", "0"], None),
+                                        ({"min_length": 56}, ["--max-length", "12"], "min_length asks for at least 56"),
+                                        ({"max_length": 4096}, [], "the decoder has 70 positions")):
+            with self.subTest(changes):
+                self.generation_config(**changes)
+                out, err = self.run_it(*flags, stdin="the horse\nthe herd\n")
+                self.assertEqual(len(out.splitlines()), 2)
+                if warning is None:
+                    self.assertEqual(err, "")
+                else:
+                    self.assertEqual(err.count(warning), 1)
+                    self.assertIn("generation_config.json", err)
+                self.generation_config(min_length=0, max_length=20)
+
+    def test_errors_of_a_files_values_name_the_file_and_the_key(self):
+        for changes in ({"num_beams": 0}, {"max_length": "142"}, {"stop_strings": ["x"]}, {"forced_bos_token_id": 99999}):
+            with self.subTest(changes):
+                before = (self.model / "generation_config.json").read_text()
+                self.generation_config(**changes)
+                _, err = self.run_it(stdin="the horse", code=1)
+                self.assertIn(f"generation_config.json: {next(iter(changes))}", err)
+                self.assertNotIn("--", err)
+                self.assertIn(next(iter(changes)), self.remuda("inspect", str(self.model), code=1)[1])
+                (self.model / "generation_config.json").write_text(before)
+
+    def test_none_takes_away_what_the_files_say(self):
+        self.generation_config(forced_bos_token_id=5, forced_eos_token_id=8, eos_token_id=None, max_length=9)
+        [ids] = [line["ids"] for line in self.summarize(stdin="the horse")]
+        self.assertEqual((ids[1], ids[-1]), (5, 8))
+        [free] = self.summarize("--forced-bos-token-id", "none", "--forced-eos-token-id=none", "--num-beams", "none",
+                                stdin="the horse")
+        self.assertNotEqual((free["ids"][1], free["ids"][-1]), (5, 8))
+        self.assertEqual(self.summarize("--forced-bos-token-id", "none", "--forced-bos-token-id", "5",
+                                        stdin="the horse")[0]["ids"], ids)
+
+    def test_task_params_are_the_pipelines_way(self):
+        config = json.loads((self.model / "config.json").read_text())
+        (self.model / "config.json").write_text(json.dumps(
+            {**config, "task_specific_params": {"summarization": {"max_length": 7, "min_length": 7}}}))
+        plain = self.summarize(stdin="the horse")[0]["ids"]
+        self.assertEqual(plain, self.summarize("--max-length", "20", "--min-length", "0", stdin="the horse")[0]["ids"])
+        for run in (["--task-params"], []):
+            env = {} if run else {"REMUDA_TASK_PARAMS": "true"}
+            self.assertEqual(len(self.summarize(*run, stdin="the horse", env=env)[0]["ids"]), 7)
+        self.assertEqual(self.summarize("--task-params", "--max-length", "5", stdin="the horse")[0]["output_tokens"], 5)
+
+    def test_a_document_that_cannot_be_summarised_is_no_others_error(self):
+        tokenizer = json.loads((self.model / "tokenizer.json").read_text())
+        tokenizer["added_tokens"].append({"id": 203, "content": "<beyond>", "single_word": False, "lstrip": False,
+                                          "rstrip": False, "normalized": False, "special": True})
+        (self.model / "tokenizer.json").write_text(json.dumps(tokenizer))
+        texts = documents(40)
+        plain = self.summarize(stdin="\n".join(texts))
+        for i in (3, 35):
+            texts[i] += " <beyond>"
+        for flags in ([], ["--long"]):
+            out, err = self.run_it(*flags, stdin="\n".join(texts), code=1)
+            lines = [json.loads(line) for line in out.splitlines()]
+            self.assertEqual([(line["index"], line["ids"]) for line in lines],
+                             [(line["index"], line["ids"]) for line in plain if line["index"] not in (3, 35)])
+            for i in (3, 35):
+                self.assertIn(f"error: document {i}: ", err)
+            self.assertIn("<beyond>", err)
+            self.assertEqual(err.count("error:"), 2)
+
+    def test_more_tokens_than_the_rules_leave_are_no_timeout(self):
+        for beams in ("1", "4"):
+            out, err = self.run_it("--no-repeat-ngram-size", "1", "--max-length", "71", "--min-length", "71",
+                                   "--suppress-tokens", ",".join(map(str, range(20, 203))), "--num-beams", beams,
+                                   stdin="the horse")
+            self.assertEqual((len(out.splitlines()), err), (1, ""))
+
+    def test_a_model_of_another_kind_is_refused_by_what_it_is(self):
+        config = json.loads((self.model / "config.json").read_text())
+        for changes, found in (({"architectures": ["BartForSequenceClassification"]}, "a classifier of texts"),
+                               ({"model_type": "mbart"}, "an mBART"), ({"model_type": "t5"}, "a T5")):
+            (self.model / "config.json").write_text(json.dumps({**config, **changes}))
+            self.assertIn(found, self.run_it(stdin="the horse", code=1)[1])
+            self.remuda("inspect", str(self.model), code=1)
 
     def test_flags_that_need_or_exclude_others(self):
         for flags in (["--partial"], ["--part-tokens", "20"], ["--jsonl", "--whole-file"],

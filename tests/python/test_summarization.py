@@ -45,7 +45,20 @@ def test_options_have_the_names_of_transformers(summarizer):
     assert drawn[0] == drawn[1]
     never = summarizer.summarize([TEXT], early_stopping="never", num_beams=2, bad_words_ids=[[5, 6]], eos_token_id=[2])
     assert never[0].text
-    assert summarizer.summarize_text(TEXT, num_beams=None) == summarizer.summarize_text(TEXT)
+    assert summarizer.summarize_text(TEXT, num_beams=remuda.Unset) == summarizer.summarize_text(TEXT)
+
+
+def test_none_switches_an_option_of_the_models_files_off(summarizer):
+    generation = summarizer.info["generation"]
+    assert generation["num_beams"] > 1 and "max_length" in generation, "or this would show nothing"
+    plain = summarizer.summarize([TEXT], num_beams=1)[0].best
+    assert summarizer.summarize([TEXT], num_beams=None)[0].best.ids == plain.ids
+    unset = summarizer.summarize([TEXT], max_length=remuda.Unset, num_beams=1)[0].best
+    assert unset.ids == plain.ids
+    endless = summarizer.summarize([TEXT], eos_token_id=None, forced_eos_token_id=None, min_length=None, num_beams=1,
+                                   max_length=30)[0]  # fmt: skip
+    assert endless.output_tokens == 30
+    assert not remuda.Unset and repr(remuda.Unset) == "remuda.Unset"
 
 
 def test_calls_of_many_threads_are_decoded_together():
@@ -125,7 +138,10 @@ def test_bad_input(summarizer, call, error, message):
 
 
 def test_the_model_is_described(summarizer):
-    assert summarizer.info["architecture"] == "bart"
+    info = summarizer.info
+    assert info["architecture"] == "bart"
+    assert info["encoder_intermediate_size"] > 0 and info["decoder_intermediate_size"] > 0
+    assert info["generation"]["decoder_start_token_id"] >= 0 and info["generation"]["eos_token_id"]
     assert summarizer.model_name == "remuda/bart-small-synopsis"
     assert "bart-small-synopsis" in repr(summarizer)
     assert isinstance(summarizer, remuda.Leasing)
