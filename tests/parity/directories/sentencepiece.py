@@ -35,6 +35,7 @@ MODELS = {
     "char": {"vocab_size": 200, "model_type": "char"},
     "word": {"vocab_size": 200, "model_type": "word"},
     "pairs": {"vocab_size": 500, "model_type": "bpe"},
+    "reported pairs": {"vocab_size": 600, "model_type": "bpe", "character_coverage": 0.9995} | T5,
     "pair bytes": {"vocab_size": 800, "model_type": "bpe", "byte_fallback": True, "normalization_rule_name": "identity",
                    "split_digits": True, "add_dummy_prefix": False, "remove_extra_whitespaces": False},
     "gemma": {"vocab_size": 900, "model_type": "bpe", "byte_fallback": True, "normalization_rule_name": "identity", "pad_id": 0,
@@ -82,7 +83,7 @@ def directory_of(name, *, model="nfkc", file, config=None, refused=None, short=T
     add(Case(name=f"sentencepiece/{name}", task="tokenize", make=make, texts=TEXTS, refused=refused, short=short))
 
 
-for model in MODELS:
+for model in [name for name in MODELS if name != "reported pairs"]:
     for tokenizer, file in CLASSES.items():
         if tokenizer == "Pegasus" and model not in ("t5", "pairs"):
             continue  # Wants an unknown token after the second place.
@@ -149,3 +150,35 @@ for kind, file, model in (("xlm-roberta", FAIRSEQ, "nfkc"), ("camembert", FAIRSE
         (directory / "config.json").write_text(json.dumps({"model_type": kind}))
 
     add(Case(name=f"sentencepiece/by the model's type, {kind}", task="tokenize", make=make_typed, texts=TEXTS))
+
+
+# What people have reported of the reference's conversions, as cases; the numbers are those of huggingface/transformers.
+REPORTED = ("Hi there     I'm good\n", "Hi there \n  \t   I'm good", "<extra_id_0>. Hello", "<extra_id_0>.Hello", "<s>A", "<s> A",
+            "<s>  A</s> B", "Hello <unk>world", "Hello<unk> world", "Hello <unk> world", "Hello<unk>world", "1-${phone.number}",
+            "Paris is the <mask>.", "Paris is the<mask> .", "안녕 newtok세계 newtok", "<|im_start|>user\n<image>\nWhat?<|im_end|>")
+
+
+def reported(number, what, model, file, tokenizer, config=None, **files):
+    def make(directory):
+        (directory / file).write_bytes(trained(model))
+        contents = files | {"tokenizer_config": {"tokenizer_class": f"{tokenizer}Tokenizer"} | (config or {})}
+        for other, content in contents.items():
+            (directory / f"{other}.json").write_text(json.dumps(content))
+
+    add(Case(name=f"sentencepiece/{number}, {what}", task="tokenize", make=make, texts=REPORTED + TEXTS))
+
+
+reported(2508, "the mask comes last", "nfkc", FAIRSEQ, "XLMRoberta")
+reported(6150, "white space of a T5", "t5", GOOGLE, "T5")
+reported(11358, "ALBERT with a model of one's own", "symbols", GOOGLE, "Albert", {"keep_accents": True, "do_lower_case": False})
+reported(13182, "text around the unknown token", "t5", GOOGLE, "T5", {"extra_ids": 100})
+reported(19395, "byte pairs as XLM-RoBERTa, ids as T5 has them", "reported pairs", FAIRSEQ, "XLMRoberta")
+reported(24565, "punctuation after a sentinel, not legacy", "t5", GOOGLE, "T5", {"legacy": False})
+reported(26101, "tokens that aren't Latin added to a T5", "t5", GOOGLE, "T5", added_tokens={"안녕": 600, "세계": 601})
+reported(26543, "text after an added token", "t5", GOOGLE, "T5", {"additional_special_tokens": ["newtok"]}, added_tokens={"newtok": 600})
+reported(29774, "tokens of chats added to a Llama", "pair bytes", COMMON, "Llama", {"legacy": False, "added_tokens_decoder": {
+    "1": token("<s>", special=True), "900": token("<image>", special=True), "901": token("<|im_start|>", normalized=True),
+    "902": token("<|im_end|>", rstrip=True)}})
+reported(30947, "bos and eos", "pair bytes", COMMON, "Llama", {"add_bos_token": True, "add_eos_token": True})
+reported(31513, "spaces around special tokens", "pair bytes", COMMON, "Llama", {"legacy": True, "add_bos_token": True})
+reported(25316, "a model without a class", "nfkc", COMMON, "PreTrained", {"tokenizer_class": "PreTrainedTokenizerFast"})
