@@ -17,7 +17,8 @@ constexpr int64_t kTextsPerTask = 32;
 // The model's own directory or, where the files are in a module's, the transformer's. A tokenizer that stands in the
 // first works even for models that remuda cannot compute.
 std::filesystem::path tokenizer_directory(const std::filesystem::path& model) {
-  for (const char* name : {"tokenizer.json", "vocab.json", "vocab.txt"}) {
+  for (const char* name : {"tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model", "sentencepiece.bpe.model",
+                           "spiece.model", "spm.model"}) {
     if (file_exists(model / name)) return model;
   }
   return io::read_model_directory(model).transformer;

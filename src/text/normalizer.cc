@@ -75,6 +75,31 @@ void StripAccents::normalize(std::string_view text, std::string& out) const {
   }
 }
 
+void FoldWhiteSpace::normalize(std::string_view text, std::string& out) const {
+  const UnicodeTable& table = UnicodeTable::get();
+  for (size_t position = 0; position < text.size();) {
+    const size_t start = position;
+    size_t run = 0;
+    size_t end = position;
+    for (size_t next = position; next < text.size() && table.has(next_code_point(text, next), kWhiteSpace);
+         end = next) {
+      ++run;
+    }
+    if (run == 0) {
+      next_code_point(text, position);
+      out.append(text, start, position - start);
+      continue;
+    }
+    position = end;
+    const char first = text[start];
+    if (run > 1 || first == '\n' || first == '\r' || first == '\t') {
+      out += ' ';
+    } else {
+      out.append(text, start, end - start);
+    }
+  }
+}
+
 void Strip::normalize(std::string_view text, std::string& out) const {
   const UnicodeTable& table = UnicodeTable::get();
   size_t begin = 0;

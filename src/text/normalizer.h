@@ -62,6 +62,11 @@ struct StripAccents {
   void normalize(std::string_view text, std::string& out) const;
 };
 
+// Makes one space of two white space characters and more, and of a line end or a tab: \s{2,}|[\n\r\t].
+struct FoldWhiteSpace {
+  void normalize(std::string_view text, std::string& out) const;
+};
+
 // Drops white space at the ends.
 struct Strip {
   bool left;
@@ -100,8 +105,8 @@ struct Prepend {
   void normalize(std::string_view text, std::string& out) const;
 };
 
-using NormalizerStep =
-    std::variant<BertNormalizer, UnicodeForm, Lowercase, StripAccents, Strip, Replace, Prepend, Nmt, Precompiled>;
+using NormalizerStep = std::variant<BertNormalizer, UnicodeForm, Lowercase, StripAccents, FoldWhiteSpace, Strip,
+                                    Replace, Prepend, Nmt, Precompiled>;
 
 // A sequence of steps, perhaps none. Immutable.
 class Normalizer {

@@ -1,6 +1,7 @@
 #include "text/prefix_trie.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "base/fail.h"
 
@@ -29,7 +30,8 @@ std::vector<Entry> sorted_entries(const Vocabulary& vocabulary, const std::strin
     fail(ErrorCode::kInvalidFile, "{}: expected tokens of at most {} bytes together, found {}", source, kMaxBytes,
          bytes);
   }
-  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.token < b.token; });
+  std::sort(entries.begin(), entries.end(),
+            [](const Entry& a, const Entry& b) { return std::tie(a.token, a.id) < std::tie(b.token, b.id); });
   return entries;
 }
 
@@ -47,7 +49,8 @@ PrefixTrie::PrefixTrie(const Vocabulary& vocabulary, const std::string& source) 
   nodes_.emplace_back();
   for (size_t i = 0; i < ranges.size(); ++i) {
     auto [begin, end, depth] = ranges[i];
-    if (begin < end && entries[begin].token.size() == depth) nodes_[i].id = entries[begin++].id;
+    // Of ids that share a token the last one counts.
+    while (begin < end && entries[begin].token.size() == depth) nodes_[i].id = entries[begin++].id;
     if (begin < end) nodes_[i].first_child = static_cast<uint32_t>(nodes_.size());
     while (begin < end) {
       const char byte = entries[begin].token[depth];

@@ -48,8 +48,8 @@ class Tokenizer {
  public:
   struct Impl;
 
-  // From tokenizer.json or, where there is none, from vocab.json and merges.txt or from vocab.txt; and from
-  // tokenizer_config.json. Throws Error: kNotFound, kInvalidFile, kUnsupported, each naming file and field.
+  // From tokenizer.json or, where there is none, from a SentencePiece file, vocab.json and merges.txt or vocab.txt; and
+  // from tokenizer_config.json. Throws Error: kNotFound, kInvalidFile, kUnsupported, each naming file and field.
   static Tokenizer load(const std::filesystem::path& model_directory, const LoadOptions& options = {});
   // From the text of a tokenizer.json.
   static Tokenizer from_json(const JsonDocument& document, const LoadOptions& options = {});

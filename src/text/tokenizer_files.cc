@@ -1,6 +1,7 @@
 // A model directory's tokenizer files: tokenizer.json, or those of before it; and tokenizer_config.json.
 #include "base/fail.h"
 #include "base/files.h"
+#include "text/sentencepiece_files.h"
 #include "text/tokenizer_impl.h"
 #include "text/vocabulary_files.h"
 
@@ -60,12 +61,15 @@ Tokenizer Tokenizer::load(const fs::path& model_directory, const LoadOptions& op
   if (file_exists(json)) {
     const JsonDocument document = JsonDocument::parse_file(json, kMaxTokenizerFileBytes);
     impl = parse(document.root(), options);
+  } else if (const auto pieces = find_sentencepiece_file(model_directory, config)) {
+    impl = sentencepiece_from_file(*pieces, config, options);
   } else if (file_exists(vocabulary) && file_exists(merges)) {
     impl = byte_pairs_from_files(vocabulary, merges, config, options);
   } else if (file_exists(lines)) {
     impl = bert_from_files(lines, config, options);
   } else {
-    fail(ErrorCode::kNotFound, "{}: expected tokenizer.json, vocab.txt, or vocab.json and merges.txt, found none",
+    fail(ErrorCode::kNotFound,
+         "{}: expected tokenizer.json, vocab.txt, vocab.json and merges.txt, or a SentencePiece file, found none",
          model_directory.string());
   }
   if (config) {

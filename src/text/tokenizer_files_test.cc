@@ -167,7 +167,7 @@ TEST_F(TokenizerFiles, BadMergesAreNamedWithTheirLine) {
 TEST_F(TokenizerFiles, WhatIsMissingIsNamed) {
   EXPECT_EQ(load_failure().code, ErrorCode::kNotFound);
   EXPECT_THAT(load_failure().message,
-              HasSubstr(directory_.path().string() + ": expected tokenizer.json, vocab.txt, or vocab.json and"));
+              HasSubstr(directory_.path().string() + ": expected tokenizer.json, vocab.txt, vocab.json and"));
   write("vocab.txt", "[UNK]\n[CLS]\n[PAD]\n[MASK]\n");
   EXPECT_EQ(load_failure().code, ErrorCode::kInvalidFile);
   EXPECT_THAT(load_failure().message, HasSubstr("vocab.txt: expected a line \"[SEP]\", found none"));

@@ -23,9 +23,16 @@ double power_of_ten(int exponent) {
   return power;
 }
 
+[[noreturn]] void fail_without_unknown(const std::string& source) {
+  fail(ErrorCode::kUnsupported, "{}: expected an unk_id, for the text has a character that is no token, found none",
+       source);
+}
+
+}  // namespace
+
 // A number as Hugging Face reads it: its digits as an integer, times or divided by a power of ten, which now and then
 // is a unit in the last place off. Ways of equal score are told apart by just that.
-double as_hugging_face_reads(double value) {
+double score_as_hugging_face_reads(double value) {
   constexpr int kMaxExponent = 308;
   std::array<char, 32> shortest;
   const auto written =
@@ -53,13 +60,6 @@ double as_hugging_face_reads(double value) {
   const double power = power_of_ten(std::abs(exponent));
   return std::copysign(exponent < 0 ? read / power : read * power, value);
 }
-
-[[noreturn]] void fail_without_unknown(const std::string& source) {
-  fail(ErrorCode::kUnsupported, "{}: expected an unk_id, for the text has a character that is no token, found none",
-       source);
-}
-
-}  // namespace
 
 Unigram::Unigram(Vocabulary vocabulary, LargeVector<double> scores, Options options, const std::string& source)
     : vocabulary_(std::move(vocabulary)),
@@ -156,7 +156,7 @@ std::unique_ptr<const Model> parse_unigram(const JsonValue& json) {
     const auto pair = item.items();
     if (pair.size() != 2) item.fail_expected("a token and its score");
     vocabulary.add(pair[0].as_string(), std::ssize(scores));
-    scores.push_back(as_hugging_face_reads(pair[1].as_double()));
+    scores.push_back(score_as_hugging_face_reads(pair[1].as_double()));
   }
   Unigram::Options options;
   if (const auto unknown = json.find("unk_id")) {

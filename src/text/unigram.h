@@ -51,6 +51,9 @@ class Unigram final : public Model {
   PieceCache cache_;
 };
 
+// A score that Hugging Face has written as JSON and read again, which isn't always the same.
+double score_as_hugging_face_reads(double score);
+
 // From tokenizer.json's "model". Throws Error(kInvalidFile).
 std::unique_ptr<const Model> parse_unigram(const JsonValue& json);
 

@@ -21,7 +21,7 @@ Vocabulary::Vocabulary(std::string source, size_t expected) : source_(std::move(
   tokens_.reserve(slots / 2);
 }
 
-void Vocabulary::add(std::string_view token, int64_t id) {
+void Vocabulary::check(std::string_view token, int64_t id) const {
   if (id < 0 || id > kMaxId) {
     fail(ErrorCode::kInvalidFile, "{}: expected ids from 0 to {}, found {} for \"{}\"", source_, kMaxId, id,
          token.substr(0, 60));
@@ -34,6 +34,18 @@ void Vocabulary::add(std::string_view token, int64_t id) {
     fail(ErrorCode::kInvalidFile, "{}: expected each id once, found {} for \"{}\" and for \"{}\"", source_, id,
          text_of(static_cast<int32_t>(id)), token);
   }
+}
+
+void Vocabulary::store(std::string_view token, int64_t id) {
+  if (id >= id_limit()) tokens_.resize(static_cast<size_t>(id) + 1);
+  tokens_[id] = {static_cast<uint32_t>(texts_.size()), static_cast<int32_t>(token.size())};
+  texts_.append(token);
+  ++size_;
+  max_token_bytes_ = std::max(max_token_bytes_, token.size());
+}
+
+void Vocabulary::add(std::string_view token, int64_t id) {
+  check(token, id);
   Hash hash;
   hash.add(token);
   if (const int32_t found = find(hash, {}, token); found >= 0) {
@@ -41,12 +53,14 @@ void Vocabulary::add(std::string_view token, int64_t id) {
          found, id);
   }
   if (2 * (size_ + 1) > slots_.size()) grow();
-  if (id >= id_limit()) tokens_.resize(static_cast<size_t>(id) + 1);
-  tokens_[id] = {static_cast<uint32_t>(texts_.size()), static_cast<int32_t>(token.size())};
-  texts_.append(token);
+  store(token, id);
   insert(mix(hash), static_cast<int32_t>(id));
-  ++size_;
-  max_token_bytes_ = std::max(max_token_bytes_, token.size());
+}
+
+void Vocabulary::add_shadowed(std::string_view token, int64_t id) {
+  check(token, id);
+  if (2 * (size_ + 1) > slots_.size()) grow();
+  store(token, id);
 }
 
 void Vocabulary::insert(uint64_t mixed, int32_t id) {
@@ -63,14 +77,15 @@ void Vocabulary::insert(uint64_t mixed, int32_t id) {
 }
 
 void Vocabulary::grow() {
-  const size_t slots = std::max(kMinSlots, 2 * slots_.size());
+  LargeVector<Slot> previous = std::move(slots_);
+  const size_t slots = std::max(kMinSlots, 2 * previous.size());
   slots_.assign(slots, Slot{});
   shift_ = 64 - std::countr_zero(slots);
-  for (int32_t id = 0; id < id_limit(); ++id) {
-    if (tokens_[id].length < 0) continue;
+  for (const Slot slot : previous) {
+    if (slot.id < 0) continue;
     Hash hash;
-    hash.add(text_of(id));
-    insert(mix(hash), id);
+    hash.add(text_of(slot.id));
+    insert(mix(hash), slot.id);
   }
 }
 

@@ -36,6 +36,8 @@ class Vocabulary {
   // Throws Error(kInvalidFile) when the token or the id is there already, the id is out of range, or the token too
   // long.
   void add(std::string_view token, int64_t id);
+  // A text that `add` has got, or will get, with another id, which `find` gives. An id alone leads to this one.
+  void add_shadowed(std::string_view token, int64_t id);
 
   std::optional<int32_t> find(std::string_view token) const;
   // The id of the token prefix + piece, whose hash is `hash`, or -1.
@@ -65,6 +67,8 @@ class Vocabulary {
   std::string_view text_of(int32_t id) const {
     return std::string_view(texts_).substr(tokens_[id].offset, static_cast<size_t>(tokens_[id].length));
   }
+  void check(std::string_view token, int64_t id) const;
+  void store(std::string_view token, int64_t id);
   void insert(uint64_t mixed, int32_t id);
   void grow();
 
