@@ -266,8 +266,7 @@ void report_differences(const SentencePieceModel& file, const std::string& sourc
        directory.string(), name, file.filename().string());
 }
 
-}  // namespace
-
+// Which of a directory's files its class reads.
 std::optional<SentencePieceFile> find_sentencepiece_file(const fs::path& directory,
                                                          const std::optional<JsonValue>& config) {
   std::vector<fs::path> there;
@@ -289,6 +288,8 @@ std::optional<SentencePieceFile> find_sentencepiece_file(const fs::path& directo
   fail(ErrorCode::kNotFound, "{}: expected {}, which {} reads, found {}", directory.string(),
        recipe->file.empty() ? kCommonFile : recipe->file, recipe->name, there.front().filename().string());
 }
+
+}  // namespace
 
 LargeVector<Bpe::Pair> merges_of(const Vocabulary& vocabulary, const std::string& source) {
   LargeVector<Bpe::Pair> merges;
@@ -313,10 +314,15 @@ LargeVector<Bpe::Pair> merges_of(const Vocabulary& vocabulary, const std::string
   return merges;
 }
 
-Tokenizer::Impl sentencepiece_from_file(const SentencePieceFile& file, const std::optional<JsonValue>& config,
-                                        const LoadOptions& load) {
-  const LargeString bytes = read_bytes(file.path);
-  return sentencepiece_from_bytes(bytes, file, config, load);
+std::optional<Tokenizer::Impl> sentencepiece_from_directory(const fs::path& directory, const LoadOptions& load) {
+  const fs::path path = directory / "tokenizer_config.json";
+  const auto document =
+      file_exists(path) ? std::optional(JsonDocument::parse_file(path, kMaxTokenizerFileBytes)) : std::nullopt;
+  const auto config = document ? std::optional(document->root()) : std::nullopt;
+  const auto file = find_sentencepiece_file(directory, config);
+  if (!file) return std::nullopt;
+  const LargeString bytes = read_bytes(file->path);
+  return sentencepiece_from_bytes(bytes, *file, config, load);
 }
 
 Tokenizer::Impl sentencepiece_from_bytes(std::string_view bytes, const SentencePieceFile& file,

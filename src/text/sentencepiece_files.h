@@ -17,15 +17,13 @@ struct SentencePieceFile {
   const SentencePieceClass* recipe;
 };
 
-// Which of a directory's files its class reads; nullopt when it has none for that. Throws Error(kUnsupported) for a
-// class that isn't known when there is nothing but SentencePiece files.
-std::optional<SentencePieceFile> find_sentencepiece_file(const std::filesystem::path& directory,
-                                                         const std::optional<JsonValue>& config);
+// Of the file that the directory's class reads; nullopt when it has none, and may have other vocabulary files. Throws
+// Error: kInvalidFile, kIo, kNotFound, and kUnsupported for a class that isn't known when there is nothing but
+// SentencePiece files.
+std::optional<Tokenizer::Impl> sentencepiece_from_directory(const std::filesystem::path& directory,
+                                                            const LoadOptions& load);
 
-// `config` is that of tokenizer_config.json, where it is there. Throws Error: kInvalidFile, kIo, kUnsupported.
-Tokenizer::Impl sentencepiece_from_file(const SentencePieceFile& file, const std::optional<JsonValue>& config,
-                                        const LoadOptions& load);
-// The same of the file's bytes; `file.path` names them, and the files beside them.
+// Of a file's bytes; `file.path` names them, and the files beside them. `config` is that of tokenizer_config.json.
 Tokenizer::Impl sentencepiece_from_bytes(std::string_view bytes, const SentencePieceFile& file,
                                          const std::optional<JsonValue>& config, const LoadOptions& load);
 

@@ -61,8 +61,8 @@ Tokenizer Tokenizer::load(const fs::path& model_directory, const LoadOptions& op
   if (file_exists(json)) {
     const JsonDocument document = JsonDocument::parse_file(json, kMaxTokenizerFileBytes);
     impl = parse(document.root(), options);
-  } else if (const auto pieces = find_sentencepiece_file(model_directory, config)) {
-    impl = sentencepiece_from_file(*pieces, config, options);
+  } else if (auto pieces = sentencepiece_from_directory(model_directory, options)) {
+    impl = std::move(*pieces);
   } else if (file_exists(vocabulary) && file_exists(merges)) {
     impl = byte_pairs_from_files(vocabulary, merges, config, options);
   } else if (file_exists(lines)) {
