@@ -37,9 +37,10 @@ TEST_F(MemoryClaimTest, IsKeptFreeForTheOneThatHasIt) {
   EXPECT_TRUE(other.try_set(40 * kMiB));
   EXPECT_FALSE(claim.try_set(61 * kMiB));
   EXPECT_EQ(claim.bytes(), 60 * kMiB);
-  const MemoryWait wait(Deadline::after(Clock::duration(10ms)));
-  EXPECT_THROW(budget_.reserve({.bytes = kMiB}), TimeoutError);
-  EXPECT_THROW(budget_.reserve({.bytes = kMiB, .use = MemoryUse::kWeights, .what = "a model"}), TimeoutError);
+  for (const MemoryUse use : {MemoryUse::kWorkspace, MemoryUse::kWeights}) {
+    const MemoryWait wait(Deadline::after(Clock::duration(10ms)));
+    EXPECT_THROW(budget_.reserve({.bytes = kMiB, .use = use, .what = "others"}), TimeoutError);
+  }
   const Reservation taken = budget_.reserve({.bytes = 60 * kMiB, .claimed = true});
   EXPECT_EQ(budget_.stats().used, 60 * kMiB);
   EXPECT_FALSE(other.try_set(41 * kMiB));

@@ -14,7 +14,6 @@
 #include "remuda/embedding_model_manager.h"
 #include "remuda/error.h"
 #include "remuda/summarization_model_manager.h"
-#include "tensor/workspace.h"
 
 namespace remuda {
 namespace {
@@ -64,7 +63,6 @@ class MemorySweep : public ::testing::TestWithParam<Precision> {
     settings.cache_dir = cache_.path();
     settings.model_pool_max_instances = 2;
     settings.memory_limit = MemoryLimit{.bytes = limit, .share = std::nullopt};
-    WorkspaceArena::global().trim();
     return settings;
   }
   const ScratchDirectory cache_;
