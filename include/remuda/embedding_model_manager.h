@@ -88,7 +88,8 @@ struct EmbeddingModelInfo {
   uint64_t file_bytes = 0;
   std::vector<std::string> files;
   std::vector<std::string> modules;  // "transformer", "pooling(mean)", "normalize"
-  std::vector<std::string> prompts;  // Names.
+  std::vector<std::string> prompts;  // Names; "query" and "document" are always among them.
+  std::string similarity;            // How vectors are compared: "cosine", "dot", "euclidean" or "manhattan".
 };
 
 // The same text gives the same bytes: alone, in any batch, in any order, on any instance, with any number of

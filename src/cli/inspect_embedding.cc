@@ -58,6 +58,7 @@ void print_json(const EmbeddingModelInfo& info, std::span<const Device> devices)
       {"files", info.files},
       {"modules", info.modules},
       {"prompts", info.prompts},
+      {"similarity", info.similarity},
       {"device", devices[0].id},
       {"memory_limit", devices[0].memory_available},
       {"precisions", precisions_json(info, devices[0])},
@@ -84,7 +85,7 @@ void print_text(const EmbeddingModelInfo& info, std::span<const Device> devices)
   fmt::print("  embedding     {} dimensions, texts cut at {} tokens\n", info.dimension, info.max_seq_length);
   fmt::print("  vocabulary    {}\n", with_commas(info.vocab_size));
   fmt::print("  parameters    {}\n", with_commas(info.parameters));
-  fmt::print("  prompts       {}\n", info.prompts.empty() ? "none" : fmt::format("{}", fmt::join(info.prompts, ", ")));
+  fmt::print("  prompts       {}\n", fmt::join(info.prompts, ", "));
   fmt::print("  directory     {}\n", info.directory);
   fmt::print("  weights       {} in {}\n\n", human_bytes(info.file_bytes), fmt::join(info.files, ", "));
 

@@ -52,8 +52,10 @@ void read_settings(const std::filesystem::path& directory, EmbeddingPipeline& pi
     if (is_known) pipeline.similarity = similarity->as_string();
   }
   if (const auto truncate = root.find("truncate_dim")) {
-    const int64_t dimension = truncate->as_int();
-    if (dimension < 1) truncate->fail_expected("at least 1");
+    // As a slice in Python: what is negative says how many numbers go.
+    const int64_t given = truncate->as_int();
+    const int64_t dimension = given < 0 ? pipeline.width + std::max(given, -pipeline.width) : given;
+    if (dimension < 1) truncate->fail_expected("what leaves at least one number");
     pipeline.dimension = std::min(pipeline.width, dimension);
   }
 }

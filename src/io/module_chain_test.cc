@@ -119,6 +119,11 @@ TEST_F(ModuleChainTest, DoesNotCheckWhatNobodyUses) {
   EXPECT_EQ(read().max_seq_length, 24);
   write("sentence_bert_config.json", R"({"max_seq_length":32.0,"tokenizer_args":{"model_max_length":16}})");
   EXPECT_EQ(read().max_seq_length, 16) << "the tokenizer's own argument outweighs it";
+  EXPECT_EQ(read().transformer.tokenizer_overrides, R"({"model_max_length":16})");
+  write("sentence_bert_config.json",
+        R"({"processor_kwargs":{"do_lower_case":false,"extra_special_tokens":["<\"a\\\n>",null],"x":{"y":1.5}}})");
+  EXPECT_EQ(read().transformer.tokenizer_overrides,
+            R"({"do_lower_case":false,"extra_special_tokens":["<\"a\\\u000a>",null],"x":{"y":1.5}})");
   write("sentence_bert_config.json", R"({"max_seq_length":-1})");
   EXPECT_THAT(refusal(), HasSubstr("sentence_bert_config.json: max_seq_length: expected a number of tokens"));
 }
@@ -149,7 +154,9 @@ TEST_F(ModuleChainTest, ReadsPromptsAndSettings) {
   EXPECT_EQ(read().dimension, 8);
   EXPECT_EQ(read().similarity, "cosine");
   write("config_sentence_transformers.json", R"({"truncate_dim":0})");
-  EXPECT_THAT(refusal(), HasSubstr("truncate_dim: expected at least 1"));
+  EXPECT_THAT(refusal(), HasSubstr("truncate_dim: expected what leaves at least one number"));
+  write("config_sentence_transformers.json", R"({"truncate_dim":-3})");
+  EXPECT_EQ(read().dimension, 5);
 }
 
 TEST_F(ModuleChainTest, FollowsTheDefaultRoute) {

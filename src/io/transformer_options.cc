@@ -87,6 +87,43 @@ void refuse_variants(const JsonValue& root) {
   }
 }
 
+std::string quoted(std::string_view text) {
+  std::string json = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') json += '\\';
+    if (static_cast<unsigned char>(c) < 0x20) {
+      json += fmt::format("\\u{:04x}", static_cast<int>(c));
+    } else {
+      json += c;
+    }
+  }
+  return json + '"';
+}
+
+// The value written as JSON again.
+std::string json_text(const JsonValue& value) {
+  std::string json;
+  switch (value.type()) {
+    case JsonValue::Type::kNull:
+      return "null";
+    case JsonValue::Type::kBool:
+      return value.as_bool() ? "true" : "false";
+    case JsonValue::Type::kNumber:
+      return fmt::format("{}", value.as_double());
+    case JsonValue::Type::kString:
+      return quoted(value.as_string());
+    case JsonValue::Type::kArray:
+      for (const JsonValue& item : value.items()) json += (json.empty() ? "" : ",") + json_text(item);
+      return "[" + json + "]";
+    case JsonValue::Type::kObject:
+      for (const auto& [key, member] : value.members()) {
+        json += (json.empty() ? "" : ",") + quoted(key) + ":" + json_text(member);
+      }
+      return "{" + json + "}";
+  }
+  return "null";
+}
+
 int64_t parse_max_seq_length(const JsonValue& root, const std::optional<JsonValue>& tokenizer) {
   // The tokenizer's own argument goes first, and then max_seq_length isn't looked at.
   if (tokenizer) {
@@ -95,8 +132,10 @@ int64_t parse_max_seq_length(const JsonValue& root, const std::optional<JsonValu
   const auto value = root.find("max_seq_length");
   if (!value) return 0;
   const int64_t length = length_of(*value);
-  const bool has_no_limit = value->type() == JsonValue::Type::kNumber && value->as_double() > kMaxLength;
-  if (length == 0 && !has_no_limit) value->fail_expected("a number of tokens, at least 1");
+  // 0 cuts nothing there, and nor does a number that no text reaches.
+  const bool has_no_limit =
+      value->type() == JsonValue::Type::kNumber && (value->as_double() == 0.0 || value->as_double() > kMaxLength);
+  if (length == 0 && !has_no_limit) value->fail_expected("a number of tokens, or 0 for no limit");
   return length == 0 ? kMaxLength : length;
 }
 
@@ -116,8 +155,9 @@ TransformerOptions read_transformer_options(const std::filesystem::path& directo
                                 "query_expansion"});
     if (const auto model = section(root, "model_args", "model_kwargs")) check_model_arguments(*model);
     options.config = section(root, "config_args", "config_kwargs");
-    options.tokenizer = section(root, "tokenizer_args", "processor_kwargs");
-    options.max_seq_length = parse_max_seq_length(root, options.tokenizer);
+    const auto tokenizer = section(root, "tokenizer_args", "processor_kwargs");
+    if (tokenizer) options.tokenizer_overrides = json_text(*tokenizer);
+    options.max_seq_length = parse_max_seq_length(root, tokenizer);
     options.do_lower_case = root.bool_or("do_lower_case", false);
     return options;
   }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 
 #include "base/json.h"
 
@@ -13,9 +14,10 @@ namespace remuda::io {
 struct TransformerOptions {
   int64_t max_seq_length = 0;  // 0: nothing.
   bool do_lower_case = false;
-  std::optional<JsonDocument> document;  // The file, which both values below are in.
+  std::optional<JsonDocument> document;  // The file, which the next value is in.
   std::optional<JsonValue> config;       // Overrides of config.json's fields.
-  std::optional<JsonValue> tokenizer;    // Overrides of tokenizer_config.json's fields.
+  // Overrides of tokenizer_config.json's fields: the text of a JSON object; empty: none.
+  std::string tokenizer_overrides;
 };
 
 // Without a file the defaults. Throws Error(kInvalidFile). Warns of what is not used.

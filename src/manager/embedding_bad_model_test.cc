@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <future>
 #include <iterator>
 #include <map>
 #include <string>
@@ -228,7 +229,7 @@ TEST_F(BadModel, ConfigurationsThatContradictTheFilesBesideThem) {
        R"("hidden_size": 24)",
        R"("hidden_size": 27)",
        kInvalid,
-       {"1_Pooling/config.json", "27", "24"}},
+       {"model.safetensors", "word_embeddings", "27]", "24]"}},
       {"bert_cased_plain",
        "config.json",
        R"("hidden_size": 17)",
@@ -257,9 +258,9 @@ TEST_F(BadModel, ConfigurationsThatContradictTheFilesBesideThem) {
       {"mpnet_f16",
        "config.json",
        R"("relative_attention_num_buckets": 32)",
-       R"("relative_attention_num_buckets": 16)",
+       R"("relative_attention_num_buckets": 33)",
        kInvalid,
-       {"model.safetensors", "relative_attention_bias", "[16, 3]", "[32, 3]"}},
+       {"model.safetensors", "relative_attention_bias", "[33, 3]", "[32, 3]"}},
       {"bert_f16_dense",
        "2_Dense/config.json",
        R"("out_features": 18)",
@@ -289,13 +290,13 @@ TEST_F(BadModel, ConfigurationsThatContradictTheFilesBesideThem) {
        R"("model_type": "bert")",
        R"("model_type": "distilbert")",
        kInvalid,
-       {"config.json", "\"dim\""}},
+       {"model.safetensors", "word_embeddings", "768]", "24]"}},
       {"bert_mean",
        "sentence_bert_config.json",
        R"("transformer_task")",
-       R"("max_seq_length": 0, "transformer_task")",
+       R"("max_seq_length": -1, "transformer_task")",
        kInvalid,
-       {"sentence_bert_config.json: max_seq_length", "0"}},
+       {"sentence_bert_config.json: max_seq_length", "-1"}},
       {"bert_mean",
        "sentence_bert_config.json",
        R"("transformer_task")",
@@ -311,6 +312,22 @@ TEST_F(BadModel, ConfigurationsThatContradictTheFilesBesideThem) {
     parts.push_back(model.string());
     expect_refused(model, damage.code, parts);
   }
+}
+
+// A table with fewer rows than the tokenizer has ids is an error of the texts that have such an id, and of no other call.
+TEST_F(BadModel, IdsBeyondTheTableAreTheirTextsError) {
+  const fs::path model = copy("bert_mean");
+  ASSERT_NO_FATAL_FAILURE(edit(model / "tokenizer.json", R"("[PAD]": 0,)", R"("[PAD]": 0, "larger": 4000,)"));
+  Settings settings;
+  settings.embedding_model = model.string();
+  EmbeddingModelManager manager(settings);
+  const std::vector<std::string> good = {"a b", "c"};
+  const std::vector<std::string> bad = {"a b", "larger c"};
+  std::future<Embeddings> failing = manager.submit(bad);
+  const Embeddings embeddings = manager.embed_texts(good);
+  EXPECT_EQ(embeddings.size(), 2);
+  EXPECT_THAT([&] { failing.get(); }, testing::ThrowsMessage<Error>(testing::AllOf(
+                                          HasSubstr("text 1"), HasSubstr("below 165"), HasSubstr("4000 (\"larger\")"))));
 }
 
 TEST_F(BadModel, TokenizersThatDoNotFitTheModel) {
@@ -329,13 +346,6 @@ TEST_F(BadModel, TokenizersThatDoNotFitTheModel) {
        ErrorCode::kUnsupported,
        {"tokenizer.json: normalizer.type", "BertNormalizer", "\"Shout\""}},
       {"bert_mean", "tokenizer.json", "{", "[", kInvalid, {"tokenizer.json"}},
-      // Ids beyond the embeddings.
-      {"bert_mean",
-       "tokenizer.json",
-       R"("[PAD]": 0,)",
-       R"("[PAD]": 0, "larger": 4000,)",
-       kInvalid,
-       {"config.json: vocab_size", "at least 4001", "found 165"}},
   };
   for (const Damage& damage : cases) {
     SCOPED_TRACE(damage.to);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/fail.h"
+#include "io/module_files.h"
 #include "manager/placement.h"
 #include "models/gpu_sentence_encoder.h"
 #include "models/sentence_encoder.h"
@@ -48,6 +49,18 @@ void check_ids(const text::Tokenizer& tokenizer, const TokenizedTexts& texts, in
   }
 }
 
+// The tokenizer's arguments from sentence_bert_config.json, where tokenizers take any.
+template <typename Options>
+void set_overrides(Options& options, const io::ModelDirectory& directory) {
+  const std::string& overrides = directory.pipeline.transformer.tokenizer_overrides;
+  if constexpr (requires { options.config_overrides; }) {
+    options.config_overrides = overrides;
+  } else if (!overrides.empty()) {
+    io::warn_once(fmt::format("{}: the tokenizer's arguments are not used, its limit aside: {}",
+                              directory.transformer.string(), overrides));
+  }
+}
+
 std::unique_ptr<const models::TextEncoder> load_encoder(const io::ModelDirectory& directory, const std::string& device,
                                                         Precision precision, ComputePool& pool,
                                                         const WeightCache& cache) {
@@ -62,8 +75,9 @@ std::unique_ptr<const models::TextEncoder> load_encoder(const io::ModelDirectory
 }  // namespace
 
 std::shared_ptr<const text::Tokenizer> load_tokenizer(const io::ModelDirectory& directory) {
-  return std::make_shared<const text::Tokenizer>(
-      text::Tokenizer::load(directory.transformer, {.lower_case = directory.pipeline.do_lower_case}));
+  text::LoadOptions options{.lower_case = directory.pipeline.do_lower_case};
+  set_overrides(options, directory);
+  return std::make_shared<const text::Tokenizer>(text::Tokenizer::load(directory.transformer, options));
 }
 
 EmbeddingModel::EmbeddingModel(const io::ModelDirectory& directory, const std::string& device, Precision precision,

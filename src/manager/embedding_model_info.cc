@@ -82,6 +82,7 @@ EmbeddingModelInfo describe(const std::string& name, const io::ModelDirectory& d
   info.dimension = directory.pipeline.dimension;
   describe_files(io::Checkpoint::open(directory.transformer), info);
   info.modules = describe_modules(directory.pipeline);
+  info.similarity = directory.pipeline.similarity;
   for (const auto& [prompt_name, prompt] : directory.pipeline.prompts) info.prompts.push_back(prompt_name);
   return info;
 }

@@ -65,7 +65,7 @@ class GpuEmbedding : public GpuTest {
   static void expect_answers(const std::string& model) {
     EmbeddingModelManager cpu(settings(model, Precision::kFp32));
     EmbedOptions options;
-    if (!cpu.info().prompts.empty()) options.prompt_name = cpu.info().prompts.front();
+    if (!cpu.info().prompts.empty()) options.prompt_name = cpu.info().prompts.back();
     const Embeddings expected = cpu.embed_texts(kTexts, options);
     for (const Precision precision : {Precision::kFp32, Precision::kFp16, Precision::kBf16, Precision::kTf32}) {
       EmbeddingModelManager gpu(on_a_gpu(settings(model, precision)));

@@ -237,6 +237,7 @@ nb::dict info(nb::handle_t<EmbeddingPool> self) {
   values["files"] = info.files;
   values["modules"] = info.modules;
   values["prompts"] = info.prompts;
+  values["similarity"] = info.similarity;
   return values;
 }
 
