@@ -105,7 +105,7 @@ TokenIds read_ids(const JsonValue& value) {
 }
 
 std::shared_ptr<const GenerationPlan> plan_of(const JsonValue& document, std::string_view options) {
-  const GenerationOptions read = read_generation_config(cases().at("options").at(options));
+  const GenerationOptions read = read_generation_config(cases().at("options").at(options)).options;
   return std::make_shared<GenerationPlan>(resolve(read, {.vocabulary = document.at("vocabulary").as_int(),
                                                          .max_positions = document.at("max_positions").as_int()}));
 }
@@ -198,8 +198,8 @@ TEST(SearchGolden, ReadsConfigurationsAsFromPretrainedDoes) {
     const JsonValue config = files.at("config");
     const auto generation_config = files.find("generation_config");
     GenerationOptions found =
-        generation_config ? read_generation_config(*generation_config, &config) : read_legacy_config(config);
-    const GenerationOptions expected = read_generation_config(files.at("options"));
+        (generation_config ? read_generation_config(*generation_config, &config) : read_legacy_config(config)).options;
+    const GenerationOptions expected = read_generation_config(files.at("options")).options;
     // A start token, without which transformers could not generate, comes from config.json.
     if (!expected.decoder_start_token_id && !expected.bos_token_id) {
       found.decoder_start_token_id.reset();

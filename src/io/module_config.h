@@ -28,7 +28,7 @@ struct DenseConfig {
   ActivationFunction activation = ActivationFunction::kTanh;
   Features features = Features::kSentence;
   bool residual = false;            // x itself or, where the sizes differ, a projection of it.
-  std::filesystem::path directory;  // Where its weights are; so in the others.
+  std::filesystem::path directory = {};  // Where its weights are; so in the others.
 };
 
 struct NormalizeConfig {
@@ -38,14 +38,14 @@ struct NormalizeConfig {
 // Of the text's vector.
 struct LayerNormConfig {
   int64_t dimension = 0;
-  std::filesystem::path directory;
+  std::filesystem::path directory = {};
 };
 
 // Token vectors become the weighted mean of what the transformer's layers gave: layer 0 is the embeddings.
 struct LayerPoolingConfig {
   int64_t first_layer = 0;
   int64_t num_layers = 0;  // Layers that have a weight.
-  std::filesystem::path directory;
+  std::filesystem::path directory = {};
 };
 
 // Convolutions over a text's tokens, side by side, each with zeros before the first and behind the last.
@@ -53,7 +53,7 @@ struct CnnConfig {
   int64_t in_features = 0;
   int64_t out_channels = 0;           // Of each.
   std::vector<int64_t> kernel_sizes;  // Odd.
-  std::filesystem::path directory;
+  std::filesystem::path directory = {};
 };
 
 using ModuleConfig =

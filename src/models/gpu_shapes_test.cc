@@ -46,9 +46,8 @@ std::string librarys_problem(const io::BartConfig& config) {
 
 std::string librarys_problem(const io::ModelDirectory& directory) {
   std::vector<cuda::HostDense> dense;
-  for (const io::DenseConfig& each : io::plain_chain(directory.pipeline)->dense) {
-    dense.push_back(models::gpu_sizes(each));
-  }
+  const auto chain = io::plain_chain(directory.pipeline);
+  for (const io::DenseConfig& each : chain->dense) dense.push_back(models::gpu_sizes(each));
   const cuda::PoolingKind pooling = cuda::PoolingKind::kMean;
   cuda::HostEncoder host = models::gpu_sizes(directory.encoder);
   host.num_poolings = 1;
