@@ -51,6 +51,10 @@ class Unigram final : public Model {
   PieceCache cache_;
 };
 
+// A vocabulary that is a list of tokens and scores, which are appended to `scores`. Numbers are `exact`, or as Hugging
+// Face's tokenizers read them from tokenizer.json. Throws Error(kInvalidFile).
+Vocabulary parse_pieces(const JsonValue& vocab, bool exact, LargeVector<double>& scores);
+
 // From tokenizer.json's "model". Throws Error(kInvalidFile).
 std::unique_ptr<const Model> parse_unigram(const JsonValue& json);
 
