@@ -9,9 +9,9 @@
 #include "base/fail.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "text/tokenizer_config.h"
 #include "text/unigram.h"
 #include "text/utf8.h"
-#include "text/vocabulary_files.h"
 
 namespace remuda::text {
 namespace {
@@ -330,7 +330,12 @@ Tokenizer::Impl sentencepiece_from_bytes(std::string_view bytes, const SentenceP
   const std::string source = file.path.string();
   const SentencePieceModel model = parse_sentencepiece_model(bytes, source);
   report_differences(model, source);
-  TokenizerArguments arguments(file.path.parent_path(), config);
+  std::optional<JsonDocument> overrides;
+  if (!load.config_overrides.empty()) {
+    overrides = JsonDocument::parse(load.config_overrides, "the tokenizer's arguments");
+  }
+  TokenizerArguments arguments(file.path.parent_path(), config,
+                               overrides ? std::optional(overrides->root()) : std::nullopt);
   SentencePieceBuild build{.file = model, .arguments = arguments, .source = source};
   build.extra = extra_pieces(model);
   file.recipe->build(build);
@@ -343,7 +348,7 @@ Tokenizer::Impl sentencepiece_from_bytes(std::string_view bytes, const SentenceP
   impl.pre_tokenizer = PreTokenizer(std::move(build.pre_tokenizer));
   const Vocabulary& vocabulary = impl.model->vocabulary();
   impl.added_tokens = AddedTokens(arguments.resolve(arguments.extra().value_or(build.extra), vocabulary, next_id),
-                                  impl.normalizer, source);
+                                  impl.normalizer, source, arguments.flag("split_special_tokens", false));
   impl.special_tokens = AroundText(build, vocabulary, impl.added_tokens).make(file.recipe->around);
   impl.decoder = std::move(build.decoder);
   return impl;

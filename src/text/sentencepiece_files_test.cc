@@ -69,8 +69,7 @@ TEST_F(SentencePieceFiles, AreTakenAsTransformersTakesThem) {
       const std::vector<int32_t> wanted = to_ids(expected[i]);
       EXPECT_EQ(tokenizer.encode(texts[i].as_string()).ids, wanted) << texts[i].as_string();
       EXPECT_EQ(tokenizer.decode(wanted), decoded[i].as_string());
-      EXPECT_EQ(tokenizer.decode(wanted, {.skip_special_tokens = true, .clean_up_tokenization_spaces = {}}),
-                skipped[i].as_string());
+      EXPECT_EQ(tokenizer.decode(wanted, DecodeOptions{true, std::nullopt}), skipped[i].as_string());
     }
     ++compared;
   }
@@ -112,6 +111,29 @@ TEST_F(SentencePieceFiles, LowerLettersWhereTheModelIsToldTo) {
   write_class("XLMRobertaTokenizer");
   const Tokenizer lower = Tokenizer::load(directory_.path(), {.lower_case = true});
   EXPECT_EQ(lower.encode("THE WORLD").ids, Tokenizer::load(directory_.path()).encode("the world").ids);
+}
+
+TEST_F(SentencePieceFiles, TakeWhatACallerPutsInTheConfigsPlace) {
+  copy("t5.model", "spiece.model");
+  directory_.write("tokenizer_config.json",
+                   R"({"tokenizer_class": "T5Tokenizer", "extra_ids": 5, "eos_token": "<e>"})");
+  const Tokenizer own = Tokenizer::load(directory_.path());
+  LoadOptions options;
+  options.config_overrides = R"({"extra_ids": 2, "eos_token": "</s>", "extra_special_tokens": ["newword"]})";
+  const Tokenizer overridden = Tokenizer::load(directory_.path(), options);
+  EXPECT_EQ(own.token_to_id("<extra_id_0>"), *overridden.token_to_id("<extra_id_0>") + 3);
+  EXPECT_EQ(own.encode("").ids.front(), own.token_to_id("<e>"));
+  EXPECT_EQ(overridden.encode("").ids.front(), 1);
+  EXPECT_TRUE(overridden.token_to_id("newword"));
+}
+
+TEST_F(SentencePieceFiles, SplitSpecialTokensWhereTheConfigSaysSo) {
+  copy("unigram.model", "sentencepiece.bpe.model");
+  directory_.write("tokenizer_config.json",
+                   R"({"tokenizer_class": "XLMRobertaTokenizer", "split_special_tokens": true})");
+  const Tokenizer tokenizer = Tokenizer::load(directory_.path());
+  const auto ids = tokenizer.encode("<mask>").ids;
+  EXPECT_GT(ids.size(), 3u);
 }
 
 // 1 MB, with and without white space, by both models.

@@ -7,7 +7,7 @@
 #include "base/fail.h"
 #include "base/files.h"
 #include "base/log.h"
-#include "text/vocabulary_files.h"
+#include "text/tokenizer_config.h"
 
 namespace remuda::text {
 namespace {
@@ -49,6 +49,15 @@ std::vector<TokenArgument> parse_tokens(const JsonValue& json) {
   return tokens;
 }
 
+// The last of its name, if only null.
+std::optional<JsonValue> find_member(const JsonValue& root, std::string_view key) {
+  std::optional<JsonValue> found;
+  for (const auto& [name, value] : root.members()) {
+    if (name == key) found = value;
+  }
+  return found;
+}
+
 int64_t parse_id(const JsonValue& where, std::string_view key) {
   int64_t id = 0;
   for (const char digit : key) {
@@ -86,9 +95,12 @@ bool TokenArgument::operator==(const TokenArgument& other) const {
               std::tuple(other.single_word, other.lstrip, other.rstrip, other.special, is_normalized(other)));
 }
 
-TokenizerArguments::TokenizerArguments(const fs::path& directory, const std::optional<JsonValue>& config)
-    : config_(config) {
-  if (config_) read_config();
+TokenizerArguments::TokenizerArguments(const fs::path& directory, const std::optional<JsonValue>& config,
+                                       const std::optional<JsonValue>& overrides)
+    : config_(config), overrides_(overrides) {
+  if (config_) read_fields(*config_);
+  if (overrides_) read_fields(*overrides_);
+  read_extra_fields();
   if (const auto decoder = find("added_tokens_decoder")) {
     if (decoder->is_null()) decoder->fail_expected("an object");
     for (const auto& [id, token] : decoder->members()) added_[parse_id(*decoder, id)] = parse_token(token);
@@ -100,16 +112,13 @@ TokenizerArguments::TokenizerArguments(const fs::path& directory, const std::opt
 }
 
 std::optional<JsonValue> TokenizerArguments::find(std::string_view key) const {
-  if (!config_) return std::nullopt;
   std::optional<JsonValue> found;
-  for (const auto& [name, value] : config_->members()) {
-    if (name == key) found = value;
-  }
-  return found;
+  if (overrides_) found = find_member(*overrides_, key);
+  return found || !config_ ? found : find_member(*config_, key);
 }
 
-void TokenizerArguments::read_config() {
-  for (const auto& [key, value] : config_->members()) {
+void TokenizerArguments::read_fields(const JsonValue& root) {
+  for (const auto& [key, value] : root.members()) {
     if (const auto index = index_of(key)) {
       named_[*index].given = true;
       named_[*index].from_object = value.is_object();
@@ -118,7 +127,10 @@ void TokenizerArguments::read_config() {
       set_specific(key, TokenArgument::text(value.as_string()));
     }
   }
-  // The older name counts where the newer one has nothing.
+}
+
+// The older name counts where the newer one has nothing.
+void TokenizerArguments::read_extra_fields() {
   const auto extra = find("extra_special_tokens");
   const auto additional = find("additional_special_tokens");
   const auto is_empty = [](const JsonValue& value) {
@@ -154,6 +166,7 @@ void TokenizerArguments::read_special_tokens_map(const fs::path& path) {
   if (!file_exists(path)) return;
   const JsonDocument document = JsonDocument::parse_file(path, kMaxTokenizerFileBytes);
   for (const auto& [key, value] : document.root().members()) {
+    if (overrides_ && overrides_->find(key)) continue;
     if (key == "extra_special_tokens" && value.is_array()) {
       if (!extra_) extra_.emplace();
       for (TokenArgument& token : parse_tokens(value)) {

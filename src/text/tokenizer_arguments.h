@@ -37,8 +37,10 @@ constexpr size_t kNamedTokens = 7;
 
 class TokenizerArguments {
  public:
-  // `config` is tokenizer_config.json's, where that is there. Throws Error(kInvalidFile).
-  TokenizerArguments(const std::filesystem::path& directory, const std::optional<JsonValue>& config);
+  // `config` is tokenizer_config.json's, where that is there; the fields of `overrides` count before all others. Throws
+  // Error(kInvalidFile).
+  TokenizerArguments(const std::filesystem::path& directory, const std::optional<JsonValue>& config,
+                     const std::optional<JsonValue>& overrides);
 
   // Gives a token that no file names. The files may also say that there is none.
   void set_default(NamedToken name, TokenArgument token);
@@ -76,7 +78,8 @@ class TokenizerArguments {
   // A field that is there, if only as null.
   std::optional<JsonValue> find(std::string_view key) const;
 
-  void read_config();
+  void read_fields(const JsonValue& root);
+  void read_extra_fields();
   void read_extra(const JsonValue& value);
   void read_special_tokens_map(const std::filesystem::path& path);
   void read_added_tokens(const std::filesystem::path& path);
@@ -85,6 +88,7 @@ class TokenizerArguments {
   std::vector<TokenArgument> to_add(const std::vector<TokenArgument>& extra) const;
 
   std::optional<JsonValue> config_;
+  std::optional<JsonValue> overrides_;
   std::array<Named, kNamedTokens> named_;
   std::vector<std::pair<std::string, TokenArgument>> specific_;  // Named tokens of a model's own, like "image_token".
   std::optional<std::vector<TokenArgument>> extra_;
