@@ -102,7 +102,8 @@ AddedTokenMatcher::Match AddedTokenMatcher::apply_flags(std::string_view text, s
   return {&pattern, begin, end, scanned};
 }
 
-AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer& normalizer, const std::string& source)
+AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer& normalizer, const std::string& source,
+                         bool split_special)
     : tokens_(std::move(tokens)) {
   std::sort(tokens_.begin(), tokens_.end(), [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
   std::vector<AddedTokenMatcher::Pattern> raw;
@@ -118,6 +119,7 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer& norma
       fail(ErrorCode::kInvalidFile, "{}: expected at most {} bytes of tokens when normalized, found more", source,
            kMaxPatternBytes);
     }
+    if (split_special && token.special) continue;
     (token.normalized ? normalized : raw).push_back({std::move(pattern), token});
   }
   std::sort(special_.begin(), special_.end());
@@ -181,34 +183,59 @@ AddedToken parse_added_token(const JsonValue& json) {
 
 }  // namespace
 
-std::vector<AddedToken> parse_added_tokens(const std::optional<JsonValue>& json, const Vocabulary& vocabulary) {
-  std::vector<AddedToken> tokens;
-  if (!json) return tokens;
-  const auto items = json->items();
-  if (items.size() > kMaxAddedTokens) json->fail_expected(fmt::format("at most {} tokens", kMaxAddedTokens));
-  std::unordered_map<std::string, size_t> index;
-  auto next_id = static_cast<int32_t>(vocabulary.size());
+AddedTokenList::AddedTokenList(const Vocabulary& vocabulary, std::string source)
+    : vocabulary_(&vocabulary), source_(std::move(source)), next_id_(static_cast<int32_t>(vocabulary.size())) {}
+
+std::optional<int32_t> AddedTokenList::add(AddedToken token) {
+  if (token.content.empty()) return std::nullopt;
+  if (tokens_.size() >= kMaxAddedTokens) {
+    fail(ErrorCode::kInvalidFile, "{}: expected at most {} added tokens, found more", source_, kMaxAddedTokens);
+  }
+  const auto [seen, is_new] = index_.try_emplace(token.content, tokens_.size());
+  if (!is_new) {
+    AddedToken& known = tokens_[seen->second];
+    token.id = known.id;
+    token.special |= known.special;
+    known = std::move(token);
+    return known.id;
+  }
+  const auto known = vocabulary_->find(token.content);
+  token.id = known ? *known : next_id_;
+  // Of a vocabulary whose ids have gaps, a token may stand where the next new one would.
+  next_id_ = std::max(next_id_, token.id + 1);
+  tokens_.push_back(std::move(token));
+  return tokens_.back().id;
+}
+
+std::optional<int32_t> AddedTokenList::find(std::string_view content) const {
+  const auto found = index_.find(std::string(content));
+  return found == index_.end() ? std::nullopt : std::optional(tokens_[found->second].id);
+}
+
+bool AddedTokenList::has(const AddedToken& token) const {
+  const auto found = index_.find(token.content);
+  if (found == index_.end()) return false;
+  const auto flags = [](const AddedToken& t) {
+    return std::tuple(t.single_word, t.lstrip, t.rstrip, t.normalized, t.special);
+  };
+  return flags(tokens_[found->second]) == flags(token);
+}
+
+void parse_added_tokens(const JsonValue& json, AddedTokenList& list) {
+  const auto items = json.items();
+  if (items.size() > kMaxAddedTokens) json.fail_expected(fmt::format("at most {} tokens", kMaxAddedTokens));
   size_t moved = 0;
   for (const JsonValue& item : items) {
     AddedToken token = parse_added_token(item);
-    if (token.content.empty()) continue;
     const int32_t id_in_file = token.id;
-    const auto [seen, is_new] = index.try_emplace(token.content, tokens.size());
-    if (!is_new) {
-      token.id = tokens[seen->second].id;
-      tokens[seen->second] = std::move(token);
-      continue;
-    }
-    const auto known = vocabulary.find(token.content);
-    token.id = known ? *known : next_id++;
-    moved += token.id != id_in_file;
-    tokens.push_back(std::move(token));
+    const bool is_new = !list.find(token.content);
+    const auto id = list.add(std::move(token));
+    moved += is_new && id && *id != id_in_file;
   }
   if (moved > 0) {
-    log::warning("{}: {} of {} tokens have another id here than the vocabulary gives them, which counts", json->where(),
+    log::warning("{}: {} of {} tokens have another id here than the vocabulary gives them, which counts", json.where(),
                  moved, items.size());
   }
-  return tokens;
 }
 
 }  // namespace remuda::text

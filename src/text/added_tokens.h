@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/json.h"
@@ -24,6 +25,29 @@ struct AddedToken {
   bool rstrip = false;
   bool normalized = false;  // Sought, in its normalized form, in the normalized text.
   bool special = false;     // Left out of decoded text when that is asked for.
+};
+
+// Tokens that are added to a vocabulary one after the other, as `tokenizers` does it. A token of the vocabulary keeps
+// its id there; the others get the ids after it in order. One that is there already takes the new flags, but stays
+// special if it was.
+class AddedTokenList {
+ public:
+  // Also throws Error(kInvalidFile) when there are too many; `source` names them. The vocabulary must outlive it.
+  AddedTokenList(const Vocabulary& vocabulary, std::string source);
+
+  // The token's own id doesn't count. Returns the id that it has. One without content isn't added.
+  std::optional<int32_t> add(AddedToken token);
+  std::optional<int32_t> find(std::string_view content) const;
+  // Whether a token is there with the same flags.
+  bool has(const AddedToken& token) const;
+  const std::vector<AddedToken>& tokens() const { return tokens_; }
+
+ private:
+  const Vocabulary* vocabulary_;
+  std::string source_;
+  std::vector<AddedToken> tokens_;
+  std::unordered_map<std::string, size_t> index_;
+  int32_t next_id_;
 };
 
 // One of the added tokens' two sets, ready for search. Immutable.
@@ -76,8 +100,10 @@ class AddedTokenMatcher {
 class AddedTokens {
  public:
   AddedTokens() = default;
-  // Throws Error(kInvalidFile). `source` names them.
-  AddedTokens(std::vector<AddedToken> tokens, const Normalizer& normalizer, const std::string& source);
+  // With `split_special` the special ones are no tokens where a text has them, but text. Throws Error(kInvalidFile).
+  // `source` names them.
+  AddedTokens(std::vector<AddedToken> tokens, const Normalizer& normalizer, const std::string& source,
+              bool split_special = false);
 
   const AddedTokenMatcher& raw() const { return raw_; }
   const AddedTokenMatcher& normalized() const { return normalized_; }
@@ -101,8 +127,8 @@ class AddedTokens {
   AddedTokenMatcher normalized_;
 };
 
-// From tokenizer.json's "added_tokens". A token of the vocabulary keeps its id there; the others get the ids after it
-// in the order of the file, which is what Hugging Face does too, whatever ids the file gives them.
-std::vector<AddedToken> parse_added_tokens(const std::optional<JsonValue>& json, const Vocabulary& vocabulary);
+// Adds those of tokenizer.json's "added_tokens" in the order of the file. Their ids there don't count: a warning says
+// how many are others.
+void parse_added_tokens(const JsonValue& json, AddedTokenList& list);
 
 }  // namespace remuda::text

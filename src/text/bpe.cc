@@ -219,8 +219,6 @@ std::optional<Bpe::Pair> split_merge(std::string_view line) {
   return Bpe::Pair{line.substr(0, space), line.substr(space + 1)};
 }
 
-namespace {
-
 LargeVector<Bpe::Pair> parse_merges(const JsonValue& json) {
   const auto items = json.items();
   if (items.size() > kMaxMerges) json.fail_expected(fmt::format("at most {} merges", kMaxMerges));
@@ -239,6 +237,8 @@ LargeVector<Bpe::Pair> parse_merges(const JsonValue& json) {
   }
   return merges;
 }
+
+namespace {
 
 std::string parse_affix(const JsonValue& json, std::string_view field) {
   std::string affix = json.string_or(field, "");

@@ -84,6 +84,9 @@ class Bpe final : public Model {
 // From tokenizer.json's "model". `map_bytes`: the pieces that it will be given are bytes.
 std::unique_ptr<const Model> parse_bpe(const JsonValue& json, bool map_bytes);
 
+// From a model's "merges"; views of its document.
+LargeVector<Bpe::Pair> parse_merges(const JsonValue& json);
+
 // Of "left right"; nullopt when that isn't two tokens with a space between them.
 std::optional<Bpe::Pair> split_merge(std::string_view line);
 

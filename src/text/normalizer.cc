@@ -256,6 +256,11 @@ bool Normalizer::normalize(std::string_view text, std::string& out) const {
   return start_kept;
 }
 
+void prepend_lowercase(std::vector<NormalizerStep>& steps) {
+  const auto is_lowercase = [](const NormalizerStep& step) { return std::holds_alternative<Lowercase>(step); };
+  if (std::ranges::none_of(steps, is_lowercase)) steps.insert(steps.begin(), Lowercase{});
+}
+
 namespace {
 
 bool is_lowercase(const JsonValue& json) { return json.at("type").as_string() == "Lowercase"; }

@@ -124,6 +124,9 @@ class Normalizer {
   std::vector<NormalizerStep> steps_;
 };
 
+// Puts a Lowercase first, as sentence-transformers does where a model says do_lower_case, unless there is one.
+void prepend_lowercase(std::vector<NormalizerStep>& steps);
+
 // From tokenizer.json's "normalizer". With `lower_case` a Lowercase comes first, unless the file's normalizer is one or
 // a sequence that has one itself. Throws Error(kInvalidFile) and Error(kUnsupported).
 Normalizer parse_normalizer(const std::optional<JsonValue>& json, bool lower_case = false);

@@ -47,7 +47,10 @@ void Tokenizer::encode(std::string_view text, const EncodeOptions& options, Enco
     out.total_tokens = std::ssize(out.ids);
   }
   out.truncated = options.max_length && out.total_tokens > *options.max_length;
-  if (out.truncated) {
+  if (out.truncated && impl_->config.truncates_left()) {
+    const int64_t before = options.add_special_tokens ? std::ssize(special.before) : 0;
+    out.ids.erase(out.ids.begin() + before, out.ids.begin() + before + out.total_tokens - *options.max_length);
+  } else if (out.truncated) {
     const int64_t after = options.add_special_tokens ? std::ssize(special.after) : 0;
     out.ids.resize(static_cast<size_t>(*options.max_length - after));
   }
@@ -84,7 +87,7 @@ std::optional<int32_t> Tokenizer::token_to_id(std::string_view token) const {
   return impl_->model->vocabulary().find(token);
 }
 
-std::optional<int64_t> Tokenizer::model_max_length() const { return impl_->model_max_length; }
+std::optional<int64_t> Tokenizer::model_max_length() const { return impl_->config.model_max_length(); }
 
 size_t Tokenizer::bytes() const { return sizeof(Impl) + impl_->model->bytes() + impl_->added_tokens.bytes(); }
 

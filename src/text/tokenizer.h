@@ -18,12 +18,15 @@ struct LoadOptions {
   // Makes letters small before anything else, as sentence-transformers does where a model says do_lower_case: a
   // Lowercase before the normalizer, unless it has one.
   bool lower_case = false;
+  // The text of a JSON object whose fields replace those of tokenizer_config.json, as keyword arguments do with
+  // transformers' from_pretrained; empty: none.
+  std::string config_overrides = {};
 };
 
 struct EncodeOptions {
   bool add_special_tokens = true;
-  // The most ids to return, special tokens included (longest-first truncation on the right, as Hugging Face does it);
-  // none: no truncation, whatever tokenizer.json says.
+  // The most ids to return, special tokens included. The text is cut on the side that the files name, on the right
+  // where they name none. None: no truncation, whatever tokenizer.json says.
   std::optional<int64_t> max_length;
 };
 
@@ -48,8 +51,9 @@ class Tokenizer {
  public:
   struct Impl;
 
-  // From tokenizer.json or, where there is none, from a SentencePiece file, vocab.json and merges.txt or vocab.txt; and
-  // from tokenizer_config.json. Throws Error: kNotFound, kInvalidFile, kUnsupported, each naming file and field.
+  // As transformers' AutoTokenizer makes it of tokenizer.json or, where there is none, of the class's vocabulary files (a
+  // SentencePiece file, vocab.json and merges.txt, or vocab.txt); with tokenizer_config.json, special_tokens_map.json,
+  // added_tokens.json and config.json. Throws Error: kNotFound, kInvalidFile, kUnsupported, each naming file and field.
   static Tokenizer load(const std::filesystem::path& model_directory, const LoadOptions& options = {});
   // From the text of a tokenizer.json.
   static Tokenizer from_json(const JsonDocument& document, const LoadOptions& options = {});
@@ -71,7 +75,8 @@ class Tokenizer {
   // nullopt for an id that has no token, or a token that is not there.
   std::optional<std::string_view> id_to_token(int32_t id) const;
   std::optional<int32_t> token_to_id(std::string_view token) const;
-  // The model's own limit if the files give one (tokenizer_config.json's model_max_length below 10^9).
+  // The model's own limit if the files give one (tokenizer_config.json's model_max_length below 10^9). Throws
+  // Error(kInvalidFile) when what they give is no length.
   std::optional<int64_t> model_max_length() const;
   // Memory held, in bytes.
   size_t bytes() const;

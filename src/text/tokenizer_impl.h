@@ -14,6 +14,7 @@
 #include "text/post_processor.h"
 #include "text/pre_tokenizer.h"
 #include "text/tokenizer.h"
+#include "text/tokenizer_config.h"
 
 namespace remuda::text {
 
@@ -26,7 +27,7 @@ struct Tokenizer::Impl {
   SpecialTokens special_tokens;
   std::vector<DecoderStep> decoder = {JoinWithSpaces{}};
   bool clean_up_tokenization_spaces = false;
-  std::optional<int64_t> model_max_length;
+  TokenizerConfig config;
 
   // Appends the ids of a text, which is valid UTF-8; no special tokens but those that it has itself.
   void tokenize(std::string_view text, std::vector<int32_t>& ids) const;

@@ -146,18 +146,23 @@ void Unigram::append_unknown(std::string_view part, std::vector<int32_t>& ids) c
   ids.push_back(*options_.unknown_id);
 }
 
-std::unique_ptr<const Model> parse_unigram(const JsonValue& json) {
-  const JsonValue vocab = json.at("vocab");
+Vocabulary parse_pieces(const JsonValue& vocab, bool exact, LargeVector<double>& scores) {
   const auto items = vocab.items();
   Vocabulary vocabulary(vocab.where(), items.size());
-  LargeVector<double> scores;
   scores.reserve(items.size());
   for (const JsonValue& item : items) {
     const auto pair = item.items();
     if (pair.size() != 2) item.fail_expected("a token and its score");
     vocabulary.add(pair[0].as_string(), std::ssize(scores));
-    scores.push_back(score_as_hugging_face_reads(pair[1].as_double()));
+    const double score = pair[1].as_double();
+    scores.push_back(exact ? score : score_as_hugging_face_reads(score));
   }
+  return vocabulary;
+}
+
+std::unique_ptr<const Model> parse_unigram(const JsonValue& json) {
+  LargeVector<double> scores;
+  Vocabulary vocabulary = parse_pieces(json.at("vocab"), /*exact=*/false, scores);
   Unigram::Options options;
   if (const auto unknown = json.find("unk_id")) {
     options.unknown_id = static_cast<int32_t>(unknown->as_int(0, Vocabulary::kMaxId));

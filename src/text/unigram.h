@@ -54,6 +54,10 @@ class Unigram final : public Model {
 // A score that Hugging Face has written as JSON and read again, which isn't always the same.
 double score_as_hugging_face_reads(double score);
 
+// A vocabulary that is a list of tokens and scores, which are appended to `scores`. Numbers are `exact`, or as Hugging
+// Face's tokenizers read them from tokenizer.json. Throws Error(kInvalidFile).
+Vocabulary parse_pieces(const JsonValue& vocab, bool exact, LargeVector<double>& scores);
+
 // From tokenizer.json's "model". Throws Error(kInvalidFile).
 std::unique_ptr<const Model> parse_unigram(const JsonValue& json);
 

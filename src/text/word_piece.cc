@@ -6,18 +6,25 @@
 namespace remuda::text {
 
 WordPiece::WordPiece(Vocabulary vocabulary, Options options, const std::string& source)
-    : vocabulary_(std::move(vocabulary)), options_(std::move(options)) {
-  const auto unknown = vocabulary_.find(options_.unknown_token);
-  if (!unknown) {
-    fail(ErrorCode::kInvalidFile, "{}: expected the unknown token \"{}\" in the vocabulary, found {} other tokens",
-         source, options_.unknown_token, vocabulary_.size());
-  }
-  unknown_id_ = *unknown;
+    : vocabulary_(std::move(vocabulary)),
+      options_(std::move(options)),
+      source_(source),
+      unknown_id_(vocabulary_.find(options_.unknown_token)) {
   continuation_hash_.add(options_.continuation_prefix);
 }
 
+int32_t WordPiece::unknown_id() const {
+  if (!unknown_id_) {
+    fail(ErrorCode::kUnsupported,
+         "{}: expected the unknown token \"{}\" in the vocabulary, for the text has a word that is unknown, found {} "
+         "other tokens",
+         source_, options_.unknown_token, vocabulary_.size());
+  }
+  return *unknown_id_;
+}
+
 void WordPiece::tokenize(std::string_view piece, std::vector<int32_t>& ids) const {
-  if (too_long(piece)) return ids.push_back(unknown_id_);
+  if (too_long(piece)) return ids.push_back(unknown_id());
   // Most words are tokens.
   Vocabulary::Hash hash;
   hash.add(piece);
@@ -30,7 +37,7 @@ void WordPiece::tokenize(std::string_view piece, std::vector<int32_t>& ids) cons
     const Match match = longest_match(hash, prefix, piece);
     if (match.id < 0) {
       ids.resize(before);
-      return ids.push_back(unknown_id_);
+      return ids.push_back(unknown_id());
     }
     ids.push_back(match.id);
     piece.remove_prefix(match.length);

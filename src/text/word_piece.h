@@ -2,6 +2,7 @@
 // and so on; a word where that fails, or that is too long, is the unknown token.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "text/model.h"
@@ -16,9 +17,10 @@ class WordPiece final : public Model {
     int64_t max_code_points_per_word = 100;
   };
 
-  // Throws Error(kInvalidFile) when the vocabulary lacks the unknown token; `source` names it.
+  // `source` names the model.
   WordPiece(Vocabulary vocabulary, Options options, const std::string& source);
 
+  // Throws Error(kUnsupported) for a word that is unknown when the vocabulary lacks the unknown token.
   void tokenize(std::string_view piece, std::vector<int32_t>& ids) const override;
   const Vocabulary& vocabulary() const override { return vocabulary_; }
 
@@ -28,12 +30,14 @@ class WordPiece final : public Model {
     size_t length = 0;
   };
 
+  int32_t unknown_id() const;
   bool too_long(std::string_view piece) const;
   Match longest_match(Vocabulary::Hash hash, std::string_view prefix, std::string_view text) const;
 
   Vocabulary vocabulary_;
   Options options_;
-  int32_t unknown_id_;
+  std::string source_;
+  std::optional<int32_t> unknown_id_;
   Vocabulary::Hash continuation_hash_;
 };
 
