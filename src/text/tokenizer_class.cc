@@ -134,8 +134,7 @@ Tokenizer::Impl build_tokenizer(const TokenizerClass& recipe, const TokenizerCon
   const Vocabulary& vocabulary = impl.model->vocabulary();
   AddedTokenList list(vocabulary, source);
   add_tokens(config, named, recipe.extra ? recipe.extra(config) : std::vector<std::string>(), list);
-  impl.added_tokens =
-      AddedTokens(list.tokens(), impl.normalizer, source, config.flag("split_special_tokens", false));
+  impl.added_tokens = AddedTokens(list.tokens(), impl.normalizer, source, config.flag("split_special_tokens", false));
   if (recipe.ends != Ends::kPostProcessor) {
     impl.special_tokens = make_ends(recipe.ends, named, list);
   } else if (const auto ends = requested_ends(config, named, list)) {

@@ -24,10 +24,10 @@ namespace remuda::text {
 struct VocabularyParts {
   std::string source;  // Names the file, or the part of it, in errors.
   Vocabulary vocabulary;
-  LargeVector<Bpe::Pair> merges;             // Byte pairs, views of `text` or of a JSON document that outlives them.
+  LargeVector<Bpe::Pair> merges;  // Byte pairs, views of `text` or of a JSON document that outlives them.
   std::shared_ptr<const std::string> text;
-  LargeVector<double> scores;                // SentencePiece's, one for each id.
-  std::optional<Precompiled> charsmap;       // SentencePiece's normalizer.
+  LargeVector<double> scores;           // SentencePiece's, one for each id.
+  std::optional<Precompiled> charsmap;  // SentencePiece's normalizer.
   // tokenizer.json's "post_processor", which counts for a class without one of its own.
   std::optional<JsonValue> post_processor;
 };
@@ -100,8 +100,8 @@ ClassChoice choose_class(const TokenizerConfig& config);
 void add_tokens(const TokenizerConfig& config, const NamedTokens& named, std::span<const std::string> extra,
                 AddedTokenList& list);
 
-// bos and eos around a text, where add_bos_token or add_eos_token ask for them: a caller's alone beside a tokenizer.json,
-// whose post-processor has them already. nullopt: nobody asks.
+// bos and eos around a text, where add_bos_token or add_eos_token ask for them: a caller's alone beside a
+// tokenizer.json, whose post-processor has them already. nullopt: nobody asks.
 std::optional<SpecialTokens> requested_ends(const TokenizerConfig& config, const NamedTokens& named,
                                             const AddedTokenList& list);
 

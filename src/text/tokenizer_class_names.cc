@@ -127,8 +127,7 @@ constexpr ModelTypes kModelTypes[] = {
     {"UdopTokenizer", "udop"},
     {"VideoPrismTokenizer", "videoprism"},
     {"VitsTokenizer", "vits"},
-    {"Wav2Vec2CTCTokenizer",
-     "data2vec-audio hubert unispeech unispeech-sat wav2vec2 wav2vec2-bert wav2vec2-conformer"},
+    {"Wav2Vec2CTCTokenizer", "data2vec-audio hubert unispeech unispeech-sat wav2vec2 wav2vec2-bert wav2vec2-conformer"},
     {"Wav2Vec2PhonemeCTCTokenizer", "wav2vec2_phoneme"},
     {"WhisperTokenizer", "whisper"},
     {"XGLMTokenizer", "xglm"},
@@ -138,7 +137,7 @@ constexpr ModelTypes kModelTypes[] = {
 };
 
 // Model types whose registered class counts whatever the files name: the files of many such models are wrong.
-constexpr std::string_view kRegisteredCounts[] = {"hyperclovax_vision_v2", "qwen2",   "qwen3_5", "qwen3_5_moe",
+constexpr std::string_view kRegisteredCounts[] = {"hyperclovax_vision_v2", "qwen2",     "qwen3_5", "qwen3_5_moe",
                                                   "qwen3_5_moe_text",      "qwen4_exp", "siglip2"};
 
 // Names that transformers keeps for other classes.
@@ -147,11 +146,11 @@ struct Alias {
   std::string_view is;
 };
 constexpr Alias kAliases[] = {
-    {"BartTokenizer", "RobertaTokenizer"},     {"BloomTokenizer", "TokenizersBackend"},
-    {"DistilBertTokenizer", "BertTokenizer"},  {"ElectraTokenizer", "BertTokenizer"},
-    {"LEDTokenizer", "RobertaTokenizer"},      {"LayoutLMTokenizer", "BertTokenizer"},
+    {"BartTokenizer", "RobertaTokenizer"},       {"BloomTokenizer", "TokenizersBackend"},
+    {"DistilBertTokenizer", "BertTokenizer"},    {"ElectraTokenizer", "BertTokenizer"},
+    {"LEDTokenizer", "RobertaTokenizer"},        {"LayoutLMTokenizer", "BertTokenizer"},
     {"LongformerTokenizer", "RobertaTokenizer"}, {"LxmertTokenizer", "BertTokenizer"},
-    {"MobileBertTokenizer", "BertTokenizer"},  {"MvpTokenizer", "RobertaTokenizer"},
+    {"MobileBertTokenizer", "BertTokenizer"},    {"MvpTokenizer", "RobertaTokenizer"},
     {"SqueezeBertTokenizer", "BertTokenizer"},
 };
 
@@ -199,41 +198,13 @@ constexpr std::string_view kPython[] = {
 
 // Classes that build their tokenizer anew, for which there is no recipe here.
 constexpr std::string_view kWithoutRecipe[] = {
-    "BarthezTokenizer",
-    "CLIPTokenizer",
-    "CodeGenTokenizer",
-    "CodeLlamaTokenizer",
-    "CohereTokenizer",
-    "DebertaV2Tokenizer",
-    "EsmcTokenizer",
-    "GPTNeoXTokenizer",
-    "GemmaTokenizer",
-    "LasrTokenizer",
-    "LayoutLMv2Tokenizer",
-    "LayoutLMv3Tokenizer",
-    "LayoutXLMTokenizer",
-    "LlamaTokenizer",
-    "LukeTokenizer",
-    "MBart50Tokenizer",
-    "MBartTokenizer",
-    "MLukeTokenizer",
-    "MarkupLMTokenizer",
-    "NllbTokenizer",
-    "NougatTokenizer",
-    "OpenAIGPTTokenizer",
-    "PegasusTokenizer",
-    "Qwen2Tokenizer",
-    "Qwen3_5Tokenizer",
-    "ReformerTokenizer",
-    "RemBertTokenizer",
-    "RoFormerTokenizer",
-    "SeamlessM4TTokenizer",
-    "Siglip2Tokenizer",
-    "SplinterTokenizer",
-    "Tipsv2Tokenizer",
-    "UdopTokenizer",
-    "VideoPrismTokenizer",
-    "WhisperTokenizer",
+    "BarthezTokenizer",    "CLIPTokenizer",       "CodeGenTokenizer",   "CodeLlamaTokenizer",   "CohereTokenizer",
+    "DebertaV2Tokenizer",  "EsmcTokenizer",       "GPTNeoXTokenizer",   "GemmaTokenizer",       "LasrTokenizer",
+    "LayoutLMv2Tokenizer", "LayoutLMv3Tokenizer", "LayoutXLMTokenizer", "LlamaTokenizer",       "LukeTokenizer",
+    "MBart50Tokenizer",    "MBartTokenizer",      "MLukeTokenizer",     "MarkupLMTokenizer",    "NllbTokenizer",
+    "NougatTokenizer",     "OpenAIGPTTokenizer",  "PegasusTokenizer",   "Qwen2Tokenizer",       "Qwen3_5Tokenizer",
+    "ReformerTokenizer",   "RemBertTokenizer",    "RoFormerTokenizer",  "SeamlessM4TTokenizer", "Siglip2Tokenizer",
+    "SplinterTokenizer",   "Tipsv2Tokenizer",     "UdopTokenizer",      "VideoPrismTokenizer",  "WhisperTokenizer",
     "XGLMTokenizer",
 };
 

@@ -54,7 +54,8 @@ class TokenizerConfig::Reader {
     if (config_->overrides_) read_fields(config_->overrides_->root());
     read_extra_tokens();
     if (const auto decoder = config_->find("added_tokens_decoder")) {
-      for (const auto& [id, token] : decoder->members()) added_[parse_id_key(id, *decoder)] = parse_token_setting(token);
+      for (const auto& [id, token] : decoder->members())
+        added_[parse_id_key(id, *decoder)] = parse_token_setting(token);
     } else {
       read_special_tokens_map();
       read_added_tokens_file();
@@ -77,8 +78,8 @@ class TokenizerConfig::Reader {
   void read_extra_tokens() {
     std::optional<JsonValue> extra = extra_field_;
     // An empty list of the newer name lets the older one count.
-    const bool newer_counts = extra && ((extra->is_array() && !extra->items().empty()) ||
-                                        (extra->is_object() && !extra->members().empty()));
+    const bool newer_counts =
+        extra && ((extra->is_array() && !extra->items().empty()) || (extra->is_object() && !extra->members().empty()));
     if (additional_field_ && !newer_counts) extra = additional_field_;
     if (!extra) return;
     extra_.emplace();
@@ -184,7 +185,8 @@ class TokenizerConfig::Reader {
     for (const std::string_view field : kNamedTokenFields) {
       const auto found = std::ranges::find(named_, field, &NamedToken::first);
       if (found == named_.end()) continue;
-      if (const TokenSetting* flags = found->second ? flags_of(found->second->content) : nullptr) found->second = *flags;
+      if (const TokenSetting* flags = found->second ? flags_of(found->second->content) : nullptr)
+        found->second = *flags;
       ordered.push_back(std::move(*found));
     }
     for (NamedToken& named : named_) {

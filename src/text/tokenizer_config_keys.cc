@@ -125,14 +125,13 @@ void report_unknown_keys(const JsonValue& tokenizer_config) {
     }
   }
   if (!unknown.empty()) {
-    const std::string message =
-        fmt::format("{}: unknown fields, which change nothing here: {}", tokenizer_config.where(),
-                    fmt::join(unknown, ", "));
+    const std::string message = fmt::format("{}: unknown fields, which change nothing here: {}",
+                                            tokenizer_config.where(), fmt::join(unknown, ", "));
     if (first_time(message)) log::warning("{}", message);
   }
   if (!harmless.empty()) {
-    const std::string message = fmt::format("{}: fields that change neither ids nor text: {}",
-                                            tokenizer_config.where(), fmt::join(harmless, ", "));
+    const std::string message = fmt::format("{}: fields that change neither ids nor text: {}", tokenizer_config.where(),
+                                            fmt::join(harmless, ", "));
     if (first_time(message)) log::info("{}", message);
   }
 }

@@ -64,6 +64,9 @@ std::string_view names_of(TokenizerClass::Files files) {
 
 Tokenizer::Impl load_from_parts(const fs::path& directory, const ClassChoice& choice, const TokenizerConfig& config,
                                 const LoadOptions& options) {
+  if (choice.recipe == nullptr || choice.recipe->files == TokenizerClass::Files::kSentencePiece) {
+    if (auto pieces = sentencepiece_from_directory(directory, options)) return std::move(*pieces);
+  }
   if (choice.recipe == nullptr) {
     fail(ErrorCode::kNotFound, "{}: expected tokenizer.json, which the tokenizer class {} needs here, found none",
          directory.string(), choice.name);
@@ -74,23 +77,6 @@ Tokenizer::Impl load_from_parts(const fs::path& directory, const ClassChoice& ch
          directory.string(), choice.name, names_of(choice.recipe->files));
   }
   return build_tokenizer(*choice.recipe, config, std::move(*parts), options.lower_case);
-}
-
-// tokenizer.json, as it is or with what its class makes of it.
-Tokenizer::Impl load_json(const JsonValue& root, const fs::path& path, const TokenizerConfig& config,
-                          const LoadOptions& options) {
-  const ClassChoice choice = choose_class(config);
-  if (choice.recipe != nullptr) {
-    return build_tokenizer(*choice.recipe, config, parse_vocabulary_parts(root, choice.recipe->files),
-                           options.lower_case);
-  }
-  if (!choice.is_exact) {
-    log::warning(
-        "{}: taken as it is; the tokenizer class {}, which transformers builds anew from its settings, isn't known "
-        "here",
-        path.string(), choice.name);
-  }
-  return parse(root, config, options);
 }
 
 }  // namespace
@@ -105,13 +91,21 @@ Tokenizer Tokenizer::load(const fs::path& model_directory, const LoadOptions& op
   if (file_exists(json)) document = JsonDocument::parse_file(json, kMaxTokenizerFileBytes);
   const auto root = document ? std::optional(document->root()) : std::nullopt;
   TokenizerConfig config = TokenizerConfig::read(model_directory, options.config_overrides, root);
+  const ClassChoice choice = choose_class(config);
   Impl impl;
-  if (root) {
-    impl = load_json(*root, json, config, options);
-  } else if (auto pieces = sentencepiece_from_directory(model_directory, options)) {
-    impl = std::move(*pieces);
+  if (!root) {
+    impl = load_from_parts(model_directory, choice, config, options);
+  } else if (choice.recipe != nullptr) {
+    impl = build_tokenizer(*choice.recipe, config, parse_vocabulary_parts(*root, choice.recipe->files),
+                           options.lower_case);
   } else {
-    impl = load_from_parts(model_directory, choose_class(config), config, options);
+    if (!choice.is_exact) {
+      log::warning(
+          "{}: taken as it is; the tokenizer class {}, which transformers builds anew from its settings, isn't "
+          "known here",
+          json.string(), choice.name);
+    }
+    impl = parse(*root, config, options);
   }
   impl.clean_up_tokenization_spaces = config.flag("clean_up_tokenization_spaces", false);
   impl.config = std::move(config);

@@ -118,8 +118,13 @@ std::vector<std::string> xlnet_ends(const TokenizerConfig& /*config*/) { return 
 
 // RoBERTa's names, which most have.
 std::vector<NamedTokens::Default> roberta_tokens(bool mask_lstrip) {
-  return {{"bos_token", "<s>"},   {"eos_token", "</s>"}, {"unk_token", "<unk>"}, {"sep_token", "</s>"},
-          {"pad_token", "<pad>"}, {"cls_token", "<s>"},  {"mask_token", "<mask>", mask_lstrip}};
+  return {{"bos_token", "<s>"},
+          {"eos_token", "</s>"},
+          {"unk_token", "<unk>"},
+          {"sep_token", "</s>"},
+          {"pad_token", "<pad>"},
+          {"cls_token", "<s>"},
+          {"mask_token", "<mask>", mask_lstrip}};
 }
 
 }  // namespace
