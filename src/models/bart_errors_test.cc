@@ -34,7 +34,8 @@ class BartCheckpoint : public ::testing::Test {
   // A golden model whose tensors were edited.
   std::shared_ptr<const io::Checkpoint> edited(const std::string& name, const Edit& edit) {
     const io::Checkpoint original = io::Checkpoint::open_file(bart_directory(name) / "model.safetensors");
-    Tensors tensors(original.tensors().begin(), original.tensors().end());
+    Tensors tensors;
+    for (const auto& [tensor, stored] : original.tensors()) tensors[tensor] = stored.view;
     edit(tensors);
     std::string header = "{", data;
     for (const auto& [tensor, view] : tensors) {
@@ -108,7 +109,7 @@ TEST_F(BartCheckpoint, EveryWayToNameTheSameModelGivesTheSameLogits) {
 
 TEST_F(BartCheckpoint, EveryMissingTensorIsNamed) {
   const io::Checkpoint original = io::Checkpoint::open_file(bart_directory("untied") / "model.safetensors");
-  for (const auto& [name, view] : original.tensors()) {
+  for (const auto& [name, stored] : original.tensors()) {
     // The tied names stand in for each other, and the bias is optional.
     if (name == "final_logits_bias" || name == "model.shared.weight" ||
         name.find("embed_tokens") != std::string::npos) {
@@ -124,7 +125,8 @@ TEST_F(BartCheckpoint, EveryMissingTensorIsNamed) {
 
 TEST_F(BartCheckpoint, EveryTensorOfAnotherShapeIsNamed) {
   const io::Checkpoint original = io::Checkpoint::open_file(bart_directory("untied") / "model.safetensors");
-  for (const auto& [name, view] : original.tensors()) {
+  for (const auto& [name, stored] : original.tensors()) {
+    const TensorView& view = stored.view;
     if (name == "model.shared.weight") continue;  // Not used: each side has its own.
     const std::string& wrong = name;
     Shape shape = view.shape;
