@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "io/safetensors.h"
+#include "io/checkpoint.h"
 #include "remuda/error.h"
 
 namespace {

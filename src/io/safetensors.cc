@@ -1,12 +1,13 @@
 #include "io/safetensors.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "base/checked_math.h"
 #include "base/fail.h"
-#include "base/files.h"
 #include "base/json.h"
 
 namespace remuda::io {
@@ -16,8 +17,25 @@ constexpr uint64_t kLengthBytes = 8;
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // The format's own limit.
 constexpr size_t kMaxDimensions = 16;
 constexpr std::string_view kMetadata = "__metadata__";
-constexpr const char* kSingleFile = "model.safetensors";
-constexpr const char* kIndexFile = "model.safetensors.index.json";
+
+// Types that the format has and this program doesn't compute with, with their bits an element.
+struct OtherType {
+  std::string_view name;
+  uint64_t bits;
+};
+constexpr std::array<OtherType, 13> kOtherTypes = {{{"F8_E4M3", 8},
+                                                    {"F8_E5M2", 8},
+                                                    {"F8_E8M0", 8},
+                                                    {"F8_E4M3FNUZ", 8},
+                                                    {"F8_E5M2FNUZ", 8},
+                                                    {"F6_E2M3", 6},
+                                                    {"F6_E3M2", 6},
+                                                    {"F4", 4},
+                                                    {"F4_E2M1", 4},
+                                                    {"C64", 64},
+                                                    {"U16", 16},
+                                                    {"U32", 32},
+                                                    {"U64", 64}}};
 
 // A tensor's bytes in the data section, and whose they are.
 struct Extent {
@@ -53,20 +71,30 @@ Shape parse_shape(const JsonValue& json) {
   return shape;
 }
 
-// The bytes that a tensor takes; throws where they can't be counted in 63 bits.
-uint64_t byte_count(const JsonValue& json, const Shape& shape, DType dtype) {
-  std::optional<uint64_t> bytes = size_of(dtype);
-  for (const int64_t size : shape) {
-    if (bytes) bytes = checked_mul(*bytes, static_cast<uint64_t>(size));
-  }
-  if (!bytes || *bytes > INT64_MAX) json.fail_expected("a shape whose size can be counted");
-  return *bytes;
+// A tensor's type and shape. One of a type that this program doesn't know is no error where nobody uses it.
+StoredTensor parse_type(const JsonValue& json) {
+  StoredTensor tensor;
+  const std::string_view name = json.at("dtype").as_string();
+  const auto dtype = parse_dtype(name);
+  tensor.view.dtype = dtype.value_or(DType::kU8);
+  if (!dtype) tensor.unreadable = name;
+  tensor.view.shape = parse_shape(json.at("shape"));
+  return tensor;
 }
 
-DType parse_dtype_of(const JsonValue& json) {
-  const auto dtype = parse_dtype(json.as_string());
-  if (!dtype) json.fail_expected("one of F32, F16, BF16, F64, I8, U8, I16, I32, I64, BOOL");
-  return *dtype;
+// The bytes that a tensor takes, empty for a type of unknown size; throws where they can't be counted in 63 bits.
+std::optional<uint64_t> byte_count(const JsonValue& json, const StoredTensor& tensor) {
+  uint64_t bits = 8 * size_of(tensor.view.dtype);
+  const auto other = std::ranges::find(kOtherTypes, tensor.unreadable, &OtherType::name);
+  if (other != kOtherTypes.end()) bits = other->bits;
+  std::optional<uint64_t> elements = 1;
+  for (const int64_t size : tensor.view.shape) {
+    if (elements) elements = checked_mul(*elements, static_cast<uint64_t>(size));
+  }
+  const std::optional<uint64_t> sum = elements ? checked_mul(*elements, bits) : std::nullopt;
+  if (!sum) json.fail_expected("a shape whose size can be counted");
+  if (!tensor.unreadable.empty() && other == kOtherTypes.end()) return std::nullopt;
+  return (*sum + 7) / 8;
 }
 
 Extent parse_extent(const JsonValue& json, uint64_t data_bytes, std::string_view name) {
@@ -102,33 +130,31 @@ void check_metadata(const JsonValue& json) {
   for (const auto& [key, value] : json.members()) value.as_string();
 }
 
-using Tensors = std::map<std::string, TensorView, std::less<>>;
+}  // namespace
 
-Tensors parse(const MappedFile& file) {
+StoredTensors read_safetensors(const MappedFile& file) {
   const uint64_t length = read_header_length(file);
   const auto bytes = file.bytes();
   const std::string_view header(reinterpret_cast<const char*>(bytes.data()) + kLengthBytes, length);
   const auto data = bytes.subspan(kLengthBytes + length);
   const JsonDocument document = JsonDocument::parse(header, file.path().string());
 
-  Tensors tensors;
+  StoredTensors tensors;
   std::vector<Extent> extents;
   for (const auto& [name, json] : document.root().members()) {
     if (name == kMetadata) {
       check_metadata(json);
       continue;
     }
-    TensorView tensor;
-    tensor.dtype = parse_dtype_of(json.at("dtype"));
-    tensor.shape = parse_shape(json.at("shape"));
-    const uint64_t expected = byte_count(json.at("shape"), tensor.shape, tensor.dtype);
+    StoredTensor tensor = parse_type(json);
+    const std::optional<uint64_t> expected = byte_count(json.at("shape"), tensor);
     const Extent extent = parse_extent(json.at("data_offsets"), data.size(), name);
-    if (extent.end - extent.begin != expected) {
+    if (expected && extent.end - extent.begin != *expected) {
       json.at("data_offsets")
-          .fail_expected(
-              fmt::format("{} bytes, what {} of {} take", expected, to_string(tensor.shape), to_string(tensor.dtype)));
+          .fail_expected(fmt::format("{} bytes, what {} of {} take", *expected, to_string(tensor.view.shape),
+                                     json.at("dtype").as_string()));
     }
-    tensor.data = data.data() + extent.begin;
+    tensor.view.data = data.data() + extent.begin;
     if (!tensors.emplace(name, std::move(tensor)).second) {
       fail(ErrorCode::kInvalidFile, "{}: tensor \"{}\": expected once, found twice", file.path().string(), name);
     }
@@ -136,111 +162,6 @@ Tensors parse(const MappedFile& file) {
   }
   check_extents(file.path().string(), std::move(extents), data.size());
   return tensors;
-}
-
-// A shard's name must be that of a file in the same directory.
-void check_shard_name(const JsonValue& json) {
-  const std::filesystem::path name(json.as_string());
-  if (name.empty() || name.filename() != name || name == "." || name == "..") {
-    json.fail_expected("the name of a file in the same directory");
-  }
-}
-
-[[noreturn]] void fail_no_weights(const std::filesystem::path& directory) {
-  if (file_exists(directory / "pytorch_model.bin")) {
-    fail(ErrorCode::kUnsupported,
-         "{}: expected model.safetensors, found pytorch_model.bin, a pickle that could run code; convert it once with "
-         "Python: transformers.AutoModel.from_pretrained(DIR).save_pretrained(DIR)",
-         directory.string());
-  }
-  fail(ErrorCode::kNotFound, "{}: expected {} or {}, found neither", directory.string(), kSingleFile, kIndexFile);
-}
-
-}  // namespace
-
-Checkpoint Checkpoint::open_file(const std::filesystem::path& path) {
-  Checkpoint checkpoint;
-  checkpoint.files_.emplace_back(path);
-  checkpoint.tensors_ = parse(checkpoint.files_.back());
-  for (const auto& [name, tensor] : checkpoint.tensors_) checkpoint.file_of_.emplace(name, path.string());
-  return checkpoint;
-}
-
-Checkpoint Checkpoint::open(const std::filesystem::path& model_directory) {
-  if (file_exists(model_directory / kSingleFile)) return open_file(model_directory / kSingleFile);
-  const auto index_path = model_directory / kIndexFile;
-  if (!file_exists(index_path)) fail_no_weights(model_directory);
-
-  const JsonDocument index = JsonDocument::parse_file(index_path, kMaxHeaderBytes);
-  std::map<std::string, Checkpoint, std::less<>> shards;
-  Checkpoint checkpoint;
-  for (const auto& [name, json] : index.root().at("weight_map").members()) {
-    check_shard_name(json);
-    const std::string shard_name(json.as_string());
-    auto shard = shards.find(shard_name);
-    if (shard == shards.end()) shard = shards.emplace(shard_name, open_file(model_directory / shard_name)).first;
-    const TensorView* tensor = shard->second.find(name);
-    if (tensor == nullptr) {
-      fail(ErrorCode::kInvalidFile, "{}: expected the tensor \"{}\" in {}, found none there", index_path.string(), name,
-           shard_name);
-    }
-    checkpoint.tensors_.emplace(name, *tensor);
-    checkpoint.file_of_.emplace(name, shard->second.files_.front().path().string());
-  }
-  for (auto& [name, shard] : shards) checkpoint.files_.push_back(std::move(shard.files_.front()));
-  return checkpoint;
-}
-
-const TensorView* Checkpoint::find(std::string_view name) const {
-  const auto found = tensors_.find(name);
-  return found == tensors_.end() ? nullptr : &found->second;
-}
-
-const TensorView& Checkpoint::get(std::string_view name, const Shape& shape) const {
-  const TensorView* tensor = find(name);
-  if (tensor == nullptr) {
-    const std::string file = files_.empty() ? "the checkpoint" : files_.front().path().string();
-    fail(ErrorCode::kInvalidFile, "{}: expected a tensor \"{}\" of shape {}, found none of that name", file, name,
-         to_string(shape));
-  }
-  const std::string& file = file_of_.find(name)->second;
-  if (tensor->shape != shape) {
-    fail(ErrorCode::kInvalidFile, "{}: tensor \"{}\": expected the shape {}, found {}", file, name, to_string(shape),
-         to_string(tensor->shape));
-  }
-  if (tensor->dtype != DType::kF32 && tensor->dtype != DType::kF16 && tensor->dtype != DType::kBF16) {
-    fail(ErrorCode::kUnsupported, "{}: tensor \"{}\": expected the dtype F32, F16 or BF16, found {}", file, name,
-         to_string(tensor->dtype));
-  }
-  return *tensor;
-}
-
-void Checkpoint::check_unwritten() const {
-  for (const MappedFile& file : files_) file.check_unwritten();
-}
-
-void Checkpoint::drop_pages(const TensorView& tensor) const {
-  for (const MappedFile& file : files_) {
-    const auto bytes = file.bytes();
-    if (tensor.data < bytes.data() || tensor.data >= bytes.data() + bytes.size()) continue;
-    file.drop_pages({tensor.data, tensor.bytes()});
-  }
-}
-
-void Checkpoint::drop_pages() const {
-  for (const MappedFile& file : files_) file.drop_pages(file.bytes());
-}
-
-int64_t Checkpoint::parameter_count() const {
-  int64_t count = 0;
-  for (const auto& [name, tensor] : tensors_) count += tensor.size();
-  return count;
-}
-
-uint64_t Checkpoint::bytes() const {
-  uint64_t sum = 0;
-  for (const auto& [name, tensor] : tensors_) sum += tensor.bytes();
-  return sum;
 }
 
 }  // namespace remuda::io

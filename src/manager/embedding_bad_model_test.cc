@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "base/scratch_directory.h"
-#include "io/safetensors.h"
+#include "io/checkpoint.h"
 #include "remuda/embedding_model_manager.h"
 #include "remuda/error.h"
 
@@ -90,7 +90,8 @@ class BadModel : public ::testing::Test {
   }
   static void edit_tensors(const fs::path& file, const std::function<void(Tensors&)>& change) {
     const io::Checkpoint original = io::Checkpoint::open_file(file);
-    Tensors tensors(original.tensors().begin(), original.tensors().end());
+    Tensors tensors;
+    for (const auto& [name, stored] : original.tensors()) tensors[name] = stored.view;
     change(tensors);
     write_file(file, safetensors_of(tensors));
   }
@@ -142,7 +143,7 @@ class BadTensors : public BadModel, public ::testing::WithParamInterface<const c
     for (const fs::path& file : files) {
       const std::string original = read_file(file);
       const io::Checkpoint checkpoint = io::Checkpoint::open_file(file);
-      for (const auto& [name, view] : checkpoint.tensors()) {
+      for (const auto& [name, stored] : checkpoint.tensors()) {
         if (is_unused(name)) continue;
         SCOPED_TRACE(file.string() + " " + name);
         std::vector<std::string> parts = {name};

@@ -1,7 +1,7 @@
 // What a checkpoint says of itself, for a model's description.
 #pragma once
 
-#include "io/safetensors.h"
+#include "io/checkpoint.h"
 
 namespace remuda {
 

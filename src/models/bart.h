@@ -9,7 +9,7 @@
 
 #include "io/bart_config.h"
 #include "io/packed_file.h"
-#include "io/safetensors.h"
+#include "io/checkpoint.h"
 #include "models/bart_memory.h"
 #include "models/bart_weights.h"
 #include "models/transformer_encoder.h"

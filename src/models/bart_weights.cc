@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "base/fail.h"
+#include "base/log.h"
 
 namespace remuda::models {
 namespace {
@@ -10,47 +10,47 @@ namespace {
 constexpr double kLayerNormEpsilon = 1e-5;  // torch.nn.LayerNorm's; configurations of BART have no field for it.
 
 // BartForConditionalGeneration keeps a BartModel in its field `model`.
-std::string prefix_of(const io::Checkpoint& checkpoint) {
-  const auto first = checkpoint.tensors().lower_bound("model.encoder.");
-  const bool wrapped = first != checkpoint.tensors().end() && first->first.starts_with("model.encoder.");
-  return wrapped ? "model." : "";
-}
+constexpr const char* kPrefix = "model.";
+
+constexpr const char* kHead = "lm_head.weight";
+constexpr const char* kShared = "shared.weight";
 
 }  // namespace
 
 BartWeights::BartWeights(const io::BartConfig& config, const io::Checkpoint& checkpoint, io::PackedFile* packed)
-    : config_(config),
-      checkpoint_(checkpoint),
-      reader_(checkpoint, prefix_of(checkpoint), packed),
-      head_(checkpoint, "", packed) {
+    : config_(config), checkpoint_(checkpoint), reader_(checkpoint, kPrefix, packed), head_(checkpoint, "", packed) {
   check_layers("encoder", config.encoder_layers);
   check_layers("decoder", config.decoder_layers);
 }
 
-// Layers that are missing are found when they are read; one too many would go unnoticed, and the answers be wrong.
+// Layers that are missing are found when they are read; some too many are left out, as the reference leaves them out.
 void BartWeights::check_layers(const std::string& side, int64_t layers) const {
   const std::string name = fmt::format("{}.layers.{}.fc1.weight", side, layers);
   if (!reader_.has(name)) return;
-  fail(ErrorCode::kInvalidFile, "{}: tensor {}: expected {}_layers {} as config.json has it, found a layer more",
-       checkpoint_.files().front().path().string(), reader_.full_name(name), side, layers);
+  log::warning("{}: tensor {}: expected {}_layers {} as config.json has it, found more layers, which are not used",
+               checkpoint_.files().front().path().string(), reader_.full_name(name), side, layers);
 }
 
-// Which of the names that are tied to each other a file has depends on what wrote it.
-std::string BartWeights::tokens_name(const std::string& side) const {
-  const std::string shared = "shared.weight";
-  const std::string own = side + ".embed_tokens.weight";
-  const std::string other = (side == "encoder" ? "decoder" : "encoder") + std::string(".embed_tokens.weight");
-  const std::string& first = config_.tie_word_embeddings ? shared : own;
-  const std::string& second = config_.tie_word_embeddings ? own : shared;
-  for (const std::string& name : {first, second, other}) {
-    if (reader_.has(name)) return name;
+// Which of the names that are tied to each other a file has depends on what wrote it. As transformers' tie_weights()
+// has it: a tensor of its own counts, whatever the others are; else `shared`, else the first of the others.
+std::string BartWeights::tied_name(const std::string& own) const {
+  for (const std::string& name : {own, std::string(kShared)}) {
+    if (reader_.has(name)) return reader_.full_name(name);
   }
-  return first;
+  if (config_.tie_word_embeddings && head_.has(kHead)) return kHead;
+  for (const char* name : {"decoder.embed_tokens.weight", "encoder.embed_tokens.weight"}) {
+    if (reader_.has(name)) return reader_.full_name(name);
+  }
+  return reader_.full_name(kShared);
+}
+
+std::string BartWeights::head_name() const {
+  return !config_.tie_word_embeddings || head_.has(kHead) ? kHead : tied_name(kShared);
 }
 
 BartEmbedding BartWeights::embedding(const std::string& side) const {
   const Shape positions = {config_.max_position_embeddings + BartEmbedding::kPositionOffset, config_.d_model};
-  return {reader_.get(tokens_name(side), {config_.vocab_size, config_.d_model}),
+  return {head_.get_table(tied_name(side + ".embed_tokens.weight"), {config_.vocab_size, config_.d_model}),
           FloatTensor::from(reader_.get(side + ".embed_positions.weight", positions)),
           norm(side + ".layernorm_embedding")};
 }
@@ -105,7 +105,7 @@ BartLayerTensors BartWeights::layer_tensors(const std::string& side, int64_t ind
   const int64_t size = config_.d_model;
   const int64_t inner = decodes ? config_.decoder_ffn_dim : config_.encoder_ffn_dim;
   const auto matrix = [&](const std::string& name, int64_t out, int64_t in) {
-    return reader_.get(base + name + ".weight", {out, in});
+    return reader_.get_table(base + name + ".weight", {out, in});
   };
   const auto bias = [&](const std::string& name, int64_t out) {
     return FloatTensor::from(reader_.get(base + name + ".bias", {out}));
@@ -139,15 +139,11 @@ BartLayerTensors BartWeights::layer_tensors(const std::string& side, int64_t ind
 }
 
 nn::Linear BartWeights::output(Precision precision, ComputePool& pool) const {
-  const Shape shape = {config_.vocab_size, config_.d_model};
-  return {config_.tie_word_embeddings ? reader_.weights({tokens_name("decoder")}, shape, precision, pool)
-                                      : head_.weights({"lm_head.weight"}, shape, precision, pool),
-          output_bias()};
+  return {head_.weights({head_name()}, {config_.vocab_size, config_.d_model}, precision, pool), output_bias()};
 }
 
 TensorView BartWeights::output_tensor() const {
-  const Shape shape = {config_.vocab_size, config_.d_model};
-  return config_.tie_word_embeddings ? reader_.get(tokens_name("decoder"), shape) : head_.get("lm_head.weight", shape);
+  return head_.get_table(head_name(), {config_.vocab_size, config_.d_model});
 }
 
 FloatTensor BartWeights::output_bias() const {

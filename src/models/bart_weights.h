@@ -13,7 +13,7 @@ namespace remuda::models {
 
 // What lies before the layers of the encoder or of the decoder.
 struct BartEmbedding {
-  TensorView tokens;      // [vocab_size, d_model], in the mapped file.
+  TensorView tokens;      // [vocab_size, d_model], of the checkpoint.
   FloatTensor positions;  // [max_position_embeddings + kPositionOffset, d_model]
   nn::LayerNorm norm;
 
@@ -35,8 +35,7 @@ struct BartLayerTensors {
 // Each getter throws Error(kInvalidFile) naming the file, the tensor, and the shapes expected and found.
 class BartWeights {
  public:
-  // `packed` is as for WeightReader. Throws Error(kInvalidFile) where the checkpoint has more layers than the
-  // configuration.
+  // `packed` is as for WeightReader. Warns where the checkpoint has more layers than the configuration.
   BartWeights(const io::BartConfig& config, const io::Checkpoint& checkpoint, io::PackedFile* packed = nullptr);
 
   BartEmbedding encoder_embedding() const { return embedding("encoder"); }
@@ -55,14 +54,16 @@ class BartWeights {
  private:
   BartEmbedding embedding(const std::string& side) const;
   BartLayerTensors layer_tensors(const std::string& side, int64_t index) const;
-  std::string tokens_name(const std::string& side) const;
+  // As the checkpoint has it, with its prefix: the tensor for one of the names that are tied.
+  std::string tied_name(const std::string& own) const;
+  std::string head_name() const;
   void check_layers(const std::string& side, int64_t layers) const;
   nn::LayerNorm norm(const std::string& name) const;
 
   const io::BartConfig& config_;
   const io::Checkpoint& checkpoint_;
   const WeightReader reader_;  // Of what belongs to BartModel.
-  const WeightReader head_;    // Of what BartForConditionalGeneration adds.
+  const WeightReader head_;    // Of what BartForConditionalGeneration adds, and of names with their prefix.
 };
 
 // Throws what reading the weights would for a tensor that is missing or has another shape than the configuration says.

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "base/fail.h"
-#include "io/safetensors.h"
+#include "io/checkpoint.h"
 
 namespace remuda::models {
 namespace {

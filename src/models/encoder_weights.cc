@@ -67,24 +67,14 @@ const EncoderNames& names_of(const std::string& model_type) {
   return *found;
 }
 
-// What the names in this checkpoint begin with: nothing, or the architecture's prefix.
-std::string prefix_of(const EncoderNames& names, const io::Checkpoint& checkpoint) {
-  if (checkpoint.find(kWordEmbeddings) != nullptr) return "";
-  const bool prefixed = std::ranges::any_of(checkpoint.tensors(),
-                                            [&](const auto& tensor) { return tensor.first.starts_with(names.prefix); });
-  return prefixed ? std::string(names.prefix) : "";
-}
-
 }  // namespace
 
 EncoderWeights::EncoderWeights(const io::EncoderConfig& config, const io::Checkpoint& checkpoint,
                                io::PackedFile* packed)
-    : config_(config),
-      names_(names_of(config.model_type)),
-      reader_(checkpoint, prefix_of(names_, checkpoint), packed) {}
+    : config_(config), names_(names_of(config.model_type)), reader_(checkpoint, std::string(names_.prefix), packed) {}
 
-const TensorView& EncoderWeights::word_embeddings() const {
-  return reader_.get(std::string(kWordEmbeddings), {config_.vocab_size, config_.hidden_size});
+TensorView EncoderWeights::word_embeddings() const {
+  return reader_.get_table(std::string(kWordEmbeddings), {config_.vocab_size, config_.hidden_size});
 }
 
 FloatTensor EncoderWeights::position_embeddings() const {
@@ -139,7 +129,7 @@ EncoderLayerTensors EncoderWeights::layer_tensors(int64_t index) const {
   const int64_t size = config_.hidden_size;
   const int64_t inner = config_.intermediate_size;
   const auto matrix = [&](std::string_view part, int64_t out, int64_t in) {
-    return reader_.get(base + std::string(part) + ".weight", {out, in});
+    return reader_.get_table(base + std::string(part) + ".weight", {out, in});
   };
   const auto bias = [&](std::string_view part, int64_t out) {
     return FloatTensor::from(reader_.get(base + std::string(part) + ".bias", {out}));

@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "io/checkpoint.h"
 #include "io/model_directory.h"
-#include "io/safetensors.h"
 #include "models/weight_reader.h"
 #include "nn/encoder_layer.h"
 
@@ -16,13 +16,13 @@ namespace remuda::models {
 // number.
 struct EncoderNames {
   std::string_view model_type;
-  std::string_view prefix;  // That of a checkpoint saved with a task head, for example "bert.".
+  std::string_view prefix;  // Of names in a checkpoint saved with a task head, for example "bert.".
   std::string_view layer;
   std::string_view query, key, value, attention_output, attention_norm;
   std::string_view intermediate, output, output_norm;
 };
 
-// A layer's parameters as the checkpoint has them: matrices are views of it, [out_features, in_features].
+// A layer's parameters as the checkpoint has them: matrices are views of it, [out_features, in_features], F64 as F32.
 struct EncoderLayerTensors {
   TensorView query, key, value, attention_output, intermediate, output;
   FloatTensor query_bias, key_bias, value_bias, attention_output_bias, intermediate_bias, output_bias;
@@ -37,7 +37,7 @@ class EncoderWeights {
   // of them.
   EncoderWeights(const io::EncoderConfig& config, const io::Checkpoint& checkpoint, io::PackedFile* packed = nullptr);
 
-  const TensorView& word_embeddings() const;
+  TensorView word_embeddings() const;
   // [max_positions, hidden_size], with the vector of token type 0 added to each row where there are token
   // types.
   FloatTensor position_embeddings() const;

@@ -13,7 +13,7 @@
 #include "generation/ranking.h"
 #include "generation/search.h"
 #include "io/bart_config.h"
-#include "io/safetensors.h"
+#include "io/checkpoint.h"
 #include "models/bart_memory.h"
 #include "models/cuda_bart.h"
 #include "models/gpu_weights.h"

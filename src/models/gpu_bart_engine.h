@@ -7,7 +7,7 @@
 
 #include "device/compute_pool.h"
 #include "io/bart_config.h"
-#include "io/safetensors.h"
+#include "io/checkpoint.h"
 #include "models/bart_engine.h"
 #include "models/gpu_bart.h"
 #include "remuda/precision.h"

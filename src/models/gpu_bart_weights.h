@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "io/bart_config.h"
-#include "io/safetensors.h"
+#include "io/checkpoint.h"
 #include "models/bart_weights.h"
 #include "models/cuda_bart.h"
 

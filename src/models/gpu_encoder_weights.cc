@@ -68,7 +68,7 @@ void GpuEncoderWeights::add_dense(const std::vector<io::DenseConfig>& configs) {
     FloatTensor& bias = dense_biases_.emplace_back();
     if (config.bias) bias = FloatTensor::from(checkpoint.get("linear.bias", {config.out_features}));
     remuda::cuda::HostDense& dense = host_dense_.emplace_back(gpu_sizes(config));
-    dense.weight = gpu_matrix(checkpoint.get("linear.weight", {config.out_features, config.in_features}));
+    dense.weight = gpu_matrix(checkpoint.get_table("linear.weight", {config.out_features, config.in_features}));
     dense.bias = config.bias ? bias.data() : nullptr;
     dense.activation = gpu_activation(config.activation);
   }

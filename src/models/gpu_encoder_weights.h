@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "io/model_directory.h"
-#include "io/safetensors.h"
+#include "io/checkpoint.h"
 #include "models/cuda_models.h"
 #include "models/encoder_weights.h"
 

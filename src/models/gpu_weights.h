@@ -10,7 +10,7 @@
 #include "device/gpu_arena.h"
 #include "device/gpu_devices.h"
 #include "device/gpu_stream.h"
-#include "io/safetensors.h"
+#include "io/checkpoint.h"
 #include "models/cuda_models.h"
 #include "models/encoder_weights.h"
 #include "remuda/precision.h"

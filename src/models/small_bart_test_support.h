@@ -8,7 +8,7 @@
 
 #include "base/scratch_directory.h"
 #include "io/bart_config.h"
-#include "io/safetensors.h"
+#include "io/checkpoint.h"
 #include "models/bart.h"
 #include "models/random_bart_weights.h"
 

@@ -4,6 +4,18 @@
 
 namespace remuda::models {
 
+WeightReader::WeightReader(const io::Checkpoint& checkpoint, std::string prefix, io::PackedFile* packed)
+    : checkpoint_(checkpoint), prefix_(std::move(prefix)), packed_(packed) {
+  const auto first = checkpoint.tensors().lower_bound(prefix_);
+  is_prefixed_ = first != checkpoint.tensors().end() && first->first.starts_with(prefix_);
+}
+
+std::string WeightReader::full_name(const std::string& name) const {
+  const std::string prefixed = prefix_ + name;
+  if (!is_prefixed_ || (!checkpoint_.has(prefixed) && checkpoint_.has(name))) return name;
+  return prefixed;
+}
+
 nn::Linear WeightReader::linear(const std::vector<std::string>& names, const Shape& shape, Precision precision,
                                 ComputePool& pool) const {
   std::vector<std::string> matrices;
@@ -19,13 +31,14 @@ nn::Linear WeightReader::linear(const std::vector<std::string>& names, const Sha
 
 kernels::PackedWeights WeightReader::weights(const std::vector<std::string>& names, const Shape& shape,
                                              Precision precision, ComputePool& pool) const {
+  const bool is_packed = packed_ != nullptr && packed_->is_complete();
   std::vector<TensorView> matrices;
   std::string packed_name;
   for (const std::string& name : names) {
-    matrices.push_back(get(name, shape));
+    matrices.push_back(is_packed ? checkpoint_.describe(full_name(name), shape) : get(name, shape));
     packed_name.append(packed_name.empty() ? "" : "+").append(full_name(name));
   }
-  if (packed_ != nullptr && packed_->is_complete()) {
+  if (is_packed) {
     const size_t bytes = kernels::PackedWeights::packed_bytes(matrices, precision);
     return {matrices, precision, packed_->get(packed_name, bytes)};
   }

@@ -52,7 +52,15 @@ void to_float(const TensorView& view, int64_t begin, int64_t count, float* out) 
     std::memcpy(out, from, static_cast<size_t>(count) * sizeof(float));
     return;
   }
-  check_invariant(view.dtype == DType::kF16 || view.dtype == DType::kBF16, "to_float on F32, F16 or BF16");
+  if (view.dtype == DType::kF64) {
+    for (int64_t i = 0; i < count; ++i) {
+      double value;
+      std::memcpy(&value, from + 8 * i, sizeof(value));
+      out[i] = static_cast<float>(value);
+    }
+    return;
+  }
+  check_invariant(view.dtype == DType::kF16 || view.dtype == DType::kBF16, "to_float on F32, F16, BF16 or F64");
   for (int64_t i = 0; i < count; ++i) {
     uint16_t bits;  // A file may place a tensor at an odd address.
     std::memcpy(&bits, from + 2 * i, sizeof(bits));

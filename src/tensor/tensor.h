@@ -29,11 +29,11 @@ struct TensorView {
 
   int64_t size() const { return element_count(shape); }
   size_t bytes() const { return static_cast<size_t>(size()) * size_of(dtype); }
-  // Element `index`, in row-major order, as a float; dtype must be F32, F16 or BF16.
+  // Element `index`, in row-major order, as a float; dtype must be F32, F16, BF16 or F64.
   float at(int64_t index) const;
 };
 
-// Copies the elements [begin, begin + count) of an F32, F16 or BF16 view to floats.
+// Copies the elements [begin, begin + count) of an F32, F16, BF16 or F64 view to floats.
 void to_float(const TensorView& view, int64_t begin, int64_t count, float* out);
 
 // A matrix with rows `stride` elements apart; row r, column c is data[r * stride + c].
