@@ -130,7 +130,7 @@ std::string flag_name(std::string_view option) {
 }
 
 void add_generation_flags(CLI::App& command, GenerationOptions& options) {
-  const auto add = [&command](const char* name, auto& field) {
+  const auto add = [&command, &options](const char* name, auto& field) {
     const std::string flag = flag_name(name);
     const Help& help = helps().at(name);
     const auto set = [flag, name, &field, &options](const std::string& text) {

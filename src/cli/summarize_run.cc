@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cmath>
 #include <string_view>
 #include <typeinfo>
 #include <utility>
@@ -24,6 +25,11 @@ std::string without_number(std::string_view message) {
   message.remove_prefix(kFirst.size());
   message.remove_prefix(std::min(message.find_first_not_of(": "), message.size()));
   return std::string(message);
+}
+
+bool has_finite_scores(const Summary& summary) {
+  return std::isfinite(summary.best.score) &&
+         std::ranges::all_of(summary.others, [](const GeneratedText& other) { return std::isfinite(other.score); });
 }
 
 }  // namespace
@@ -92,6 +98,8 @@ void SummarizeRun::write(const Outcomes& outcomes) {
     const int64_t index = next_index_++;
     if (!problem.empty()) {
       report(index, problem);
+    } else if (plan_.fields.others && !plan_.stream && !has_finite_scores(found.summary)) {
+      report(index, "a score is infinite or not a number, which JSON has no way to write; change length_penalty");
     } else if (!write_summary(index, found)) {
       break;
     }

@@ -16,6 +16,7 @@
 #include "manager/shared_model.h"
 #include "manager/summarization_batch.h"
 #include "manager/summarization_model.h"
+#include "models/bart_weights.h"
 #include "models/gpu_shapes.h"
 
 namespace remuda {
