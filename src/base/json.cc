@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <limits>
+#include <span>
 
 #include "base/fail.h"
+#include "base/files.h"
 
 namespace remuda {
 
@@ -144,24 +144,9 @@ JsonDocument JsonDocument::parse_padded(LargeVector<char> padded_text, std::stri
 }
 
 JsonDocument JsonDocument::parse_file(const std::filesystem::path& path, uint64_t max_bytes) {
-  std::error_code status;
-  const auto type = std::filesystem::status(path, status).type();
-  if (type == std::filesystem::file_type::not_found) {
-    fail(ErrorCode::kNotFound, "{}: no such file", path.string());
-  }
-  if (type != std::filesystem::file_type::regular) {
-    fail(ErrorCode::kIo, "{}: expected a regular file, found something else", path.string());
-  }
-  const uint64_t size = std::filesystem::file_size(path, status);
-  if (!status && size > max_bytes) {
-    fail(ErrorCode::kInvalidFile, "{}: expected at most {} bytes, found {}", path.string(), max_bytes, size);
-  }
-  std::ifstream file(path, std::ios::binary);
-  const size_t bytes = status ? 0 : size;
-  LargeVector<char> text(bytes + simdjson::SIMDJSON_PADDING);
-  if (!file || !file.read(text.data(), static_cast<std::streamsize>(bytes))) {
-    fail(ErrorCode::kIo, "{}: can't be read: {}", path.string(), std::strerror(errno));
-  }
+  const OpenFile file(path, max_bytes);
+  LargeVector<char> text(file.size() + simdjson::SIMDJSON_PADDING);
+  file.read(std::span(text).first(file.size()));
   return parse_padded(std::move(text), path.string());
 }
 

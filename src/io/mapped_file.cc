@@ -1,6 +1,5 @@
 #include "io/mapped_file.h"
 
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -10,6 +9,7 @@
 #include <utility>
 
 #include "base/fail.h"
+#include "base/files.h"
 
 namespace remuda::io {
 namespace {
@@ -25,13 +25,9 @@ FileIdentity FileIdentity::of(const struct stat& status) {
   return {status.st_dev, status.st_ino, status.st_size, status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec};
 }
 
-MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
-  file_ = FileDescriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+MappedFile::MappedFile(const std::filesystem::path& path) : path_(path), file_(OpenFile(path).release()) {
   struct stat status{};
-  if (!file_.is_open() || fstat(file_.get(), &status) != 0) fail_errno(path, "can't be opened");
-  if (!S_ISREG(status.st_mode)) {
-    fail(ErrorCode::kIo, "{}: expected a regular file, found something else", path.string());
-  }
+  if (fstat(file_.get(), &status) != 0) fail_errno(path, "can't be looked at");
   identity_ = FileIdentity::of(status);
   size_ = static_cast<size_t>(status.st_size);
   if (size_ == 0) return;
