@@ -16,7 +16,8 @@ struct MemoryCost {
                            // GPU, while they are loaded.
   // Of a model that generates: a document that fills the window, with the cache of its sequences, and encoding it or a
   // step of its own, whichever is more; on a CPU, with the weights, a limit that is enough for one after the other. And
-  // of that, the cache of one sequence (beam) of the greatest length. Sequences and length are the checkpoint's defaults.
+  // of that, the cache of one sequence (beam) of the greatest length. Sequences and length are the checkpoint's
+  // defaults.
   uint64_t document = 0;
   uint64_t sequence = 0;
 };

@@ -49,8 +49,9 @@ struct Settings {
   // as long as its manager is there. None: what the machine and this process's control groups have, less a headroom,
   // which no setting can exceed.
   std::optional<MemoryLimit> memory_limit;
-  // REMUDA_TASK_PARAMS; true: summaries' options are as transformers' old summarization pipeline took them: config.json's
-  // task_specific_params.summarization outweighs the rest of a model's files, and its prefix goes before each document.
+  // REMUDA_TASK_PARAMS; true: summaries' options are as transformers' old summarization pipeline took them:
+  // config.json's task_specific_params.summarization outweighs the rest of a model's files, and its prefix goes before
+  // each document.
   bool task_params = false;
   bool pinned = false;                                // REMUDA_PINNED; true: never evicted to make room for others.
   int64_t compute_threads = 0;                        // REMUDA_COMPUTE_THREADS; 0: as many as the process may use.

@@ -152,8 +152,8 @@ class SummarizationModelManager : public AbstractModelManager<SummarizationInsta
   // Documents of a call are decoded together. An empty document, or one of white space alone, has an empty summary,
   // whatever a model would make up for it. Throws Error(kInvalidArgument) for options that contradict each other or the
   // model, and for a document with a token that the model has no row for, before anything is computed; the same, naming
-  // the document, where the model's logits are no numbers; OutOfMemory with the figures where one document alone would not fit the memory
-  // limit; TimeoutError, PoolClosed, Error(kCancelled).
+  // the document, where the model's logits are no numbers; OutOfMemory with the figures where one document alone would
+  // not fit the memory limit; TimeoutError, PoolClosed, Error(kCancelled).
   std::vector<Summary> summarize(std::span<const std::string> texts, SummarizationInstance& instance,
                                  const SummarizeOptions& options = {}) const;
   std::vector<Summary> summarize(std::span<const std::string> texts, const SummarizeOptions& options = {});

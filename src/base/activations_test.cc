@@ -21,7 +21,8 @@ TEST(Activations, AreFoundByTransformersNames) {
 TEST(Activations, AreFoundByTorchClasses) {
   EXPECT_EQ(activation_by_torch_class("CELU"), ActivationFunction::kElu);
   EXPECT_EQ(activation_by_torch_class("Identity"), ActivationFunction::kIdentity);
-  for (const char* name : {"", "gelu", "GLU", "Softmax"}) EXPECT_EQ(activation_by_torch_class(name), std::nullopt) << name;
+  for (const char* name : {"", "gelu", "GLU", "Softmax"})
+    EXPECT_EQ(activation_by_torch_class(name), std::nullopt) << name;
 }
 
 TEST(Activations, HaveOneNameEach) {

@@ -144,8 +144,9 @@ void add_generation_flags(CLI::App& command, GenerationOptions& options) {
     };
     command.add_option_function<std::string>(flag, set, help.text)
         ->option_text(help.value)
-        ->group("Generation, as in transformers; what is unset is as the model's files say, and\n"
-                "\"none\" takes away what they say (--forced-bos-token-id none)");
+        ->group(
+            "Generation, as in transformers; what is unset is as the model's files say, and\n"
+            "\"none\" takes away what they say (--forced-bos-token-id none)");
   };
   GenerationOptions::for_each(add, options);
 }

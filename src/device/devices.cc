@@ -190,9 +190,10 @@ std::optional<uint64_t> memory_available(const std::string& id) {
   if (!device || !device->problem.empty()) return std::nullopt;
   if (device->memory_total == 0 && id == kCpuDevice) {
     static const bool is_said = [] {
-      log::warning("neither /proc/meminfo nor sysinfo(2) says how much memory there is; taken to be {} MiB: set memory_limit "
-                   "lower where that is too much",
-                   kUnknownMemory >> 20);
+      log::warning(
+          "neither /proc/meminfo nor sysinfo(2) says how much memory there is; taken to be {} MiB: set memory_limit "
+          "lower where that is too much",
+          kUnknownMemory >> 20);
       return true;
     }();
     return is_said ? kUnknownMemory : 0;

@@ -265,9 +265,9 @@ class MemoryBudget {
   std::condition_variable changed_;  // Memory was given back, or the queue moved.
   uint64_t weights_ = 0;
   uint64_t mapped_weights_ = 0;
-  uint64_t workspaces_ = 0;          // Without a claim.
-  uint64_t claimed_workspaces_ = 0;  // With one, and what is kept of them.
-  uint64_t claims_ = 0;              // What all claims come to.
+  uint64_t workspaces_ = 0;             // Without a claim.
+  uint64_t claimed_workspaces_ = 0;     // With one, and what is kept of them.
+  uint64_t claims_ = 0;                 // What all claims come to.
   std::deque<MemoryClaim*> claimants_;  // Those that have nothing and wait for it, in turn.
   uint64_t progress_ = 0;  // Counts what those with claims have done; whoever waits sees that they do something.
   uint64_t limit_;

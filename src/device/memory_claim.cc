@@ -109,7 +109,8 @@ bool MemoryClaim::wait_for(const MemoryNeed& need, Clock::duration patience) {
     }
   } place{*this};
   const Clock::time_point start = Clock::now();
-  const Clock::time_point end = patience < Clock::time_point::max() - start ? start + patience : Clock::time_point::max();
+  const Clock::time_point end =
+      patience < Clock::time_point::max() - start ? start + patience : Clock::time_point::max();
   for (;;) {
     if (look(lock, need)) return true;
     const Clock::time_point now = Clock::now();

@@ -302,8 +302,8 @@ void Resolver::check_forced() const {
 
 void Resolver::refuse_lacking() const {
   const auto concerns_plan = [this](LackingOption::Concerns concerns) {
-    const bool is_contrastive = plan_.num_beams == 1 && !plan_.do_sample &&
-                                take("top_k", &GenerationOptions::top_k).value_or(plan_.top_k) > 1;
+    const bool is_contrastive =
+        plan_.num_beams == 1 && !plan_.do_sample && take("top_k", &GenerationOptions::top_k).value_or(plan_.top_k) > 1;
     switch (concerns) {
       case LackingOption::Concerns::kSampling:
         return plan_.do_sample;

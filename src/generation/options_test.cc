@@ -269,9 +269,8 @@ TEST(GenerationConfig, ErrorsOfAFilesValuesNameTheFileAndTheKey) {
            {R"("num_return_sequences": 2)", "generation_config.json: num_return_sequences is 2, but greedy"}}) {
     EXPECT_THAT(error_of(ErrorCode::kInvalidFile, [&] { plan_of(fields); }), HasSubstr(expected));
   }
-  const std::string given = error_of(ErrorCode::kInvalidArgument, [] {
-    plan_of(R"("num_beams": 4)", {.num_beams = 0});
-  });
+  const std::string given =
+      error_of(ErrorCode::kInvalidArgument, [] { plan_of(R"("num_beams": 4)", {.num_beams = 0}); });
   EXPECT_THAT(given, testing::StartsWith("num_beams must be"));
 }
 
@@ -304,7 +303,8 @@ TEST(Resolve, WhatCannotBeKeptIsAWarning) {
   const GenerationPlan minimum = plan_of(R"("min_length": 56)", {.max_length = 50});
   EXPECT_EQ(minimum.max_length, 50);
   EXPECT_EQ(minimum.min_length, 56);
-  EXPECT_THAT(minimum.warnings, testing::ElementsAre(HasSubstr("generation_config.json: min_length asks for at least")));
+  EXPECT_THAT(minimum.warnings,
+              testing::ElementsAre(HasSubstr("generation_config.json: min_length asks for at least")));
 
   const GenerationPlan length = plan_of(R"("max_length": 1026)");
   EXPECT_EQ(length.max_length, 1026);

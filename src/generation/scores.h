@@ -37,7 +37,8 @@ class ScoreRows {
   // As above, and writes the log-probabilities, which may go where the logits are.
   LogSoftmax log_softmax(std::span<const float> logits, std::span<float> out) const;
 
-  // As above, for logits of any kind: where there are none to choose by, every log-probability is NaN, as PyTorch's are.
+  // As above, for logits of any kind: where there are none to choose by, every log-probability is NaN, as PyTorch's
+  // are.
   void log_softmax_or_nan(std::span<const float> logits, std::span<float> out) const;
 
   // The first of the greatest elements. The row must not be empty.

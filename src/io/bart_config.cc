@@ -133,11 +133,9 @@ BartConfig read_bart_config(const std::filesystem::path& path) {
   BartConfig config;
   config.vocab_size = parse_size(root, "vocab_size", defaults.vocab_size, kMaxVocabulary);
   config.d_model = parse_size(root, "d_model", defaults.d_model, kMaxHidden, "hidden_size");
-  config.encoder_layers =
-      parse_size(root, "encoder_layers", defaults.encoder_layers, kMaxLayers, "num_hidden_layers");
+  config.encoder_layers = parse_size(root, "encoder_layers", defaults.encoder_layers, kMaxLayers, "num_hidden_layers");
   config.decoder_layers = parse_size(root, "decoder_layers", defaults.decoder_layers, kMaxLayers);
-  config.encoder_attention_heads =
-      parse_heads(root, "encoder_attention_heads", config.d_model, "num_attention_heads");
+  config.encoder_attention_heads = parse_heads(root, "encoder_attention_heads", config.d_model, "num_attention_heads");
   config.decoder_attention_heads = parse_heads(root, "decoder_attention_heads", config.d_model);
   config.encoder_ffn_dim = parse_size(root, "encoder_ffn_dim", defaults.encoder_ffn_dim, kMaxIntermediate);
   config.decoder_ffn_dim = parse_size(root, "decoder_ffn_dim", defaults.decoder_ffn_dim, kMaxIntermediate);

@@ -121,9 +121,9 @@ TEST_F(BartConfigTest, TokenIdsAreNotChecked) {
 }
 
 TEST_F(BartConfigTest, FlagsThatTransformersIgnoresRefuseNothing) {
-  for (const char* flag : {R"("normalize_embedding": false)", R"("normalize_before": true)",
-                           R"("add_final_layer_norm": true)", R"("add_bias_logits": true)",
-                           R"("static_position_embeddings": true)", R"("extra_pos_embeddings": 0)"}) {
+  for (const char* flag :
+       {R"("normalize_embedding": false)", R"("normalize_before": true)", R"("add_final_layer_norm": true)",
+        R"("add_bias_logits": true)", R"("static_position_embeddings": true)", R"("extra_pos_embeddings": 0)"}) {
     EXPECT_NO_THROW(read_with(flag)) << flag;
   }
 }

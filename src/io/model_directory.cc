@@ -92,9 +92,7 @@ void read_plain(ModelDirectory& model) {
   model.pipeline.dimension = model.encoder.hidden_size;
 }
 
-bool is_plain(const DenseConfig& dense) {
-  return dense.features == Features::kSentence && !dense.residual;
-}
+bool is_plain(const DenseConfig& dense) { return dense.features == Features::kSentence && !dense.residual; }
 
 }  // namespace
 

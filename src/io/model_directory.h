@@ -51,9 +51,9 @@ struct EmbeddingPipeline {
   bool do_lower_case = false;
   // "query" and "document" are always there, as in sentence-transformers.
   std::map<std::string, std::string> prompts;
-  std::string default_prompt_name;            // Empty: none.
-  std::string similarity = "cosine";          // "cosine", "dot", "euclidean" or "manhattan".
-  TransformerOptions transformer;             // Holds the tokenizer's overrides.
+  std::string default_prompt_name;    // Empty: none.
+  std::string similarity = "cosine";  // "cosine", "dot", "euclidean" or "manhattan".
+  TransformerOptions transformer;     // Holds the tokenizer's overrides.
 };
 
 struct ModelDirectory {

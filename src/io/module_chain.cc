@@ -153,9 +153,10 @@ class ChainReader {
   void add_layer_pooling(const ModuleEntry& entry) {
     LayerPoolingConfig config = read_layer_pooling(entry.directory);
     if (!gives_layers_) {
-      return warn_once(fmt::format("{}: WeightedLayerPooling does nothing, since config.json's output_hidden_states "
-                                   "isn't true; so sentence-transformers has it",
-                                   entry.where));
+      return warn_once(
+          fmt::format("{}: WeightedLayerPooling does nothing, since config.json's output_hidden_states "
+                      "isn't true; so sentence-transformers has it",
+                      entry.where));
     }
     widths_.tokens = transformer_width_;
     modules_.emplace_back(std::move(config));

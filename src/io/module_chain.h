@@ -30,7 +30,6 @@ struct ChainWidths {
 // Reads the configurations of all but the first of `entries` and checks that they fit together; `widths` is what the
 // transformer gives, and becomes what the last module does. What does nothing outside training is left out; so is a
 // WeightedLayerPooling unless `gives_layers`. Throws as above.
-std::vector<ModuleConfig> read_modules(const std::vector<ModuleEntry>& entries, bool gives_layers,
-                                       ChainWidths& widths);
+std::vector<ModuleConfig> read_modules(const std::vector<ModuleEntry>& entries, bool gives_layers, ChainWidths& widths);
 
 }  // namespace remuda::io

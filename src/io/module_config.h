@@ -27,7 +27,7 @@ struct DenseConfig {
   bool bias = true;
   ActivationFunction activation = ActivationFunction::kTanh;
   Features features = Features::kSentence;
-  bool residual = false;            // x itself or, where the sizes differ, a projection of it.
+  bool residual = false;                 // x itself or, where the sizes differ, a projection of it.
   std::filesystem::path directory = {};  // Where its weights are; so in the others.
 };
 

@@ -66,9 +66,10 @@ ActivationFunction parse_dense_activation(const JsonValue& root) {
   if (!json) return ActivationFunction::kTanh;
   const std::string_view path = json->as_string();
   if (!path.starts_with("torch.")) {
-    warn_once(fmt::format("{}: \"{}\" is not torch's, so that it isn't trusted: Tanh is used, as sentence-transformers "
-                          "does it",
-                          json->where(), path));
+    warn_once(
+        fmt::format("{}: \"{}\" is not torch's, so that it isn't trusted: Tanh is used, as sentence-transformers "
+                    "does it",
+                    json->where(), path));
     return ActivationFunction::kTanh;
   }
   if (const auto function = activation_by_torch_class(path.substr(path.rfind('.') + 1))) return *function;
@@ -115,9 +116,9 @@ PoolingConfig read_pooling(const std::filesystem::path& directory) {
   const JsonDocument document = JsonDocument::parse_file(directory / "config.json");
   const JsonValue root = document.root();
   // The dimensions are the encoder's, whatever the file says of them.
-  warn_of_unknown_keys(root, {"embedding_dimension", "word_embedding_dimension", "pooling_mode", "include_prompt",
-                              kPoolings[0].flag, kPoolings[1].flag, kPoolings[2].flag, kPoolings[3].flag,
-                              kPoolings[4].flag, kPoolings[5].flag});
+  warn_of_unknown_keys(
+      root, {"embedding_dimension", "word_embedding_dimension", "pooling_mode", "include_prompt", kPoolings[0].flag,
+             kPoolings[1].flag, kPoolings[2].flag, kPoolings[3].flag, kPoolings[4].flag, kPoolings[5].flag});
   return {parse_modes(root), root.bool_or("include_prompt", true)};
 }
 
@@ -166,10 +167,11 @@ LayerPoolingConfig read_layer_pooling(const std::filesystem::path& directory) {
 CnnConfig read_cnn(const std::filesystem::path& directory) {
   const JsonDocument document = JsonDocument::parse_file(directory / "cnn_config.json");
   const JsonValue root = document.root();
-  warn_of_unknown_keys(root, {"in_embedding_dimension", "in_word_embedding_dimension", "out_channels", "kernel_sizes",
-                              "stride_sizes"});
+  warn_of_unknown_keys(
+      root, {"in_embedding_dimension", "in_word_embedding_dimension", "out_channels", "kernel_sizes", "stride_sizes"});
   CnnConfig config;
-  const char* in_features = root.find("in_embedding_dimension") ? "in_embedding_dimension" : "in_word_embedding_dimension";
+  const char* in_features =
+      root.find("in_embedding_dimension") ? "in_embedding_dimension" : "in_word_embedding_dimension";
   config.in_features = root.at(in_features).as_int(1, kMaxFeatures);
   config.out_channels = root.int_or("out_channels", 256, 1, kMaxFeatures);
   if (const auto sizes = root.find("kernel_sizes")) {
@@ -179,7 +181,8 @@ CnnConfig read_cnn(const std::filesystem::path& directory) {
       if (config.kernel_sizes.back() % 2 == 0) size.fail_expected("an odd size");
     }
     if (sizes->items().empty()) sizes->fail_expected("at least one size");
-    if (std::ssize(config.kernel_sizes) > kMaxKernels) sizes->fail_expected(fmt::format("at most {} sizes", kMaxKernels));
+    if (std::ssize(config.kernel_sizes) > kMaxKernels)
+      sizes->fail_expected(fmt::format("at most {} sizes", kMaxKernels));
   } else {
     config.kernel_sizes = {1, 3, 5};
   }

@@ -15,7 +15,7 @@ namespace {
 constexpr int64_t kMaxLength = 1 << 20;
 
 // In the order in which sentence-transformers looks for them; the first that has anything in it counts.
-constexpr std::array kFileNames = {"sentence_bert_config.json",      "sentence_roberta_config.json",
+constexpr std::array kFileNames = {"sentence_bert_config.json",       "sentence_roberta_config.json",
                                    "sentence_distilbert_config.json", "sentence_camembert_config.json",
                                    "sentence_albert_config.json",     "sentence_xlm-roberta_config.json",
                                    "sentence_xlnet_config.json"};
@@ -39,16 +39,30 @@ std::optional<JsonValue> section(const JsonValue& root, const char* old_name, co
 }
 
 // Keys that say where a model comes from, or how it is run there, and nothing of what it computes.
-constexpr std::array<std::string_view, 22> kWithoutMeaning = {
-    "trust_remote_code", "revision",          "code_revision",       "token",          "use_auth_token",
-    "cache_dir",         "local_files_only",  "subfolder",           "force_download", "resume_download",
-    "proxies",           "device_map",        "low_cpu_mem_usage",   "use_safetensors", "attn_implementation",
-    "torch_dtype",       "dtype",             "add_pooling_layer",   "use_cache",      "use_fast",
-    "return_dict",       "ignore_mismatched_sizes"};
+constexpr std::array<std::string_view, 22> kWithoutMeaning = {"trust_remote_code",
+                                                              "revision",
+                                                              "code_revision",
+                                                              "token",
+                                                              "use_auth_token",
+                                                              "cache_dir",
+                                                              "local_files_only",
+                                                              "subfolder",
+                                                              "force_download",
+                                                              "resume_download",
+                                                              "proxies",
+                                                              "device_map",
+                                                              "low_cpu_mem_usage",
+                                                              "use_safetensors",
+                                                              "attn_implementation",
+                                                              "torch_dtype",
+                                                              "dtype",
+                                                              "add_pooling_layer",
+                                                              "use_cache",
+                                                              "use_fast",
+                                                              "return_dict",
+                                                              "ignore_mismatched_sizes"};
 
-bool has_no_meaning(std::string_view key) {
-  return std::ranges::find(kWithoutMeaning, key) != kWithoutMeaning.end();
-}
+bool has_no_meaning(std::string_view key) { return std::ranges::find(kWithoutMeaning, key) != kWithoutMeaning.end(); }
 
 void check_model_arguments(const JsonValue& arguments) {
   for (const auto& [key, value] : arguments.members()) {
@@ -148,11 +162,10 @@ TransformerOptions read_transformer_options(const std::filesystem::path& directo
     options.document = JsonDocument::parse_file(directory / name);
     const JsonValue root = options.document->root();
     if (root.members().empty()) continue;
-    warn_of_unknown_keys(root, {"max_seq_length",   "do_lower_case",   "transformer_task",       "modality_config",
-                                "model_args",       "model_kwargs",    "tokenizer_args",         "processor_kwargs",
-                                "config_args",      "config_kwargs",   "module_output_name",     "processing_kwargs",
-                                "unpad_inputs",     "query_length",    "tokenizer_name_or_path", "document_length",
-                                "query_expansion"});
+    warn_of_unknown_keys(root, {"max_seq_length", "do_lower_case", "transformer_task", "modality_config", "model_args",
+                                "model_kwargs", "tokenizer_args", "processor_kwargs", "config_args", "config_kwargs",
+                                "module_output_name", "processing_kwargs", "unpad_inputs", "query_length",
+                                "tokenizer_name_or_path", "document_length", "query_expansion"});
     if (const auto model = section(root, "model_args", "model_kwargs")) check_model_arguments(*model);
     options.config = section(root, "config_args", "config_kwargs");
     const auto tokenizer = section(root, "tokenizer_args", "processor_kwargs");

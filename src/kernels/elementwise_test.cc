@@ -331,8 +331,9 @@ constexpr FunctionCase kFunctions[] = {
     {ActivationFunction::kSoftsign, [](double x) { return x / (1.0 + std::abs(x)); }},
     {ActivationFunction::kLogSigmoid, [](double x) { return std::min(x, 0.0) - std::log1p(std::exp(-std::abs(x))); }},
     {ActivationFunction::kTanhshrink, [](double x) { return x - std::tanh(x); }},
-    {ActivationFunction::kSoftshrink,
-     [](double x) { return x > 0.5 ? x - 0.5 : x < -0.5 ? x + 0.5 : 0.0; }},
+    {ActivationFunction::kSoftshrink, [](double x) { return x > 0.5    ? x - 0.5
+                                                            : x < -0.5 ? x + 0.5
+                                                                       : 0.0; }},
     {ActivationFunction::kHardshrink, [](double x) { return std::abs(x) <= 0.5 ? 0.0 : x; }},
 };
 

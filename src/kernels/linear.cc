@@ -107,8 +107,8 @@ class Product {
     }
     const int64_t row_bytes = kernels_.prepared_row_bytes(x_.cols);
     const int64_t cols = row_bytes / static_cast<int64_t>(sizeof(float));
-    Workspace workspace = WorkspaceArena::global().acquire(
-        prepared_bytes(weights_.precision(), x_.rows, x_.cols, weights_.isa()));
+    Workspace workspace =
+        WorkspaceArena::global().acquire(prepared_bytes(weights_.precision(), x_.rows, x_.cols, weights_.isa()));
     const MatrixView<float> prepared = workspace.matrix(x_.rows, cols);
     const int64_t stride_bytes = prepared.stride * static_cast<int64_t>(sizeof(float));
     pool.parallel_for(x_.rows, kPreparedRowsPerTask, [&](int64_t begin, int64_t end) {

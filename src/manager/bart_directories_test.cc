@@ -106,8 +106,8 @@ TEST_F(BartDirectories, ATokenWithoutARowIsItsDocumentsError) {
   SummarizationModelManager manager(bart_.settings());
   EXPECT_EQ(ids_of(manager.summarize(kTexts)), ids_of(manager_.summarize(kTexts)));
   const std::vector<std::string> texts = {kTexts[0], "a <beyond> b"};
-  const auto is_named = testing::ThrowsMessage<Error>(
-      testing::AllOf(HasSubstr("document 1"), HasSubstr("<beyond>"), HasSubstr("203")));
+  const auto is_named =
+      testing::ThrowsMessage<Error>(testing::AllOf(HasSubstr("document 1"), HasSubstr("<beyond>"), HasSubstr("203")));
   EXPECT_THAT([&] { manager.summarize(texts); }, is_named);
   EXPECT_THAT([&] { manager.summarize(texts, *manager.acquire()); }, is_named);
   EXPECT_NO_THROW(inspect_summarization_model(bart_.path().string()));
@@ -150,8 +150,8 @@ TEST_F(BartDirectories, RulesThatLeaveNoTokenEndTheSummary) {
   TokenIds all(203);
   std::iota(all.begin(), all.end(), 0);
   for (const int64_t beams : {1, 4}) {
-    const auto found = manager_.summarize(
-        kTexts, {.generation = {.num_beams = beams, .max_length = 9, .suppress_tokens = all}});
+    const auto found =
+        manager_.summarize(kTexts, {.generation = {.num_beams = beams, .max_length = 9, .suppress_tokens = all}});
     for (const Summary& summary : found) EXPECT_TRUE(summary.best.complete);
     // As transformers: greedily the first token over and over, with beams nothing but the start.
     EXPECT_EQ(found.front().output_tokens(), beams == 1 ? 9 : 1);

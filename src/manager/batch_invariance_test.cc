@@ -39,7 +39,8 @@ Embeddings embed(const EmbeddingModel& model, const std::vector<std::string>& li
   EmbedOptions options;
   options.max_batch_tokens = max_batch_tokens;
   return embed_tokenized(
-      model, tokenize_texts(*model.tokenizer, lines, {"", 256, model.encoder->vocab_size()}, pool), options, [] { return int64_t{512}; }, pool);
+      model, tokenize_texts(*model.tokenizer, lines, {"", 256, model.encoder->vocab_size()}, pool), options,
+      [] { return int64_t{512}; }, pool);
 }
 
 void expect_same_bytes(std::span<const float> found, std::span<const float> expected, const std::string& what) {

@@ -315,7 +315,8 @@ TEST_F(BadModel, ConfigurationsThatContradictTheFilesBesideThem) {
   }
 }
 
-// A table with fewer rows than the tokenizer has ids is an error of the texts that have such an id, and of no other call.
+// A table with fewer rows than the tokenizer has ids is an error of the texts that have such an id, and of no other
+// call.
 TEST_F(BadModel, IdsBeyondTheTableAreTheirTextsError) {
   const fs::path model = copy("bert_mean");
   ASSERT_NO_FATAL_FAILURE(edit(model / "tokenizer.json", R"("[PAD]": 0,)", R"("[PAD]": 0, "larger": 4000,)"));
@@ -327,8 +328,9 @@ TEST_F(BadModel, IdsBeyondTheTableAreTheirTextsError) {
   std::future<Embeddings> failing = manager.submit(bad);
   const Embeddings embeddings = manager.embed_texts(good);
   EXPECT_EQ(embeddings.size(), 2);
-  EXPECT_THAT([&] { failing.get(); }, testing::ThrowsMessage<Error>(testing::AllOf(
-                                          HasSubstr("text 1"), HasSubstr("below 165"), HasSubstr("4000 (\"larger\")"))));
+  EXPECT_THAT([&] { failing.get(); },
+              testing::ThrowsMessage<Error>(
+                  testing::AllOf(HasSubstr("text 1"), HasSubstr("below 165"), HasSubstr("4000 (\"larger\")"))));
 }
 
 TEST_F(BadModel, TokenizersThatDoNotFitTheModel) {

@@ -154,9 +154,8 @@ struct EmbeddingModelManager::Impl {
       fail(ErrorCode::kInvalidArgument, "max_batch_tokens: expected at least 1, or none for the default, found {}",
            *options.max_batch_tokens);
     }
-    const TokenizeOptions tokenizing = {.prompt = prompt(options),
-                                        .max_length = max_length(options),
-                                        .vocab_size = directory.encoder.vocab_size};
+    const TokenizeOptions tokenizing = {
+        .prompt = prompt(options), .max_length = max_length(options), .vocab_size = directory.encoder.vocab_size};
     return tokenize_texts(with, texts, tokenizing, compute);
   }
 

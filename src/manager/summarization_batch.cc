@@ -150,9 +150,7 @@ void SummarizationRequest::set_results(int64_t document, std::vector<GeneratedTe
 SummarizationBatch::Stream::Stream(const text::Tokenizer& tokenizer) : text(tokenizer, kSummaryText) {}
 
 SummarizationBatch::SummarizationBatch(const SummarizationModel& model, BatchPlace place)
-    : model_(model),
-      place_(std::move(place)),
-      batch_(model.bart->make_engine(), limits_of(model, place_.device)) {
+    : model_(model), place_(std::move(place)), batch_(model.bart->make_engine(), limits_of(model, place_.device)) {
   look_at_room();
 }
 

@@ -51,10 +51,10 @@ struct TokenizedDocument {
 };
 
 struct ReadingOptions {
-  int64_t max_tokens = 0;          // That a document is cut at.
-  int64_t vocab_size = 0;          // Ids that the model has rows for; the tokenizer may know more.
-  std::string prefix = {};         // Put before each document.
-  const char* what = "document";   // Errors call a text so.
+  int64_t max_tokens = 0;         // That a document is cut at.
+  int64_t vocab_size = 0;         // Ids that the model has rows for; the tokenizer may know more.
+  std::string prefix = {};        // Put before each document.
+  const char* what = "document";  // Errors call a text so.
 };
 
 // A text of white space alone has no ids. Uses the compute pool. Throws Error(kInvalidArgument), which names the text,

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "io/bart_config.h"
-#include "io/packed_file.h"
 #include "io/checkpoint.h"
+#include "io/packed_file.h"
 #include "models/bart_memory.h"
 #include "models/bart_weights.h"
 #include "models/transformer_encoder.h"

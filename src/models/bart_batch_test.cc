@@ -258,8 +258,7 @@ TEST_P(BartBatchTest, TheDefaultIsForDocumentsThatAllowNoNumberOfTheirOwn) {
 TEST_P(BartBatchTest, MemoryBoundsWhatRunsTogether) {
   const auto plan = plan_of(bart_.model, 2, 10);
   const auto ids = document(20, 1);
-  const uint64_t one =
-      bart_.model.document_bytes(20, {.max_rows = 2, .max_positions = 9}) + bart_.model.step_bytes(2);
+  const uint64_t one = bart_.model.document_bytes(20, {.max_rows = 2, .max_positions = 9}) + bart_.model.step_bytes(2);
   BartBatch batch(engine(), {.max_bytes = 2 * one + bart_.model.encode_bytes(40)});
   for (int i = 0; i < 5; ++i) batch.add(ids, plan);
   EXPECT_EQ(batch.step().size(), 2u);

@@ -131,7 +131,8 @@ TEST_F(BartCheckpoint, ATensorOfItsOwnCountsWhateverTheTiedOnesAre) {
     tensors[name] = table;
   };
   std::vector<std::vector<float>> found;
-  for (const char* name : {"lm_head.weight", "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight"}) {
+  for (const char* name :
+       {"lm_head.weight", "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight"}) {
     found.push_back(logits_of(load("distilled", [&](Tensors& tensors) { other(tensors, name); })));
     EXPECT_NE(found.back(), wanted) << name;
   }

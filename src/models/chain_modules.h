@@ -21,9 +21,9 @@ struct ChainState {
   std::span<const int64_t> prompt_tokens;
   Workspace& workspace;
   ComputePool& pool;
-  MatrixView<float> tokens;        // [ids, width]
-  MatrixView<float> layer_mean;    // [ids, hidden_size], where a LayerPooling wants it.
-  MatrixView<float> sentences;     // [sequences, width], once there is a Pooling.
+  MatrixView<float> tokens;      // [ids, width]
+  MatrixView<float> layer_mean;  // [ids, hidden_size], where a LayerPooling wants it.
+  MatrixView<float> sentences;   // [sequences, width], once there is a Pooling.
 };
 
 // The widths that a module is given, and, once it has been added, gives.

@@ -97,8 +97,8 @@ nn::LayerNorm EncoderWeights::layer_norm(const std::string& name) const {
 nn::LayerNorm EncoderWeights::embedding_norm() const { return layer_norm("embeddings.LayerNorm"); }
 
 FloatTensor EncoderWeights::relative_attention_bias() const {
-  const FloatTensor table = FloatTensor::from(reader_.get(
-      "encoder.relative_attention_bias.weight", {config_.relative_attention_num_buckets, config_.num_heads}));
+  const FloatTensor table = FloatTensor::from(reader_.get("encoder.relative_attention_bias.weight",
+                                                          {config_.relative_attention_num_buckets, config_.num_heads}));
   FloatTensor used({io::kRelativeBuckets, config_.num_heads});
   std::copy_n(table.data(), used.size(), used.data());
   return used;

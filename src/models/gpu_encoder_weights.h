@@ -3,8 +3,8 @@
 
 #include <vector>
 
-#include "io/model_directory.h"
 #include "io/checkpoint.h"
+#include "io/model_directory.h"
 #include "models/cuda_models.h"
 #include "models/encoder_weights.h"
 

@@ -83,7 +83,6 @@ gpu::HostBart gpu_sizes(const io::BartConfig& config) {
   return host;
 }
 
-
 gpu::ActivationKind gpu_activation(ActivationFunction function) {
   const auto fused = kernels::fused_activation(function);
   check_invariant(fused.has_value(), "a GPU is given what its library has");

@@ -82,9 +82,8 @@ void SentenceEncoder::compute(const RaggedIds& batch, std::span<const int64_t> p
     transformer_.forward(batch, state.tokens, scratch, pool);
   } else {
     state.layer_mean = workspace.matrix(tokens, transformer_.hidden_size());
-    transformer_.forward(batch, state.tokens, scratch, pool, [&](int64_t layer) {
-      layer_pooling_->add(layer, state.tokens, state.layer_mean, pool);
-    });
+    transformer_.forward(batch, state.tokens, scratch, pool,
+                         [&](int64_t layer) { layer_pooling_->add(layer, state.tokens, state.layer_mean, pool); });
   }
   for (const ChainModule& module : modules_) {
     std::visit([&state](const auto& each) { each.forward(state); }, module);

@@ -14,8 +14,8 @@ namespace remuda::models {
 // Immutable after loading and thread-safe: intermediate results live in a workspace of the call.
 class SentenceEncoder : public TextEncoder {
  public:
-  // `packed` is as for TransformerEncoder; the modules' weights are too small to be kept there. Throws Error(kNotFound),
-  // Error(kInvalidFile), Error(kUnsupported); PackedFileError.
+  // `packed` is as for TransformerEncoder; the modules' weights are too small to be kept there. Throws
+  // Error(kNotFound), Error(kInvalidFile), Error(kUnsupported); PackedFileError.
   SentenceEncoder(const io::ModelDirectory& directory, Precision precision, ComputePool& pool,
                   std::shared_ptr<io::PackedFile> packed = nullptr);
 

@@ -7,9 +7,9 @@
 #include <span>
 #include <vector>
 
+#include "io/checkpoint.h"
 #include "io/model_directory.h"
 #include "io/packed_file.h"
-#include "io/checkpoint.h"
 #include "nn/encoder_layer.h"
 #include "nn/layers.h"
 #include "remuda/precision.h"

@@ -51,9 +51,10 @@ class Tokenizer {
  public:
   struct Impl;
 
-  // As transformers' AutoTokenizer makes it of tokenizer.json or, where there is none, of the class's vocabulary files (a
-  // SentencePiece file, vocab.json and merges.txt, or vocab.txt); with tokenizer_config.json, special_tokens_map.json,
-  // added_tokens.json and config.json. Throws Error: kNotFound, kInvalidFile, kUnsupported, each naming file and field.
+  // As transformers' AutoTokenizer makes it of tokenizer.json or, where there is none, of the class's vocabulary files
+  // (a SentencePiece file, vocab.json and merges.txt, or vocab.txt); with tokenizer_config.json,
+  // special_tokens_map.json, added_tokens.json and config.json. Throws Error: kNotFound, kInvalidFile, kUnsupported,
+  // each naming file and field.
   static Tokenizer load(const std::filesystem::path& model_directory, const LoadOptions& options = {});
   // From the text of a tokenizer.json.
   static Tokenizer from_json(const JsonDocument& document, const LoadOptions& options = {});
