@@ -72,10 +72,9 @@ std::unique_ptr<const models::TextEncoder> load_encoder(const io::ModelDirectory
 }  // namespace
 
 std::shared_ptr<const text::Tokenizer> load_tokenizer(const io::ModelDirectory& directory) {
-  return std::make_shared<const text::Tokenizer>(
-      text::Tokenizer::load(directory.transformer,
-                            {.lower_case = directory.pipeline.do_lower_case,
-                             .config_overrides = directory.pipeline.transformer.tokenizer_overrides}));
+  return std::make_shared<const text::Tokenizer>(text::Tokenizer::load(
+      directory.transformer, {.lower_case = directory.pipeline.do_lower_case,
+                              .config_overrides = directory.pipeline.transformer.tokenizer_overrides}));
 }
 
 EmbeddingModel::EmbeddingModel(const io::ModelDirectory& directory, const std::string& device, Precision precision,

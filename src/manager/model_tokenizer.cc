@@ -30,8 +30,8 @@ text::Tokenizer load_tokenizer(const std::filesystem::path& model) {
   // A file of a chain's transformer, without which nobody reads it.
   if (!file_exists(model / "modules.json")) return text::Tokenizer::load(directory);
   const io::TransformerOptions options = io::read_transformer_options(directory);
-  return text::Tokenizer::load(directory, {.lower_case = options.do_lower_case,
-                                           .config_overrides = options.tokenizer_overrides});
+  return text::Tokenizer::load(directory,
+                               {.lower_case = options.do_lower_case, .config_overrides = options.tokenizer_overrides});
 }
 
 }  // namespace
