@@ -28,9 +28,10 @@ std::filesystem::path tokenizer_directory(const std::filesystem::path& model) {
 text::Tokenizer load_tokenizer(const std::filesystem::path& model) {
   const std::filesystem::path directory = tokenizer_directory(model);
   // A file of a chain's transformer, without which nobody reads it.
-  const bool is_chain = file_exists(model / "modules.json");
+  if (!file_exists(model / "modules.json")) return text::Tokenizer::load(directory);
+  const io::TransformerOptions options = io::read_transformer_options(directory);
   return text::Tokenizer::load(directory,
-                               {.lower_case = is_chain && io::read_transformer_options(directory).do_lower_case});
+                               {.lower_case = options.do_lower_case, .config_overrides = options.tokenizer_overrides});
 }
 
 }  // namespace
