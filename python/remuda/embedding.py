@@ -306,7 +306,9 @@ class EmbeddingModelManager(NativeManager["EmbeddingModelManager", _native.Embed
         result = values if precision in ("float32", None) else quantize_embeddings(values, precision)
         return _convert(result, alone, convert_to_numpy, convert_to_tensor)
 
-    def encode_query(self, inputs: str | Sequence[str] = _MISSING, prompt_name: str | None = None, *rest: Any, **options: Any) -> Any:
+    def encode_query(
+        self, inputs: str | Sequence[str] = _MISSING, prompt_name: str | None = None, *rest: Any, **options: Any
+    ) -> Any:
         """`encode` with the prompt "query", where the call gives no other."""
         return self._encode_with(("query",), inputs, prompt_name, rest, options)
 

@@ -208,7 +208,7 @@ class FakeEmbeddingModelManager(EmbeddingModelManager):
         self._pool = cast("Any", self._native).pool._pool
 
     def _make_tokenizer(self) -> Tokenizer:
-        return cast("Any", _FakeTokenizer(self.max_seq_length))
+        return _FakeTokenizer(self.max_seq_length)
 
 
 class _FakeTokenizer(Tokenizer):
@@ -357,4 +357,4 @@ class FakeSummarizationModelManager(SummarizationModelManager):
         self._pool = cast("Any", self._native).pool._pool
 
     def _make_tokenizer(self) -> Tokenizer:
-        return cast("Any", _FakeTokenizer(self.max_seq_length))
+        return _FakeTokenizer(self.max_seq_length)

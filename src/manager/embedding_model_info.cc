@@ -47,13 +47,15 @@ struct ModuleDescription {
   std::string operator()(const io::NormalizeConfig& normalize) const {
     return normalize.features == io::Features::kTokens ? "normalize(tokens)" : "normalize";
   }
-  std::string operator()(const io::LayerNormConfig& norm) const { return fmt::format("layer_norm({})", norm.dimension); }
+  std::string operator()(const io::LayerNormConfig& norm) const {
+    return fmt::format("layer_norm({})", norm.dimension);
+  }
   std::string operator()(const io::LayerPoolingConfig& layers) const {
     return fmt::format("layer_pooling({} layers from {})", layers.num_layers, layers.first_layer);
   }
   std::string operator()(const io::CnnConfig& cnn) const {
-    return fmt::format("cnn({} -> {}, kernels {})", cnn.in_features,
-                       cnn.out_channels * std::ssize(cnn.kernel_sizes), fmt::join(cnn.kernel_sizes, " "));
+    return fmt::format("cnn({} -> {}, kernels {})", cnn.in_features, cnn.out_channels * std::ssize(cnn.kernel_sizes),
+                       fmt::join(cnn.kernel_sizes, " "));
   }
 };
 

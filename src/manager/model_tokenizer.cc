@@ -29,8 +29,8 @@ text::Tokenizer load_tokenizer(const std::filesystem::path& model) {
   const std::filesystem::path directory = tokenizer_directory(model);
   // A file of a chain's transformer, without which nobody reads it.
   const bool is_chain = file_exists(model / "modules.json");
-  return text::Tokenizer::load(
-      directory, {.lower_case = is_chain && io::read_transformer_options(directory).do_lower_case});
+  return text::Tokenizer::load(directory,
+                               {.lower_case = is_chain && io::read_transformer_options(directory).do_lower_case});
 }
 
 }  // namespace

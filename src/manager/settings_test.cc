@@ -234,8 +234,8 @@ TEST(MemoryLimit, ReadsUnitsAndShares) {
   EXPECT_EQ(bytes("1e9"), 1'000'000'000u);
   EXPECT_DOUBLE_EQ(*MemoryLimit::parse(" 12.5 % ", "x").share, 0.125);
   EXPECT_DOUBLE_EQ(*MemoryLimit::parse("80%", "x").share, 0.8);
-  for (const char* text :
-       {"", "abc", "GiB", "-1", "-1GiB", "0", "0%", "101%", "1e30TiB", "12 parsecs", "5GiBs", "5bb", "5i", "inf", "nan%"}) {
+  for (const char* text : {"", "abc", "GiB", "-1", "-1GiB", "0", "0%", "101%", "1e30TiB", "12 parsecs", "5GiBs", "5bb",
+                           "5i", "inf", "nan%"}) {
     EXPECT_THAT([&] { MemoryLimit::parse(text, "REMUDA_MEMORY_LIMIT"); },
                 testing::ThrowsMessage<Error>(HasSubstr("REMUDA_MEMORY_LIMIT: expected ")))
         << text;

@@ -18,8 +18,8 @@
 
 #include "base/log.h"
 #include "base/scratch_directory.h"
-#include "remuda/error.h"
 #include "models/bart.h"
+#include "remuda/error.h"
 
 namespace remuda {
 namespace {
@@ -316,8 +316,9 @@ TEST(WeightCache, TheDirectoryIsTheSettingOrTheUsersCache) {
   setenv("XDG_CACHE_HOME", "not/absolute", 1);
   setenv("HOME", "/home/someone", 1);
   EXPECT_EQ(cache_directory(settings), "/home/someone/.cache/remuda");
-  for (const auto& [given, expected] : {std::pair("~", "/home/someone"), std::pair("~/cache/x", "/home/someone/cache/x"),
-                                        std::pair("x/~", "x/~"), std::pair("~root", "/root")}) {
+  for (const auto& [given, expected] :
+       {std::pair("~", "/home/someone"), std::pair("~/cache/x", "/home/someone/cache/x"), std::pair("x/~", "x/~"),
+        std::pair("~root", "/root")}) {
     settings.cache_dir = given;
     EXPECT_EQ(cache_directory(settings), expected) << given;
   }

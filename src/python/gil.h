@@ -52,8 +52,8 @@ auto without_gil(Work&& work) {
   return std::forward<Work>(work)();
 }
 
-// What ends a caller rather than reports a failure, KeyboardInterrupt and SystemExit, where a callback raised it during a
-// call whose own path can't throw: a health check, an unloader. While one of these is on a thread's stack it keeps
+// What ends a caller rather than reports a failure, KeyboardInterrupt and SystemExit, where a callback raised it during
+// a call whose own path can't throw: a health check, an unloader. While one of these is on a thread's stack it keeps
 // them, and its owner raises the first when the call is done. Made, used and destroyed with the GIL.
 class CallbackErrors {
  public:

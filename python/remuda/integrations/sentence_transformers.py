@@ -125,13 +125,15 @@ class SentenceTransformer:
         """What can be embedded: text."""
         return ["text"]
 
-    def supports(self, modality: Any) -> bool:
+    def supports(self, modality: object) -> bool:
         """Whether this kind of input can be embedded."""
-        return modality == "text"
+        return bool(modality == "text")
 
     # Embeddings.
 
-    def encode(self, inputs: Any = None, prompt_name: str | None = None, prompt: str | None = None, *rest: Any, **options: Any) -> Any:
+    def encode(
+        self, inputs: Any = None, prompt_name: str | None = None, prompt: str | None = None, *rest: Any, **options: Any
+    ) -> Any:
         """As `EmbeddingModelManager.encode`, with this object's prompts, ``max_seq_length`` and ``truncate_dim``."""
         if inputs is not None:
             options["inputs"] = inputs
@@ -162,11 +164,15 @@ class SentenceTransformer:
             raise ValueError(f"prompt_name: expected one of {', '.join(self.prompts)}, found {name!r}")
         return self.prompts[name]
 
-    def encode_query(self, inputs: Any = None, prompt_name: str | None = None, prompt: str | None = None, *rest: Any, **options: Any) -> Any:
+    def encode_query(
+        self, inputs: Any = None, prompt_name: str | None = None, prompt: str | None = None, *rest: Any, **options: Any
+    ) -> Any:
         """`encode` with the prompt "query", where the call gives no other."""
         return self._encode_with(("query",), inputs, prompt_name, prompt, rest, options)
 
-    def encode_document(self, inputs: Any = None, prompt_name: str | None = None, prompt: str | None = None, *rest: Any, **options: Any) -> Any:
+    def encode_document(
+        self, inputs: Any = None, prompt_name: str | None = None, prompt: str | None = None, *rest: Any, **options: Any
+    ) -> Any:
         """`encode` with the prompt "document", where the call gives no other."""
         return self._encode_with(("document", "passage", "corpus"), inputs, prompt_name, prompt, rest, options)
 
