@@ -48,12 +48,12 @@ ModelTokenizer::ModelTokenizer(const std::string& model_name, int64_t compute_th
 ModelTokenizer::~ModelTokenizer() = default;
 
 std::vector<TokenizedText> ModelTokenizer::tokenize(std::span<const std::string> texts,
-                                                    std::optional<int64_t> max_length) const {
+                                                    std::optional<int64_t> max_length, bool special_tokens) const {
   std::vector<TokenizedText> results(texts.size());
   const auto tokenize_range = [&](int64_t begin, int64_t end) {
     text::Encoding encoding;
     for (int64_t i = begin; i < end; ++i) {
-      impl_->tokenizer.encode(texts[i], {.max_length = max_length}, encoding);
+      impl_->tokenizer.encode(texts[i], {.add_special_tokens = special_tokens, .max_length = max_length}, encoding);
       TokenizedText& result = results[i];
       result.ids = encoding.ids;
       result.total_tokens = encoding.total_tokens;
@@ -65,5 +65,16 @@ std::vector<TokenizedText> ModelTokenizer::tokenize(std::span<const std::string>
   ComputePool::global().parallel_for(static_cast<int64_t>(texts.size()), kTextsPerTask, tokenize_range);
   return results;
 }
+
+std::string ModelTokenizer::decode(std::span<const int32_t> ids, bool skip_special_tokens) const {
+  return impl_->tokenizer.decode(
+      ids, {.skip_special_tokens = skip_special_tokens, .clean_up_tokenization_spaces = std::nullopt});
+}
+
+int64_t ModelTokenizer::vocab_size() const { return impl_->tokenizer.vocab_size(); }
+
+std::optional<std::string_view> ModelTokenizer::token(int32_t id) const { return impl_->tokenizer.id_to_token(id); }
+
+std::optional<int32_t> ModelTokenizer::id(std::string_view token) const { return impl_->tokenizer.token_to_id(token); }
 
 }  // namespace remuda
