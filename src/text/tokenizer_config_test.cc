@@ -80,7 +80,8 @@ TEST_F(Settings, TextIsCutOnTheSideThatTheFilesName) {
   EXPECT_EQ(cut("{}"), (Ids{2, 14, 11, 3}));
   EXPECT_EQ(cut(R"({"truncation_side": "left"})"), (Ids{2, 11, 5, 3}));
   std::string json(kBert);
-  json.replace(json.find("null"), 4, R"({"direction": "Left", "max_length": 9, "strategy": "LongestFirst", "stride": 0})");
+  json.replace(json.find("null"), 4,
+               R"({"direction": "Left", "max_length": 9, "strategy": "LongestFirst", "stride": 0})");
   write("tokenizer.json", json);
   EXPECT_EQ(cut("{}"), (Ids{2, 11, 5, 3}));
   EXPECT_EQ(cut(R"({"truncation_side": "right"})"), (Ids{2, 14, 11, 3}));
@@ -137,7 +138,8 @@ TEST_F(Settings, AClassThatPythonAloneRunsIsRefusedByName) {
   write("tokenizer_config.json", R"({"tokenizer_class": "BertweetTokenizer"})");
   const Failure failure = failure_of([&] { Tokenizer::load(directory_.path()); });
   EXPECT_EQ(failure.code, ErrorCode::kUnsupported);
-  EXPECT_THAT(failure.message, HasSubstr("tokenizer_class: expected a class that remuda knows, found BertweetTokenizer"));
+  EXPECT_THAT(failure.message,
+              HasSubstr("tokenizer_class: expected a class that remuda knows, found BertweetTokenizer"));
 }
 
 std::string said;
