@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <cmath>
 #include <string_view>
 #include <utility>
 
@@ -16,7 +18,7 @@ SummarizeRun::SummarizeRun(SummarizationModelManager& manager, const SummarizePl
       partial_(plan.options.partial),
       writer_(plan.fields),
       run_(reader, chunks_at_once, "documents",
-           {.compute = [this](const auto& texts) { return compute(texts); },
+           {.compute = [this](const TextChunk& chunk) { return compute(chunk); },
             .write = [this](const Summaries& summaries) { write(summaries); }}) {
   plan_.options.cancelled = [this] { return run_.given_up(); };
   // So that an interruption keeps what is complete of a chunk; write() leaves out the rest.
@@ -29,7 +31,8 @@ SummarizeRun::SummarizeRun(SummarizationModelManager& manager, const SummarizePl
   };
 }
 
-SummarizeRun::Summaries SummarizeRun::compute(const std::vector<std::string>& texts) {
+SummarizeRun::Summaries SummarizeRun::compute(const TextChunk& chunk) {
+  const std::vector<std::string>& texts = chunk.texts;
   Summaries results;
   if (plan_.long_documents) {
     for (const std::string& text : texts) {
@@ -52,6 +55,21 @@ void SummarizeRun::finish_stream(const GeneratedText& text) {
   streamed_.clear();
 }
 
+// Whether the scores that are written are numbers; JSON has no others, and no summary that they are of is right.
+bool SummarizeRun::has_numbers(int64_t index, const Summary& summary) {
+  const auto is_number = [](const GeneratedText& text) { return std::isfinite(text.score); };
+  const bool written = plan_.fields.others && !plan_.stream;
+  if (!written || (is_number(summary.best) && std::ranges::all_of(summary.others, is_number))) return true;
+  if (no_number_ == nullptr) {
+    no_number_ = std::make_exception_ptr(
+        Error(ErrorCode::kInvalidFile,
+              fmt::format("document {}: expected scores that are finite numbers, found NaN or infinity: the model's "
+                          "weights hold such numbers, or the options allow no token; the other documents are done",
+                          index)));
+  }
+  return false;
+}
+
 void SummarizeRun::write(const Summaries& summaries) {
   for (const LongSummary& found : summaries) {
     const Summary& summary = found.summary;
@@ -65,6 +83,7 @@ void SummarizeRun::write(const Summaries& summaries) {
                       index))));
       break;
     }
+    if (!has_numbers(index, summary)) continue;
     if (!plan_.stream) writer_.write(index, found);
     ++totals_.documents;
     totals_.input_tokens += summary.input_tokens;

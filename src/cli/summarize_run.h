@@ -42,14 +42,15 @@ class SummarizeRun {
   // As OrderedRun::run(). After an interruption the documents are written that were complete, those behind one that
   // was not, too: their "index" tells.
   void run() { run_.run(); }
-  std::exception_ptr failure() const { return run_.failure(); }
+  std::exception_ptr failure() const { return run_.failure() ? run_.failure() : no_number_; }
   const SummarizeTotals& totals() const { return totals_; }
 
  private:
   using Summaries = std::vector<LongSummary>;
 
-  Summaries compute(const std::vector<std::string>& texts);
+  Summaries compute(const TextChunk& chunk);
   void write(const Summaries& summaries);
+  bool has_numbers(int64_t index, const Summary& summary);
   void finish_stream(const GeneratedText& text);
 
   SummarizationModelManager& manager_;
@@ -60,6 +61,7 @@ class SummarizeRun {
   Output text_out_{STDOUT_FILENO, "stdout"};
   std::string streamed_;  // Of the document in hand.
   SummarizeTotals totals_;
+  std::exception_ptr no_number_;  // The first document whose score is NaN or infinite.
   OrderedRun<Summaries> run_;
 };
 
