@@ -41,7 +41,7 @@ SummarizeRun::SummarizeRun(SummarizationModelManager& manager, const SummarizePl
       partial_(plan.options.partial),
       writer_(plan.fields),
       run_(reader, chunks_at_once, "documents",
-           {.compute = [this](const auto& texts) { return compute(texts); },
+           {.compute = [this](const TextChunk& chunk) { return compute(chunk.texts); },
             .write = [this](const Outcomes& outcomes) { write(outcomes); }}) {
   plan_.options.cancelled = [this] { return run_.given_up(); };
   // So that an interruption keeps what is complete of a chunk; write() leaves out the rest.

@@ -41,7 +41,7 @@ struct ModelTokenizer::Impl {
 };
 
 ModelTokenizer::ModelTokenizer(const std::string& model_name, int64_t compute_threads)
-    : impl_(new Impl{load_tokenizer(hub::resolve_model(model_name))}) {
+    : impl_(new Impl{load_tokenizer(hub::resolve_model(model_name, hub::Needs::kConfiguration))}) {
   if (compute_threads > 0) ComputePool::configure_global(static_cast<int>(compute_threads));
 }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/fail.h"
+#include "base/files.h"
 #include "device/memory_budget.h"
 
 namespace remuda {
@@ -151,7 +152,8 @@ void read_toml(const std::filesystem::path& path, Reader& reader) {
   }
   toml::table table;
   try {
-    table = toml::parse_file(path.string());
+    constexpr uint64_t kMostBytes = 1 << 20;
+    table = toml::parse(read_file(path, kMostBytes), path.string());
   } catch (const toml::parse_error& error) {
     const toml::source_position at = error.source().begin;
     fail(ErrorCode::kInvalidFile, "{}:{}:{}: expected TOML: {}", path.string(), at.line, at.column,
@@ -265,8 +267,7 @@ void Settings::validate() const {
 
 Settings get_settings(const std::filesystem::path& toml) {
   Reader reader;
-  std::error_code ignored;
-  if (std::filesystem::exists(toml, ignored)) read_toml(toml, reader);
+  if (file_exists(toml)) read_toml(toml, reader);
   read_environment(reader);
   return reader.finish();
 }
