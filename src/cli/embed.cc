@@ -65,18 +65,17 @@ std::string terms_of(const EmbedFlags& flags, const EmbeddingModelManager& manag
     files += fmt::format("{} {} {}; ", name, std::filesystem::file_size(file, ignored),
                          std::filesystem::last_write_time(file, ignored).time_since_epoch().count());
   }
-  const nlohmann::ordered_json terms = {
-      {"version", version()},
-      {"model", info.directory},
-      {"weights", files},
-      {"precision", to_string(manager.precision())},
-      {"device", kind_of(manager.get_device()) == DeviceKind::kGpu ? "cuda" : "cpu"},
-      {"dimension", info.dimension},
-      {"max_length", flags.embed.max_length.value_or(info.max_seq_length)},
-      {"prompt", flags.embed.prompt.value_or("")},
-      {"prompt_name", flags.embed.prompt_name.value_or("")},
-      {"jsonl", flags.input.jsonl},
-      {"field", flags.input.field}};
+  const nlohmann::ordered_json terms = {{"version", version()},
+                                        {"model", info.directory},
+                                        {"weights", files},
+                                        {"precision", to_string(manager.precision())},
+                                        {"device", kind_of(manager.get_device()) == DeviceKind::kGpu ? "cuda" : "cpu"},
+                                        {"dimension", info.dimension},
+                                        {"max_length", flags.embed.max_length.value_or(info.max_seq_length)},
+                                        {"prompt", flags.embed.prompt.value_or("")},
+                                        {"prompt_name", flags.embed.prompt_name.value_or("")},
+                                        {"jsonl", flags.input.jsonl},
+                                        {"field", flags.input.field}};
   return terms.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
@@ -100,7 +99,8 @@ void skip_done(TextReader& reader, const EmbeddingWriter& writer) {
   reader.set_max_texts(kTogether);
   if (interrupted() || (left == 0 && sum == writer.sum_done())) return;
   fail(ErrorCode::kInvalidArgument,
-       "--resume: expected the {} texts that the unfinished run has done first, found {}; leave out --resume to begin anew",
+       "--resume: expected the {} texts that the unfinished run has done first, found {}; leave out --resume to begin "
+       "anew",
        with_commas(writer.texts_done()), left > 0 ? "fewer" : "others");
 }
 
@@ -178,8 +178,9 @@ void add_embed(CLI::App& app, Action& action) {
                          "Write here in place of stdout: X.npy, a float32\narray [texts, dimension], or X.jsonl");
   output->option_text("FILE");
   command.add_flag("--resume", flags->resume, "Go on with an unfinished run's X.partial.npy")->needs(output);
-  command.add_option("--on-error", flags->on_error,
-                     "stop, or skip: bad lines, and texts that have no\nembedding, are counted and named [stop]")
+  command
+      .add_option("--on-error", flags->on_error,
+                  "stop, or skip: bad lines, and texts that have no\nembedding, are counted and named [stop]")
       ->option_text("WHAT")
       ->check(CLI::IsMember({"stop", "skip"}))
       ->each([flags](const std::string& what) { flags->input.skip_bad = what == "skip"; });

@@ -46,8 +46,9 @@ struct EmbeddingFileOptions {
   std::string terms;  // A JSON object of whatever the embeddings depend on.
 };
 
-// A float32 array [texts, dimension], or JSON lines. The file appears under its name when it is finished, see PartialFile.
-// Throws Error(kInvalidArgument) for a name that ends in something else or is not a regular file's, Error(kIo).
+// A float32 array [texts, dimension], or JSON lines. The file appears under its name when it is finished, see
+// PartialFile. Throws Error(kInvalidArgument) for a name that ends in something else or is not a regular file's,
+// Error(kIo).
 std::unique_ptr<EmbeddingWriter> make_file_writer(const EmbeddingFileOptions& options);
 
 }  // namespace remuda::cli

@@ -3,8 +3,8 @@
 
 namespace remuda::cli {
 
-// From now on the first SIGINT, SIGTERM or SIGHUP only makes interrupted() true; a second one ends the process as usual. A
-// signal that the parent process had ignored (nohup, a background job) stays ignored.
+// From now on the first SIGINT, SIGTERM or SIGHUP only makes interrupted() true; a second one ends the process as
+// usual. A signal that the parent process had ignored (nohup, a background job) stays ignored.
 void catch_interrupts();
 
 bool interrupted();

@@ -6,9 +6,9 @@
 
 namespace {
 
-// Without this, a file that is opened later would get the number of stdout or stderr, and whatever is written there. The
-// descriptors are open the wrong way round, so that reading from stdin and writing to stdout are errors, as they are
-// where these are closed.
+// Without this, a file that is opened later would get the number of stdout or stderr, and whatever is written there.
+// The descriptors are open the wrong way round, so that reading from stdin and writing to stdout are errors, as they
+// are where these are closed.
 void open_standard_descriptors() {
   for (int fd = 0; fd <= STDERR_FILENO; ++fd) {
     if (fcntl(fd, F_GETFD) >= 0) continue;

@@ -21,7 +21,6 @@ namespace remuda::cli {
 template <typename Result>
 class OrderedRun {
  public:
-
   struct Work {
     // Called for several chunks at once, on threads of its own. Should end soon, by an error or with what there is,
     // once given_up() is true.

@@ -45,7 +45,10 @@ TEST(TextEncoding, Utf16OfBothByteOrders) {
 
 TEST(TextEncoding, Signatures) {
   EXPECT_EQ(find_signature("\xEF\xBB\xBFtext")->kind, Signature::Kind::kUtf8);
-  EXPECT_EQ(find_signature("\xFF\xFE" "a\0"s)->kind, Signature::Kind::kUtf16Little);
+  EXPECT_EQ(find_signature("\xFF\xFE"
+                           "a\0"s)
+                ->kind,
+            Signature::Kind::kUtf16Little);
   EXPECT_STREQ(find_signature("\xFF\xFE\0\0"s)->name, "UTF-32");
   EXPECT_STREQ(find_signature("\x1F\x8B\x08")->name, "gzip");
   EXPECT_EQ(find_signature("B"), nullptr);

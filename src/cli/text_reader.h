@@ -34,8 +34,8 @@ struct TextChunk {
 };
 
 // A text is a line without its '\n' and without one '\r' before it; an empty line is an empty text, and what follows
-// the last '\n' is a text if it is not empty. A byte order mark is no part of the first text; UTF-16 that begins with one
-// is read, and what begins as a compressed file or another kind that is no text is refused.
+// the last '\n' is a text if it is not empty. A byte order mark is no part of the first text; UTF-16 that begins with
+// one is read, and what begins as a compressed file or another kind that is no text is refused.
 class TextReader {
  public:
   // Throws Error(kNotFound) or Error(kIo) when a file cannot be read, before any text is.

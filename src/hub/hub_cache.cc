@@ -121,7 +121,8 @@ std::string find_commit(const fs::path& folder, std::string_view revision) {
   if (std::ranges::find(commits, wanted) != commits.end()) return wanted;
   std::vector<std::string> close;
   if (wanted.size() >= kLeastDigits) {
-    std::ranges::copy_if(commits, std::back_inserter(close), [&](const auto& name) { return name.starts_with(wanted); });
+    std::ranges::copy_if(commits, std::back_inserter(close),
+                         [&](const auto& name) { return name.starts_with(wanted); });
   }
   if (close.size() == 1) return close.front();
   if (revision.empty() && commits.size() == 1) {
@@ -268,7 +269,8 @@ void check_complete(const fs::path& snapshot, Needs needs) {
     if (!fs::is_directory(snapshot / name, ignored)) continue;
     // Weights, or some of them, may be in the modules' directories, "1_Pooling" say. What others lack nobody may need.
     std::set<std::string> unneeded;
-    const bool is_module = std::isdigit(static_cast<unsigned char>(name[0])) != 0 && name.find('_') != std::string::npos;
+    const bool is_module =
+        std::isdigit(static_cast<unsigned char>(name[0])) != 0 && name.find('_') != std::string::npos;
     has_weights = look_for_missing(snapshot / name, needs, is_module ? missing : unneeded) || has_weights;
   }
   // Of another kind: whoever reads the model says that it can't be used.

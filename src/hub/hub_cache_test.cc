@@ -50,7 +50,9 @@ class HubCacheTest : public ::testing::Test {
     add_file(commit, "model.safetensors");
     return folder_ / "snapshots" / commit;
   }
-  void add_ref(const std::string& name, const std::string& text) { scratch_.write("models--org--name/refs/" + name, text); }
+  void add_ref(const std::string& name, const std::string& text) {
+    scratch_.write("models--org--name/refs/" + name, text);
+  }
   std::string error_of(const std::string& name, Needs needs = Needs::kWeights) {
     try {
       resolve_model(name, needs);

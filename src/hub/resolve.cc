@@ -153,8 +153,7 @@ void list_models(const fs::path& directory, std::vector<std::string>& names) {
     if (++seen > kMost) return;
     const std::string name = entry->path().filename().string();
     if (is_model(entry->path())) {
-      const auto bundled =
-          std::ranges::find(kBundled, name, &std::pair<std::string_view, std::string_view>::second);
+      const auto bundled = std::ranges::find(kBundled, name, &std::pair<std::string_view, std::string_view>::second);
       names.emplace_back(bundled == kBundled.end() ? std::string_view(name) : bundled->first);
     } else if (const std::string model = model_of_folder(name); !model.empty()) {
       names.push_back(model);

@@ -22,8 +22,8 @@ using ::testing::Not;
 class ResolveTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    for (const char* name : {"HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME",
-                             "SENTENCE_TRANSFORMERS_HOME"}) {
+    for (const char* name :
+         {"HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME", "SENTENCE_TRANSFORMERS_HOME"}) {
       unsetenv(name);
     }
     setenv("HOME", (path_.path() / "home").c_str(), 1);
@@ -71,9 +71,9 @@ TEST_F(ResolveTest, FindsAModelByItsNameBelowTheModelsDirectories) {
 TEST_F(ResolveTest, TheOrganisationAlwaysCounts) {
   const fs::path tiny = make_model(path_.path() / "models" / "tiny-model");
   const fs::path bundled = make_model(path_.path() / "models" / "all-MiniLM-L6-v2");
-  for (const char* name : {"some-org/tiny-model", "sentence-transformers/tiny-model", "nobody/all-MiniLM-L6-v2",
-                           "~/nope/all-MiniLM-L6-v2", "./tiny-model", "/nope/tiny-model", "a/b/tiny-model",
-                           "nope/all-MiniLM-L6-v2/"}) {
+  for (const char* name :
+       {"some-org/tiny-model", "sentence-transformers/tiny-model", "nobody/all-MiniLM-L6-v2", "~/nope/all-MiniLM-L6-v2",
+        "./tiny-model", "/nope/tiny-model", "a/b/tiny-model", "nope/all-MiniLM-L6-v2/"}) {
     EXPECT_THAT(error_of(name), HasSubstr("expected a model directory, found none")) << name;
   }
   EXPECT_EQ(resolve_model("all-MiniLM-L6-v2"), bundled);

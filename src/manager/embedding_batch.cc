@@ -79,10 +79,11 @@ Embeddings EmbeddingRequest::take_result() {
     const std::span<const float> row = result_.row(i);
     if (are_finite(row)) continue;
     const auto wrong = std::ranges::find_if(row, [](float value) { return !std::isfinite(value); });
-    remuda::fail(ErrorCode::kInvalidFile,
-         "text {}: expected an embedding of finite numbers, found {} at dimension {}: the model's weights hold such "
-         "numbers, or its sums are too large for the precision; try precision fp32",
-         i, std::isnan(*wrong) ? "NaN" : "infinity", wrong - row.begin());
+    remuda::fail(
+        ErrorCode::kInvalidFile,
+        "text {}: expected an embedding of finite numbers, found {} at dimension {}: the model's weights hold such "
+        "numbers, or its sums are too large for the precision; try precision fp32",
+        i, std::isnan(*wrong) ? "NaN" : "infinity", wrong - row.begin());
   }
   return std::move(result_);
 }
