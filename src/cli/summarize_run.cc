@@ -109,7 +109,7 @@ void SummarizeRun::write(const Outcomes& outcomes) {
 
 void SummarizeRun::report(int64_t index, const std::string& problem) {
   if (plan_.stream) finish_stream({});
-  fmt::print(stderr, "remuda: error: document {}: {}\n", index, problem);
+  say(fmt::format("remuda: error: document {}: {}\n", index, problem));
   ++totals_.failed;
 }
 
