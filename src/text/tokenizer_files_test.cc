@@ -189,7 +189,7 @@ TEST_F(TokenizerFiles, WhatIsMissingIsNamed) {
   EXPECT_THAT(load_failure().message, HasSubstr("vocab.txt: expected UTF-8"));
   // Only a text that needs it is an error.
   write("vocab.txt", "a\n");
-  EXPECT_EQ(ids("a"), (std::vector<int32_t>{3, 0, 2}));
+  EXPECT_EQ(ids("a"), (std::vector<int32_t>{4, 0, 2}));
   EXPECT_THAT(failure_of([&] { ids("b"); }).message, HasSubstr("vocab.txt: expected the unknown token \"[UNK]\""));
 }
 
@@ -325,7 +325,7 @@ TEST(TokenizerJson, BadBytePairsAndUnigramsAreNamed) {
       {R"("model": {"type": "Unigram", "vocab": {}})", kInvalid, "t.json: model.vocab: expected an array"},
       {R"("model": {"type": "Unigram", "vocab": [["a"]]})", kInvalid, "model.vocab[0]: expected a token and its score"},
       {R"("model": {"type": "Unigram", "vocab": [["a", "b"]]})", kInvalid, "model.vocab[0][1]: expected a number"},
-      {R"("model": {"type": "Unigram", "vocab": [["a", NaN]]})", kInvalid, "t.json: expected JSON"},
+      {R"("model": {"type": "Unigram", "vocab": [["a", NaN]]})", kInvalid, "expected a number as the score"},
       {R"("model": {"type": "Unigram", "vocab": [["a", 0], ["a", 1]]})", kInvalid, "expected each token once"},
       {R"("model": {"type": "Unigram", "vocab": [["a", 0]], "unk_id": 1})", kInvalid,
        "t.json: model: unk_id: expected the id of a token, found 1"},
