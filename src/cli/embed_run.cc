@@ -9,6 +9,7 @@
 
 #include "base/checksum.h"
 #include "cli/format.h"
+#include "remuda/error.h"
 
 namespace remuda::cli {
 namespace {
