@@ -8,6 +8,8 @@
 #include <typeinfo>
 #include <utility>
 
+#include "cli/format.h"
+#include "cli/interrupt.h"
 #include "remuda/error.h"
 
 namespace remuda::cli {
