@@ -1,7 +1,8 @@
 """A web service with FastAPI.   uvicorn examples.fastapi_app:app   (needs fastapi and uvicorn)
 
-One manager of each kind for the process, made when it starts and closed when it ends. Requests wait for an instance without
-blocking the event loop; one that is given up leaves the queue, and too long a wait is a 503.
+One manager of each kind for the process; what is idle goes when the service stops, and comes back when it starts again. Requests
+wait for an instance without blocking the event loop; one that is given up leaves the queue, and too long a wait is a 503. What a
+model can't do with a request is a 422 that says why.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from remuda import EmbeddingModelManager, SummarizationModelManager, get_settings
@@ -33,26 +36,33 @@ def create_app(embedder: EmbeddingModelManager, summarizer: SummarizationModelMa
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
-        embedder.close()
-        summarizer.close()
+        embedder.cleanup()  # Not close(), which is final: the same app may be started again.
+        summarizer.cleanup()
 
     app = FastAPI(title="remuda", lifespan=lifespan)
 
+    @app.exception_handler(TimeoutError)
+    async def busy(request: Request, error: TimeoutError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 503)
+
+    @app.exception_handler(ValueError)
+    async def unusable(request: Request, error: ValueError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 422)
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
+        """Without the input, which FastAPI's own handler repeats: half a character can't be sent back."""
+        return JSONResponse({"detail": [{"loc": each["loc"], "msg": each["msg"]} for each in error.errors()]}, 422)
+
     @app.post("/embeddings")
     async def embeddings(request: Texts) -> dict[str, Any]:
-        try:
-            vectors = await embedder.aembed(request.texts, timeout=WAIT)
-        except TimeoutError as error:
-            raise HTTPException(503, str(error)) from error
+        vectors = await embedder.aembed(request.texts, timeout=WAIT)
         return {"embeddings": vectors.tolist()}
 
     @app.post("/summary")
     async def summary(document: Document) -> dict[str, str]:
         limit = {} if document.max_new_tokens is None else {"max_new_tokens": document.max_new_tokens}
-        try:
-            text = await summarizer.asummarize(document.text, timeout=WAIT, **limit)
-        except TimeoutError as error:
-            raise HTTPException(503, str(error)) from error
+        text = await summarizer.asummarize(document.text, timeout=WAIT, **limit)
         return {"summary": text}
 
     @app.get("/stats")

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <future>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -32,7 +33,7 @@ class EmbeddingInstance : public ModelInstance {
 
 struct EmbedOptions {
   // Put before every text. One of the model's named prompts, or, where `prompt` is set, this text itself. The
-  // model's default prompt is used when neither is given.
+  // model's default prompt is used when neither is given. "query" and "document" are empty where the model has none.
   std::optional<std::string> prompt_name = std::nullopt;
   std::optional<std::string> prompt = std::nullopt;
   // Tokens a text is cut at, special tokens included; none: the model's own max_seq_length.
@@ -90,6 +91,9 @@ struct EmbeddingModelInfo {
   std::vector<std::string> modules;  // "transformer", "pooling(mean)", "normalize"
   std::vector<std::string> prompts;  // Names; "query" and "document" are always among them.
   std::string similarity;            // How vectors are compared: "cosine", "dot", "euclidean" or "manhattan".
+  std::map<std::string, std::string> prompt_texts;
+  std::string default_prompt_name;  // Empty: none.
+  int64_t longest_text = 0;         // The most tokens that a text can be cut at.
 };
 
 // The same text gives the same bytes: alone, in any batch, in any order, on any instance, with any number of

@@ -23,7 +23,8 @@ struct MemoryLimit {
   std::optional<uint64_t> bytes;
   std::optional<double> share;  // In (0, 1].
 
-  // "2147483648", "2GiB", "1.5 GB", "80%"; the units are B, KiB, MiB, GiB, TiB and kB, MB, GB, TB, in any case.
+  // "2147483648", "2GiB", "1.5 GB", "80%"; the units are B, KiB, MiB, GiB, TiB, PiB and kB, MB, GB, TB, PB, in any
+  // case, also without the B as Kubernetes writes them: "512Mi" is 2^29 bytes, "2G" is 2 * 10^9.
   // Throws Error(kInvalidArgument) naming `what`.
   static MemoryLimit parse(const std::string& text, const std::string& what);
 };
@@ -64,7 +65,8 @@ struct Settings {
   std::optional<int64_t> max_waiting;
   std::chrono::milliseconds leak_threshold{std::chrono::minutes(5)};  // REMUDA_LEAK_THRESHOLD, in seconds.
   Fallback fallback = Fallback::kPrefer;                              // REMUDA_FALLBACK: require, prefer or spill.
-  // REMUDA_CACHE_DIR; empty: $XDG_CACHE_HOME/remuda or ~/.cache/remuda. For packed weights, which processes share.
+  // REMUDA_CACHE_DIR; empty: $XDG_CACHE_HOME/remuda or ~/.cache/remuda. For packed weights, which processes share. A
+  // "~" at its beginning is the home directory.
   std::filesystem::path cache_dir;
 
   // Throws Error(kInvalidArgument) naming the field when values contradict each other or are out of range.

@@ -12,7 +12,8 @@ A caller leases an instance from a bounded pool, uses it, and gives it back::
 
 - `EmbeddingModelManager`, `SummarizationModelManager`: models in Hugging Face's format, computed natively.
 - `AbstractModelManager`: the same pool for models that Python loads; `ModelPool`: for any object, from a function.
-- `ModelInstance`: what a lease gives. `Settings`, `get_settings`: what a process can configure.
+- `ModelInstance`: what a lease gives. `Settings`, `get_settings`, `read_settings`: what a
+  process can configure.
 - `gpu_memory`: the machine's GPUs, and what is taken of them; `estimate_memory`: what a model will take.
 - `Unset`: an option of a summary that isn't given; None switches one off.
 - `remuda.errors`: the exceptions, each one of Python's own, too. Logging goes to ``logging.getLogger("remuda")``.
@@ -41,7 +42,7 @@ from remuda.errors import (
 from remuda.gpus import GpuMemory, estimate_memory, gpu_memory
 from remuda.manager import AbstractModelManager
 from remuda.pool import Leasing, ModelInstance, ModelPool
-from remuda.settings import Settings, get_settings
+from remuda.settings import Settings, get_settings, read_settings
 from remuda.summarization import (
     DocumentPart,
     GeneratedText,
@@ -83,4 +84,5 @@ __all__ = [
     "get_settings",
     "gpu_memory",
     "quantize_embeddings",
+    "read_settings",
 ]

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import enum
+from datetime import timedelta
+from decimal import Decimal
+from numbers import Real
 from typing import Any, Final, SupportsIndex
 
-__all__ = ["Unset", "UnsetType", "check_callable", "check_count", "check_flag", "check_str", "show"]
+import numpy as np
+
+__all__ = ["Unset", "UnsetType", "check_callable", "check_count", "check_flag", "check_str", "seconds", "show"]
 
 
 class UnsetType(enum.Enum):
@@ -57,6 +62,23 @@ def check_count(name: str, value: Any, least: int | None = None, *, optional: bo
     number = value.__index__()
     if (least is not None and number < least) or not -(2**63) <= number < 2**63:
         raise ValueError(f"{name}: expected a whole number{at_least or ' of 64 bits'}, found {show(value)}")
+
+
+def seconds(name: str, value: Any, expected: str = "seconds") -> float:
+    """A duration as seconds: any real number, numpy's, a ``Fraction``, a ``Decimal``, a ``timedelta``; NaN stays NaN.
+
+    Raises ``TypeError`` for what is no duration, ``ValueError`` for a number that no float holds.
+    """
+    try:
+        if isinstance(value, np.timedelta64):  # A number for Python's classes, of its own unit.
+            return float(value / np.timedelta64(1, "s"))
+        if isinstance(value, timedelta):
+            return value.total_seconds()
+        if isinstance(value, (Real, Decimal)) and not isinstance(value, (bool, np.bool_)):
+            return float(value)
+    except (ArithmeticError, ValueError):  # Too large; a signaling NaN.
+        raise ValueError(f"{name}: expected {expected} that a float can hold, found {show(value)}") from None
+    raise TypeError(f"{name}: expected {expected}, found {show(value)}")
 
 
 def check_flag(name: str, value: object) -> None:

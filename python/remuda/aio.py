@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import timedelta
 from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
 
 from remuda import _native
 from remuda._native import ModelInstance
-from remuda._arguments import show
+from remuda._arguments import seconds
 from remuda.pool import Priority, Timeout
 
 __all__ = ["AcquireContext"]
@@ -75,12 +73,8 @@ async def _run(
 def _deadline(timeout: Timeout) -> float | None:
     if timeout is None:
         return None
-    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        raise TypeError(f"timeout: expected seconds, found {show(timeout)}")
-    if not 0 <= seconds <= sys.float_info.max and seconds != float("inf"):  # Not NaN, either, nor what no float holds.
-        raise ValueError(f"timeout: expected seconds, at least 0, found {show(timeout)}")
-    return time.monotonic() + seconds
+    _native.check_timeout(timeout)
+    return time.monotonic() + seconds("timeout", timeout)
 
 
 def _left(deadline: float | None) -> float | None:
@@ -88,7 +82,10 @@ def _left(deadline: float | None) -> float | None:
 
 
 class AcquireContext(Generic[T]):
-    """What `Leasing.aacquire` returns: to be awaited, or entered with ``async with``."""
+    """What `Leasing.aacquire` returns: to be awaited, or entered with ``async with``, once.
+
+    Each task calls `Leasing.aacquire` for itself. A second use raises ``RuntimeError``.
+    """
 
     def __init__(
         self, pool: _native.Pool, timeout: Timeout, destroy_after_use: bool, priority: Priority, label: str
@@ -97,8 +94,16 @@ class AcquireContext(Generic[T]):
         self._deadline = _deadline(timeout)
         self._options = (destroy_after_use, priority, label)
         self._instance: ModelInstance[T] | None = None
+        self._used = False
 
     async def _acquire(self) -> ModelInstance[T]:
+        if self._used:
+            raise RuntimeError(
+                "aacquire(): expected one task that awaits or enters this, found a second use; "
+                "call aacquire() for each task and each lease"
+            )
+        self._used = True
+
         def work(token: _native.CancelToken) -> ModelInstance[T]:
             return cast("ModelInstance[T]", self._pool.acquire(_left(self._deadline), *self._options, token))
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from remuda import _native
-from remuda._arguments import check_count, check_str
-from remuda.native_manager import NativeManager, check_text, list_of_texts
+from remuda import _native, similarity as _similarity
+from remuda._arguments import check_count, check_str, show
+from remuda.errors import InvalidArgument
+from remuda.native_manager import NativeManager, check_no_instance, check_text, list_of_texts
 from remuda.pool import ModelInstance, Timeout
 from remuda.progress import progress
+from remuda.quantization import PRECISIONS, quantize_embeddings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +24,9 @@ __all__ = ["EmbeddingModelManager", "Embeddings", "quantize_embeddings"]
 EncodePrecision = Literal["float32", "int8", "uint8", "binary", "ubinary"]
 # Texts that are computed in one call while a progress bar moves; enough to sort by length within.
 _PROGRESS_STEP = 256
+# What sentence-transformers tries for documents, in this order.
+_DOCUMENT_PROMPTS = ("document", "passage", "corpus")
+_MISSING: Any = object()
 
 
 class Embeddings(NamedTuple):
@@ -55,19 +61,96 @@ class EmbeddingModelManager(NativeManager["EmbeddingModelManager", _native.Embed
 
     model_type = "embedding"
 
+    # The least tokens that a text can be cut at: two special ones and one of the text.
+    _SHORTEST = 3
+
+    _max_seq_length: int | None = None
+    _prompts: dict[str, str] | None = None
+
     def __init__(self, settings: Any = None) -> None:
         """
         :param settings: any object with the attributes of `Settings`; None: what `get_settings` says.
         :raises FileNotFoundError: where there is no such model.
         :raises ValueError: where its files are damaged, or describe a model that remuda can't run.
         """
-        super().__init__(settings, _native.EmbeddingPool)
+        self._start(settings, settings, _native.EmbeddingPool)
 
     @property
     def dimension(self) -> int:
         """Numbers in an embedding."""
         dimension: int = self.info["dimension"]
         return dimension
+
+    def get_embedding_dimension(self) -> int:
+        """Numbers in an embedding, under sentence-transformers' name."""
+        return self.dimension
+
+    def get_sentence_embedding_dimension(self) -> int:
+        """Numbers in an embedding, under sentence-transformers' older name."""
+        return self.dimension
+
+    @property
+    def max_seq_length(self) -> int:
+        """Tokens that a text is cut at. It can be set, for every later call; None: the model's own.
+
+        What the model has no positions for is cut all the same, with a warning when it is set.
+        """
+        length: int = self.info["max_seq_length"] if self._max_seq_length is None else self._max_seq_length
+        return length
+
+    @max_seq_length.setter
+    def max_seq_length(self, value: int | None) -> None:
+        self._max_seq_length = None if value is None else self._possible_length(value)
+
+    def _possible_length(self, value: Any) -> int:
+        check_count("max_seq_length", value)
+        length: int = value.__index__()
+        longest: int = self.info["longest_text"]
+        if length > longest:
+            warnings.warn(
+                f"max_seq_length: {self.model_name} has positions for {longest} tokens, found {length}; texts are cut at "
+                f"{longest}",
+                stacklevel=3,
+            )
+            return longest
+        return self._check_length("max_seq_length", length)
+
+    def _check_length(self, name: str, value: int) -> int:
+        longest: int = self.info["longest_text"]
+        if not self._SHORTEST <= value <= longest:
+            raise InvalidArgument(
+                f"{name}: {self.model_name} can be cut at {self._SHORTEST} to {longest} tokens, found {value}"
+            )
+        return value
+
+    @property
+    def prompts(self) -> dict[str, str]:
+        """The model's prompts by their names; "query" and "document" are always there, if need be empty."""
+        if self._prompts is None:
+            self._prompts = {"query": "", "document": "", **self.info["prompt_texts"]}
+        return dict(self._prompts)
+
+    @property
+    def default_prompt_name(self) -> str | None:
+        """The prompt that is used where a call names none; None: there is none."""
+        name: str | None = self.info["default_prompt_name"]
+        return name
+
+    @property
+    def similarity_fn_name(self) -> str:
+        """How embeddings of this model are compared: "cosine", "dot", "euclidean" or "manhattan"."""
+        return _similarity.check_name(self.info["similarity"])
+
+    def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
+        """How similar each of the first is to each of the second, [n, m], by `similarity_fn_name`.
+
+        Arrays for arrays, PyTorch's tensors for tensors.
+        """
+        return _similarity.similarity(self.similarity_fn_name, embeddings1, embeddings2)
+
+    def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Any:
+        """How similar each of the first is to the one in its place of the second, [n], by `similarity_fn_name`."""
+        return _similarity.pairwise_similarity(self.similarity_fn_name, embeddings1, embeddings2)
 
     def embed_text(
         self,
@@ -103,9 +186,10 @@ class EmbeddingModelManager(NativeManager["EmbeddingModelManager", _native.Embed
         Without an instance the call takes one, and under load calls of different threads are computed together; a long
         list is computed on every instance that nobody uses.
 
-        :param prompt_name: one of the model's prompts, put before every text.
-        :param prompt: this text itself, put before every text.
-        :param max_length: tokens that a text is cut at; None: the model's own.
+        :param texts: a list, or anything else that gives texts in an order; no dict, table or set.
+        :param prompt_name: one of `prompts`, put before every text.
+        :param prompt: this text itself, put before every text; outweighs ``prompt_name``.
+        :param max_length: tokens that a text is cut at; None: `max_seq_length`.
         :param max_batch_tokens: computed at once; bounds the memory, never changes a result. None: 512, and on a GPU 8,192,
             which instances that are in use share.
         :param timeout: seconds to wait for an instance, or for a place among other calls' texts.
@@ -128,55 +212,89 @@ class EmbeddingModelManager(NativeManager["EmbeddingModelManager", _native.Embed
         check_str("prompt", prompt, optional=True)
         check_count("max_length", max_length, optional=True)
         check_count("max_batch_tokens", max_batch_tokens, least=1, optional=True)
+        if prompt is None and prompt_name is not None:
+            prompt = self._prompt_of(prompt_name)
+        if max_length is not None:
+            self._check_length("max_length", max_length.__index__())
         values, tokens, used, _ = self._native.embed_texts(
-            texts, instance, prompt_name, prompt, max_length, max_batch_tokens, timeout, token
+            texts,
+            instance,
+            None,
+            prompt,
+            self._max_seq_length if max_length is None else max_length,
+            max_batch_tokens,
+            timeout,
+            token,
         )
         return Embeddings(values, tokens, used)
 
+    def _prompt_of(self, name: str) -> str:
+        prompts = self.prompts
+        if name not in prompts:
+            raise InvalidArgument(
+                f"prompt_name: {self.model_name} knows the prompts [{', '.join(prompts)}], found {name!r}"
+            )
+        return prompts[name]
+
     def encode(
         self,
-        sentences: str | Sequence[str],
+        inputs: str | Sequence[str] = _MISSING,
         prompt_name: str | None = None,
         prompt: str | None = None,
         batch_size: int = 32,
         show_progress_bar: bool | None = None,
         output_value: Literal["sentence_embedding"] = "sentence_embedding",
-        precision: EncodePrecision = "float32",
+        precision: EncodePrecision | None = "float32",
         convert_to_numpy: bool = True,
         convert_to_tensor: bool = False,
-        device: str | None = None,
+        device: Any = None,
         normalize_embeddings: bool = False,
-        *,
         truncate_dim: int | None = None,
+        pool: Any = None,
+        chunk_size: int | None = None,
+        *,
+        sentences: str | Sequence[str] = _MISSING,
+        task: str | None = None,
+        max_length: int | None = None,
         instance: ModelInstance[Any] | None = None,
         timeout: Timeout = None,
+        _token: _native.CancelToken | None = None,
     ) -> Any:
         """Embeddings, with the arguments that sentence-transformers' ``encode`` has.
 
-        :param sentences: a text, for [dimension], or a list of them, for [texts, dimension].
-        :param prompt_name: one of the model's prompts; ``prompt``: this text itself, put before every sentence.
+        :param inputs: a text, for [dimension], or a list of them, for [texts, dimension]; ``sentences`` is its older name.
+        :param prompt_name: one of `prompts`; ``prompt``: this text itself, put before every text.
         :param batch_size: texts between two looks at the progress bar. The engine batches by tokens, not by this, and
             no result depends on it.
         :param show_progress_bar: tqdm's where it is installed, on stderr; None: no.
         :param precision: "float32", or "int8", "uint8", "binary" and "ubinary" as sentence-transformers quantizes.
-        :param convert_to_numpy: False: a list with an array for each sentence.
+        :param convert_to_numpy: False: a list with an array for each text.
         :param convert_to_tensor: a PyTorch tensor, which shares the memory.
         :param device: accepted where it is the manager's own.
         :param normalize_embeddings: scale each to length 1.
         :param truncate_dim: the first numbers of each alone, for models that were trained for it.
+        :param pool: as ``chunk_size`` and ``task`` it changes nothing: calls share this process's instances.
+        :param max_length: tokens that a text is cut at; None: `max_seq_length`.
         :param instance: a leased instance; ``timeout``: seconds to wait, as in `embed_texts`, where there is none.
         """
+        if (inputs is _MISSING) == (sentences is _MISSING):
+            found = "neither" if inputs is _MISSING else "both"
+            raise TypeError(f"encode(): expected `inputs`, or `sentences` as its older name, found {found}")
+        given = sentences if inputs is _MISSING else inputs
+        check_no_instance("prompt_name", prompt_name, "encode")
         if output_value != "sentence_embedding":
             raise ValueError(f"output_value: expected 'sentence_embedding', found {output_value!r}")
-        if device is not None and str(device) != self.get_device():
-            raise ValueError(f"device: this manager computes on {self.get_device()!r}, found {device!r}")
+        if precision is not None and precision not in PRECISIONS:
+            raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, found {show(precision)}")
+        self._check_device(device)
         check_count("batch_size", batch_size, least=1)
+        check_count("chunk_size", chunk_size, least=1, optional=True)
         check_count("truncate_dim", truncate_dim, least=1, optional=True)
-        alone = isinstance(sentences, str)
-        texts = [sentences] if isinstance(sentences, str) else list_of_texts(sentences, "embed_text")
+        alone = isinstance(given, str)
+        texts = [given] if isinstance(given, str) else list_of_texts(given, "embed_text")
 
         def embed(part: list[str]) -> NDArray[np.float32]:
-            return self._embed(part, instance, prompt_name, prompt, None, 512, timeout, token=None).values
+            return self._embed(part, instance, prompt_name, prompt, max_length, None, timeout, _token).values
 
         if show_progress_bar and texts:
             values = np.empty((len(texts), self.dimension), np.float32)
@@ -184,7 +302,35 @@ class EmbeddingModelManager(NativeManager["EmbeddingModelManager", _native.Embed
                 values[start : start + step] = embed(texts[start : start + step])
         else:
             values = embed(texts)
-        return _finish(values, alone, precision, convert_to_numpy, convert_to_tensor, normalize_embeddings, truncate_dim)
+        values = _shorten(values, truncate_dim, normalize_embeddings)
+        result = values if precision in ("float32", None) else quantize_embeddings(values, precision)
+        return _convert(result, alone, convert_to_numpy, convert_to_tensor)
+
+    def encode_query(
+        self, inputs: str | Sequence[str] = _MISSING, prompt_name: str | None = None, *rest: Any, **options: Any
+    ) -> Any:
+        """`encode` with the prompt "query", where the call gives no other."""
+        return self._encode_with(("query",), inputs, prompt_name, rest, options)
+
+    def encode_document(
+        self, inputs: str | Sequence[str] = _MISSING, prompt_name: str | None = None, *rest: Any, **options: Any
+    ) -> Any:
+        """`encode` with the prompt "document", where the call gives no other."""
+        return self._encode_with(_DOCUMENT_PROMPTS, inputs, prompt_name, rest, options)
+
+    def _encode_with(
+        self, names: tuple[str, ...], inputs: Any, prompt_name: str | None, rest: tuple[Any, ...], options: dict[str, Any]
+    ) -> Any:
+        prompt = rest[0] if rest else options.get("prompt")
+        if prompt_name is None and prompt is None:
+            prompt_name = next((name for name in names if name in self.prompts), None)
+        return self.encode(inputs, prompt_name, *rest, **options)
+
+    def _check_device(self, device: Any) -> None:
+        own = self.get_device()
+        for given in device if isinstance(device, (list, tuple)) else [device]:
+            if given is not None and str(given) != own and (str(given) != "cuda" or not own.startswith("cuda:")):
+                raise ValueError(f"device: this manager computes on {own!r}, found {given!r}; its settings choose the device")
 
     async def aembed(
         self,
@@ -206,29 +352,22 @@ class EmbeddingModelManager(NativeManager["EmbeddingModelManager", _native.Embed
         listed = [texts] if isinstance(texts, str) else list_of_texts(texts, "embed_text")
 
         def work(left: float | None, token: _native.CancelToken) -> NDArray[np.float32]:
-            return self._embed(listed, instance, prompt_name, prompt, max_length, 512, left, token).values
+            return self._embed(listed, instance, prompt_name, prompt, max_length, None, left, token).values
 
         values = await aio.call(instance, timeout, work)
         return values[0] if alone else values
 
 
-def _finish(
-    values: NDArray[np.float32],
-    alone: bool,
-    precision: str,
-    convert_to_numpy: bool,
-    convert_to_tensor: bool,
-    normalize: bool,
-    truncate_dim: int | None,
-) -> Any:
+def _shorten(values: NDArray[np.float32], truncate_dim: int | None, normalize: bool) -> NDArray[np.float32]:
     if truncate_dim is not None:
         values = values[:, :truncate_dim]
     if normalize:
         lengths = np.linalg.norm(values, axis=1, keepdims=True)
         values = values / np.maximum(lengths, 1e-12)
-    result: NDArray[Any] = values
-    if precision != "float32":
-        result = quantize_embeddings(values, precision)
+    return values
+
+
+def _convert(result: NDArray[Any], alone: bool, convert_to_numpy: bool, convert_to_tensor: bool) -> Any:
     if alone:
         result = result[0]
     if convert_to_tensor:
@@ -238,34 +377,3 @@ def _finish(
             raise ImportError("convert_to_tensor: PyTorch is not installed; install torch, or take numpy's arrays") from None
         return torch.from_numpy(np.ascontiguousarray(result))
     return result if convert_to_numpy or alone else list(result)
-
-
-def quantize_embeddings(
-    embeddings: NDArray[np.float32], precision: str, ranges: NDArray[np.float32] | None = None
-) -> NDArray[Any]:
-    """Embeddings in fewer bits, as sentence-transformers makes them.
-
-    :param precision: "int8" and "uint8": each dimension's range in 255 steps; "binary" and "ubinary": a bit a
-        dimension, above 0 or not, eight of them in a byte.
-    :param ranges: [2, dimension], the least and the greatest number of each dimension; None: those of ``embeddings``,
-        which should then be hundreds.
-    """
-    if not isinstance(embeddings, np.ndarray) or embeddings.ndim != 2 or embeddings.dtype.kind not in "fiu":
-        found = f"{embeddings!r:.80} ({type(embeddings).__name__})"
-        raise TypeError(f"embeddings: expected a numpy array of numbers, [texts, dimension], found {found}")
-    if precision in ("int8", "uint8"):
-        if ranges is None:
-            ranges = np.vstack((np.min(embeddings, axis=0), np.max(embeddings, axis=0)))
-        starts = ranges[0, :]
-        steps = (ranges[1, :] - ranges[0, :]) / 255
-        steps = np.where(steps == 0, 1, steps)  # A dimension that is the same in all.
-        scaled = (embeddings - starts) / steps
-        return np.clip(scaled, 0, 255).astype(np.uint8) if precision == "uint8" else np.clip(
-            scaled - 128, -128, 127
-        ).astype(np.int8)
-    if precision == "ubinary":
-        return np.packbits(embeddings > 0).reshape(embeddings.shape[0], -1)
-    if precision == "binary":
-        bits = np.packbits(embeddings > 0).reshape(embeddings.shape[0], -1)
-        return (bits.astype(np.int16) - 128).astype(np.int8)
-    raise ValueError(f"precision: expected float32, int8, uint8, binary or ubinary, found {precision!r}")

@@ -121,9 +121,9 @@ class AbstractModelManager(Leasing[T], ABC):
     def _load_model(self) -> T:
         """Makes the model of a new instance."""
 
-    @abstractmethod
     def _load_tokenizer(self) -> Any:
-        """Makes the tokenizer of a new instance; None where there is none."""
+        """Makes the tokenizer of a new instance. A model that needs none leaves it as it is: ``instance.tokenizer`` is None."""
+        return None
 
     def _unload_model(self, model: T) -> None:
         """Called with a model that the pool lets go of. What it raises is printed and otherwise ignored."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Generic, TypeVar
+import threading
+from collections.abc import Callable, Iterable, Mapping, MappingView, Set
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from remuda import _native
-from remuda.pool import Leasing
+from remuda._arguments import show
+from remuda.pool import Leasing, ModelInstance
 from remuda.settings import native_settings
+
+if TYPE_CHECKING:
+    from remuda.tokenizer import Tokenizer
 
 __all__ = ["NativeManager"]
 
@@ -21,10 +26,13 @@ class NativeManager(Leasing[T], Generic[T, P]):
     #: The kind of model: "embedding", "summarization".
     model_type = ""
 
-    def __init__(self, settings: Any, make: Callable[[dict[str, Any]], P]) -> None:
+    def _start(self, settings: Any, read_from: Any, make: Callable[[dict[str, Any]], P]) -> None:
+        """What constructors do: ``settings`` is the caller's, ``read_from`` what stands for it."""
         self.settings = settings
-        self._native: P = make(native_settings(settings))
+        self._native: P = make(native_settings(read_from))
         self._pool = self._native
+        self._tokenizer: Tokenizer | None = None
+        self._tokenizer_lock = threading.Lock()
 
     @property
     def model_name(self) -> str:
@@ -42,6 +50,32 @@ class NativeManager(Leasing[T], Generic[T, P]):
         """The number format of the weights: "fp32", "bf16" or "int8"."""
         return self._native.precision
 
+    @property
+    def max_seq_length(self) -> int:
+        """Tokens that a text is cut at."""
+        raise NotImplementedError
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer; read from its files when it is first needed."""
+        with self._tokenizer_lock:
+            if self._tokenizer is None:
+                self._tokenizer = self._make_tokenizer()
+            return self._tokenizer
+
+    def _make_tokenizer(self) -> Tokenizer:
+        from remuda.tokenizer import Tokenizer
+
+        return Tokenizer(self.info["directory"], self.max_seq_length)
+
+    def tokenize(self, texts: str | Iterable[str]) -> dict[str, Any]:
+        """Token ids as the model reads them: ``input_ids`` and ``attention_mask``, int64 [texts, tokens of the longest].
+
+        Cut at `max_seq_length`, special tokens included; shorter texts are padded, where the mask is 0.
+        """
+        listed = [texts] if isinstance(texts, str) else list_of_texts(texts, "tokenize")
+        return self.tokenizer(listed, max_length=self.max_seq_length)
+
     def get_device(self) -> str:
         """Where instances compute."""
         return self._native.device
@@ -53,14 +87,38 @@ class NativeManager(Leasing[T], Generic[T, P]):
 def check_text(text: object) -> None:
     """Raises where it is no text."""
     if not isinstance(text, str):
-        raise TypeError(f"text: expected a str, found {text!r:.80} ({type(text).__name__})")
+        raise TypeError(f"text: expected a str, found {show(text)}{_advice(text)}")
 
 
-def list_of_texts(texts: Iterable[str], for_one: str) -> list[str]:
-    """The texts, in a list of the call's own; ``for_one`` names the method that takes a text alone."""
-    if isinstance(texts, (str, bytes)):
+def check_no_instance(name: str, value: object, call: str) -> None:
+    """Raises where an argument is an instance that the caller gave by position."""
+    if isinstance(value, ModelInstance):
+        raise TypeError(f"{name}: found a ModelInstance; give it by name, {call}(texts, instance=instance)")
+
+
+def list_of_texts(texts: Any, for_one: str) -> list[str]:
+    """The texts, in a list of the call's own; ``for_one`` names the method that takes a text alone.
+
+    Refuses what has no order, or would give its keys or column names for texts.
+    """
+    if isinstance(texts, (str, bytes, bytearray, memoryview)):
         raise TypeError(f"texts: expected a list of str, found one {type(texts).__name__}; for one text use {for_one}")
+    advice = _advice(texts)
+    if advice:
+        raise TypeError(f"texts: expected a list of str, found {show(texts)}{advice}")
     try:
         return list(texts)
     except TypeError:
-        raise TypeError(f"texts: expected a list of str, found {texts!r:.80} ({type(texts).__name__})") from None
+        raise TypeError(f"texts: expected a list of str, found {show(texts)}") from None
+
+
+def _advice(found: Any) -> str:
+    """What to do with a collection that isn't one of texts; empty for others."""
+    kind = type(found)
+    if isinstance(found, Mapping) or (callable(getattr(kind, "keys", None)) and callable(getattr(kind, "values", None))):
+        return "; its keys would be embedded: give list(texts.values()), or the texts that are meant"
+    if hasattr(found, "columns"):
+        return "; its column names would be embedded: give one column, table[name].tolist()"
+    if isinstance(found, Set) and not isinstance(found, MappingView):  # A dict's view is a set with an order.
+        return "; a set has no order, so results would belong to no text: give sorted(texts)"
+    return ""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, SupportsIndex, TypeVar, cast
 
 from remuda import _native
@@ -11,15 +15,21 @@ from remuda._native import ModelInstance
 from remuda._arguments import check_callable, check_count, check_flag, check_str
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from remuda.aio import AcquireContext
 
 __all__ = ["Leasing", "ModelInstance", "ModelPool", "Priority", "Timeout"]
 
 T = TypeVar("T")
-#: Seconds, or a timedelta; None: for as long as it takes.
-Timeout = float | timedelta | None
+#: Seconds, as any real number, or a timedelta; None: for as long as it takes.
+Timeout = float | Fraction | Decimal | timedelta | None
 #: Waiters of a higher one go first; within one, first come, first served.
 Priority = Literal["interactive", "normal", "bulk"]
+
+
+# Objects of a pool that says nothing.
+_DEFAULT_INSTANCES = 2
 
 
 class Leasing(Generic[T]):
@@ -29,6 +39,25 @@ class Leasing(Generic[T]):
     """
 
     _pool: _native.Pool
+
+    def __enter__(self) -> Self:
+        """For a ``with`` block, at whose end the pool is closed."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Closes the pool."""
+        self.close()
+
+    def __copy__(self) -> Self:
+        raise _no_copy(self, "copied")
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        raise _no_copy(self, "copied")
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        raise _no_copy(self, "pickled")
 
     def acquire(
         self,
@@ -151,6 +180,14 @@ def _check_lease(destroy_after_use: bool, label: str) -> None:
     check_str("label", label)
 
 
+def _no_copy(found: Leasing[Any], what: str) -> TypeError:
+    name = type(found).__name__
+    return TypeError(
+        f"{name}: can't be {what}, since its instances belong to this one in this process; share it, or make a {name} "
+        "there, from the same settings"
+    )
+
+
 class ModelPool(Leasing[T]):
     """A bounded pool of any Python objects.
 
@@ -162,8 +199,9 @@ class ModelPool(Leasing[T]):
 
     :param factory: makes an object; called without a lock, on the thread of the caller that needs one.
     :param name: names the pool in messages.
-    :param max_instances: objects at most.
-    :param enabled: False: every acquire makes an object, and its release lets go of it.
+    :param max_instances: objects at most; None: 2.
+    :param enabled: False: every acquire makes an object, and its release lets go of it. ``max_instances`` bounds nothing
+        then: as many objects are alive as callers hold. Given with a ``max_instances``, that is warned about.
     :param unload: given an object that the pool lets go of.
     :param check: given an object that comes home; False, or an exception, and it is not pooled again.
     :param leak_threshold: seconds after which a lease is reported as forgotten.
@@ -179,7 +217,7 @@ class ModelPool(Leasing[T]):
         factory: Callable[[], T],
         *,
         name: str = "pool",
-        max_instances: int = 2,
+        max_instances: int | None = None,
         enabled: bool = True,
         unload: Callable[[T], object] | None = None,
         check: Callable[[T], bool] | None = None,
@@ -194,8 +232,14 @@ class ModelPool(Leasing[T]):
         if not callable(factory):
             raise TypeError(f"factory: expected a function that makes an object, found {factory!r:.80}")
         check_str("name", name)
-        check_count("max_instances", max_instances)
+        check_count("max_instances", max_instances, optional=True)
         check_flag("enabled", enabled)
+        if not enabled and max_instances is not None:
+            warnings.warn(
+                f"ModelPool {name!r}: it is not enabled, so max_instances bounds nothing: every acquire makes an object of its "
+                "own; bound the callers, or enable it",
+                stacklevel=2,
+            )
         check_callable("unload", unload)
         check_callable("check", check)
 
@@ -211,7 +255,7 @@ class ModelPool(Leasing[T]):
             name=name,
             model_type="object",
             device="python",
-            max_instances=max_instances,
+            max_instances=_DEFAULT_INSTANCES if max_instances is None else max_instances,
             enabled=enabled,
             limits={
                 "leak_threshold": leak_threshold,

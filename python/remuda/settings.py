@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import math
 import sys
 from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from remuda import _native
-from remuda._arguments import show
+from remuda._arguments import seconds, show
 
-__all__ = ["Settings", "get_settings"]
+__all__ = ["Settings", "get_settings", "read_settings"]
+
+#: A duration: any real number, a ``timedelta``.
+Seconds = float | Fraction | Decimal | timedelta
 
 
 @dataclass
@@ -18,7 +25,8 @@ class Settings:
     """Values, without behaviour. The environment variable of a field stands behind it.
 
     Managers take any object that has the first five attributes: a pydantic ``BaseSettings``, a ``SimpleNamespace``, a
-    settings class of your own. What such an object lacks of the others is as `get_settings` has it.
+    settings class of your own. What such an object lacks of the others, or has as None, is as `get_settings` has it. Here
+    None stands for the default.
     """
 
     #: MODEL_POOL_ENABLED; False: every acquire makes an instance, and its release destroys it.
@@ -40,23 +48,23 @@ class Settings:
     summarization_model: str = "remuda/bart-small-synopsis"
     #: REMUDA_PRECISION: "auto", "fp32", "bf16", "int8", "fp16" or "tf32".
     precision: str = "auto"
-    #: REMUDA_MEMORY_LIMIT: bytes, "2GiB", "80%"; None: no limit of remuda's own.
+    #: REMUDA_MEMORY_LIMIT: bytes, "2GiB", "512Mi" (2^29), "2G" (2 * 10^9), "80%"; None: no limit of remuda's own.
     memory_limit: str | int | None = None
     #: REMUDA_COMPUTE_THREADS; 0: as many as the process may use.
     compute_threads: int = 0
-    #: REMUDA_IDLE_TTL, in seconds.
-    idle_ttl: float | None = None
+    #: REMUDA_IDLE_TTL, in seconds; this and the next may be any real number or a timedelta.
+    idle_ttl: Seconds | None = None
     #: REMUDA_MAX_LIFETIME, in seconds, after which an instance is made anew.
-    max_lifetime: float | None = None
+    max_lifetime: Seconds | None = None
     #: REMUDA_MIN_IDLE: instances to have ready.
     min_idle: int = 0
     #: REMUDA_MAX_WAITING: how many callers may wait; one more gets `Overloaded` at once. None: any number.
     max_waiting: int | None = None
     #: REMUDA_LEAK_THRESHOLD, in seconds; a lease held longer is reported.
-    leak_threshold: float = 300.0
+    leak_threshold: Seconds = 300.0
     #: REMUDA_FALLBACK: "require", "prefer" or "spill".
     fallback: str = "prefer"
-    #: REMUDA_CACHE_DIR; empty: ``$XDG_CACHE_HOME/remuda`` or ``~/.cache/remuda``.
+    #: REMUDA_CACHE_DIR; empty: ``$XDG_CACHE_HOME/remuda`` or ``~/.cache/remuda``. ``~`` is expanded.
     cache_dir: str | os.PathLike[str] = ""
     #: REMUDA_PINNED; True: the model is never evicted to make room for others.
     pinned: bool = False
@@ -65,11 +73,18 @@ class Settings:
     task_params: bool = False
 
 
-def get_settings(toml: str | os.PathLike[str] = "remuda.toml") -> Settings:
-    """The defaults, overridden by the file ``toml`` where it exists, overridden by the environment.
+def get_settings() -> Settings:
+    """The defaults, overridden by ``remuda.toml`` where it exists, overridden by the environment.
 
-    Raises ``ValueError`` that names the variable, or the file and its key, of a value that does not parse.
+    It has no parameters, so that a web framework that calls it as a dependency lets no request choose the file;
+    `read_settings` takes one. Raises ``ValueError`` that names the variable, or the file and its key, of a value that does
+    not parse.
     """
+    return read_settings("remuda.toml")
+
+
+def read_settings(toml: str | os.PathLike[str]) -> Settings:
+    """As `get_settings`, with another file in the place of ``remuda.toml``."""
     if not isinstance(toml, (str, os.PathLike)):
         raise TypeError(f"toml: expected the path of a file, found {show(toml)}")
     path = os.fsdecode(toml)
@@ -134,14 +149,19 @@ def _as_limit(name: str, value: object) -> str | None:
     return value if isinstance(value, str) else str(_as_int(name, value))
 
 
+#: What is longer is a mistake, or for ever.
+_LONGEST = 1e9
+
+
 def _as_seconds(name: str, value: Any) -> float:
-    if hasattr(value, "total_seconds") and not _is_mock(value):
-        value = value.total_seconds()
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if _is_mock(value):
         raise _wrong(name, "seconds", value)
-    if not 0 <= value <= 1e9:
+    found = seconds(f"settings.{name}", value)
+    if math.isinf(found) and found > 0:
+        return _LONGEST
+    if not 0 <= found <= _LONGEST:
         raise ValueError(f"settings.{name}: expected seconds, 0 to 1e9, found {value!r}")
-    return float(value)
+    return found
 
 
 def _as_optional_seconds(name: str, value: Any) -> float | None:
@@ -187,19 +207,22 @@ def native_settings(settings: Any) -> dict[str, Any]:
     if isinstance(settings, type):
         raise TypeError(f"settings: expected an object, found the class {settings.__name__}; write {settings.__name__}()")
     fields: dict[str, Any] = {}
-    defaults: Settings | None = None
+    defaults = Settings() if isinstance(settings, Settings) else None
     for name, read in _READERS.items():
         value = getattr(settings, name, _MISSING)
-        if name in _REQUIRED:
-            if value is _MISSING:
-                raise AttributeError(
-                    f"settings.{name}: expected this attribute, found none on {type(settings).__name__}; "
-                    f"settings need {', '.join(_REQUIRED)}"
-                )
-        elif value is _MISSING or _is_mock(value):  # A mock makes up an attribute for every name.
+        if value is _MISSING and name in _REQUIRED:
+            raise AttributeError(
+                f"settings.{name}: expected this attribute, found none on {type(settings).__name__}; "
+                f"settings need {', '.join(_REQUIRED)}"
+            )
+        is_made_up = name not in _REQUIRED and _is_mock(value)  # A mock makes up an attribute for every name.
+        if value is _MISSING or value is None or is_made_up:
             if defaults is None:
                 defaults = get_settings()
             value = getattr(defaults, name)
         fields[name] = read(name, value)
+    for flag, other in (("masx_force_gpu", "masx_force_cpu"), ("masx_force_cpu", "masx_force_gpu")):
+        if fields[flag] and getattr(settings, other) is None:  # One that is set outweighs the other's default.
+            fields[other] = fields[other] and getattr(settings, flag) is None
     _native.check_settings(fields)
     return fields

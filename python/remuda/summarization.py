@@ -38,7 +38,13 @@ class SummarizationModelManager(NativeManager["SummarizationModelManager", _nati
         :raises FileNotFoundError: where there is no such model.
         :raises ValueError: where its files are damaged, or describe a model that remuda can't run.
         """
-        super().__init__(settings, _native.SummarizationPool)
+        self._start(settings, settings, _native.SummarizationPool)
+
+    @property
+    def max_seq_length(self) -> int:
+        """Tokens of a document that the model reads at most; `summarize_long` reads on."""
+        window: int = self.info["window"]
+        return window
 
     def summarize_text(
         self, text: str, instance: ModelInstance[Any] | None = None, *, timeout: Timeout = None, **generation: Any

@@ -16,16 +16,19 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from remuda.embedding import EmbeddingModelManager, Embeddings
+from remuda import _native
+from remuda._arguments import check_count
+from remuda.embedding import EmbeddingModelManager
 from remuda.pool import ModelInstance, ModelPool, Timeout
-from remuda.settings import Settings, native_settings
+from remuda.settings import Settings
 from remuda.summarization import SummarizationModelManager
+from remuda.tokenizer import Tokenizer
 
 __all__ = [
     "FakeEmbeddingModelManager",
@@ -33,6 +36,12 @@ __all__ = [
     "Faults",
     "fake_settings",
 ]
+
+
+T = TypeVar("T")
+# Tokens that the fakes read of a text, and of a document.
+_FAKE_LENGTH = 256
+_FAKE_WINDOW = 1024
 
 
 def fake_settings(**changes: Any) -> Settings:
@@ -83,13 +92,15 @@ class Faults:
 class _FakePool:
     """A real pool of made-up models, under the methods of the native one that the managers' own code calls."""
 
-    def __init__(self, name: str, settings: Any, faults: Faults) -> None:
-        fields = native_settings(Settings() if settings is None else settings)
+    device = "cpu"
+    precision = "fp32"
+
+    def __init__(self, name: str, fields: dict[str, Any], faults: Faults) -> None:
         self.faults = faults
         self.pool: ModelPool[object] = ModelPool(
             faults.load,
             name=name,
-            max_instances=fields["model_pool_max_instances"],
+            max_instances=fields["model_pool_max_instances"] if fields["model_pool_enabled"] else None,
             enabled=fields["model_pool_enabled"],
             leak_threshold=fields["leak_threshold"],
             idle_ttl=fields["idle_ttl"],
@@ -99,62 +110,44 @@ class _FakePool:
         )
 
     def on_instance(
-        self, instance: ModelInstance[Any] | None, timeout: Timeout, work: Callable[[], Any], token: Any = None
-    ) -> Any:
+        self, instance: ModelInstance[Any] | None, timeout: Timeout, work: Callable[[], T], token: Any = None
+    ) -> T:
         if instance is None:
             with self.pool._pool.acquire(timeout, token=token):
                 self.faults.call()
                 return work()
-        instance.model  # noqa: B018  Raises, where it was released.
+        self.pool._pool.check_instance(instance)
+        _native.check_timeout(timeout)
         self.faults.call()
         return work()
 
 
-def _check_texts(texts: list[Any]) -> list[str]:
-    for i, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TypeError(f"text[{i}]: expected a str, found {text!r:.80} ({type(text).__name__})")
-    return texts
+class _FakeEmbeddings(_FakePool):
+    """Stands for `_native.EmbeddingPool`."""
 
-
-class FakeEmbeddingModelManager(EmbeddingModelManager):
-    """An `EmbeddingModelManager` whose embeddings are drawn by a text's words.
-
-    Of length 1; texts that share words are similar, so that a search finds what a reader would expect.
-
-    :param settings: as the real one's; None: the defaults, whatever the environment says.
-    :param dimension: numbers in an embedding.
-    :param faults: what goes wrong.
-    """
-
-    def __init__(self, settings: Any = None, *, dimension: int = 384, faults: Faults | None = None) -> None:
-        self.settings = settings
-        self.faults: Faults = faults if faults is not None else Faults()
-        self._fake = _FakePool("fake/embedding", settings, self.faults)
-        self._pool = self._fake.pool._pool
-        self._dimension = dimension
+    def __init__(self, fields: dict[str, Any], faults: Faults, dimension: int, prompts: dict[str, str]) -> None:
+        super().__init__("fake/embedding", fields, faults)
+        self.dimension = dimension
+        self.prompts = prompts
 
     @property
     def info(self) -> dict[str, Any]:
-        """As the real one's, as far as a model that is none has it."""
         return {
             "name": "fake/embedding",
+            "directory": "",
             "architecture": "fake",
-            "dimension": self._dimension,
-            "max_seq_length": 256,
+            "dimension": self.dimension,
+            "max_seq_length": _FAKE_LENGTH,
+            "longest_text": _FAKE_LENGTH,
             "parameters": 0,
             "modules": ["fake"],
-            "prompts": [],
+            "prompts": sorted(self.prompts),
+            "prompt_texts": self.prompts,
+            "default_prompt_name": None,
+            "similarity": "cosine",
         }
 
-    @property
-    def precision(self) -> str:
-        return "fp32"
-
-    def get_device(self) -> str:
-        return "cpu"
-
-    def _embed(
+    def embed_texts(
         self,
         texts: list[str],
         instance: ModelInstance[Any] | None,
@@ -164,34 +157,189 @@ class FakeEmbeddingModelManager(EmbeddingModelManager):
         max_batch_tokens: int | None,
         timeout: Timeout,
         token: Any,
-    ) -> Embeddings:
-        texts = _check_texts(texts)
+    ) -> tuple[Any, Any, Any, int]:
+        _native.check_texts(texts)
 
-        def work() -> Embeddings:
-            values = np.stack([self._vector((prompt or "") + text) for text in texts]) if texts else None
-            if values is None:
-                values = np.empty((0, self._dimension), np.float32)
+        def work() -> tuple[Any, Any, Any, int]:
+            values = np.empty((len(texts), self.dimension), np.float32)
+            for i, text in enumerate(texts):
+                values[i] = self._vector((prompt or "") + text)
             tokens = np.array([len(text.split()) + 2 for text in texts], np.int64)
-            return Embeddings(values, tokens, np.minimum(tokens, max_length or 256))
+            return values, tokens, np.minimum(tokens, max_length or _FAKE_LENGTH), 0
 
-        result: Embeddings = self._fake.on_instance(instance, timeout, work, token)
-        return result
+        return self.on_instance(instance, timeout, work, token)
 
     def _vector(self, text: str) -> Any:
-        total = np.zeros(self._dimension)
+        total = np.zeros(self.dimension)
         for word in ["", *text.lower().split()]:
-            seed = int.from_bytes(hashlib.sha256(word.encode("utf-8", "replace")).digest()[:8], "little")
+            seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "little")
             weight = 0.1 if word == "" else 1.0
-            total += weight * np.random.Generator(np.random.PCG64(seed)).standard_normal(self._dimension)
+            total += weight * np.random.Generator(np.random.PCG64(seed)).standard_normal(self.dimension)
         return (total / np.linalg.norm(total)).astype(np.float32)
+
+
+class FakeEmbeddingModelManager(EmbeddingModelManager):
+    """An `EmbeddingModelManager` whose embeddings are drawn by a text's words.
+
+    Of length 1; texts that share words are similar, so that a search finds what a reader would expect. Arguments are
+    checked as the real one checks them.
+
+    :param settings: as the real one's; None: the defaults, whatever the environment says.
+    :param dimension: numbers in an embedding.
+    :param prompts: the model's prompts by their names.
+    :param faults: what goes wrong.
+    """
+
+    def __init__(
+        self,
+        settings: Any = None,
+        *,
+        dimension: int = 384,
+        prompts: dict[str, str] | None = None,
+        faults: Faults | None = None,
+    ) -> None:
+        self.faults: Faults = faults if faults is not None else Faults()
+        check_count("dimension", dimension, least=1)
+        self._start(
+            settings,
+            Settings() if settings is None else settings,
+            lambda fields: cast("Any", _FakeEmbeddings(fields, self.faults, dimension, dict(prompts or {}))),
+        )
+        self._pool = cast("Any", self._native).pool._pool
+
+    def _make_tokenizer(self) -> Tokenizer:
+        return _FakeTokenizer(self.max_seq_length)
+
+
+class _FakeTokenizer(Tokenizer):
+    """A word is a token; its id is made of the word."""
+
+    def __init__(self, model_max_length: int) -> None:
+        self.name_or_path = "fake"
+        self.model_max_length = model_max_length
+        self.pad_token_id = 0
+        self._native = cast("Any", self)
+        self.words: dict[int, str] = {1: "<s>", 2: "</s>"}
+
+    def _tokenize(
+        self, texts: list[str], max_length: int | None, special_tokens: bool
+    ) -> list[tuple[list[int], list[str], int]]:
+        _native.check_texts(texts)
+        check_count("max_length", max_length, least=1, optional=True)
+        results: list[tuple[list[int], list[str], int]] = []
+        for text in texts:
+            words = text.split()
+            self.words.update((self.id(word), word) for word in words)
+            room = len(words) if max_length is None else max(0, max_length - 2 * special_tokens)
+            ids = [self.id(word) for word in words[:room]]
+            if special_tokens:
+                ids = [1, *ids, 2]
+            results.append((ids, [self.words[i] for i in ids], len(words) + 2 * special_tokens))
+        return results
+
+    def id(self, token: str) -> int:
+        known = {"<s>": 1, "</s>": 2}
+        return known.get(token) or 3 + int.from_bytes(hashlib.sha256(token.encode()).digest()[:2], "little")
+
+    def token(self, id: int) -> str | None:
+        return self.words.get(id)
+
+    @property
+    def vocab_size(self) -> int:
+        return 3 + 2**16
+
+    def decode(self, token_ids: Any, skip_special_tokens: bool = False) -> str:
+        least = 3 if skip_special_tokens else 1
+        return " ".join(self.words[i] for i in token_ids if i >= least and i in self.words)
 
 
 class _FakeText(SimpleNamespace):
     text: str
 
 
+class _FakeSummaries(_FakePool):
+    """Stands for `_native.SummarizationPool`."""
+
+    def __init__(self, fields: dict[str, Any], faults: Faults, words: int) -> None:
+        super().__init__("fake/summarization", fields, faults)
+        self.words = words
+
+    @property
+    def info(self) -> dict[str, Any]:
+        return {
+            "name": "fake/summarization",
+            "directory": "",
+            "architecture": "fake",
+            "window": _FAKE_WINDOW,
+            "parameters": 0,
+            "generation": {},
+        }
+
+    def _summary(self, text: str, max_input_tokens: int | None) -> Any:
+        words = text.split()
+        short = " ".join(words[: self.words])
+        best = _FakeText(text=short, ids=list(range(len(short.split()))), score=0.0, complete=True)
+        tokens = len(words) + 2
+        used = min(tokens, max_input_tokens or _FAKE_WINDOW)
+        return _FakeText(
+            text=short,
+            best=best,
+            others=[],
+            input_tokens=tokens,
+            used_tokens=used,
+            invalid_sequences=0,
+            output_tokens=len(best.ids),
+            truncated=tokens > used,
+        )
+
+    def summarize(
+        self,
+        texts: list[str],
+        instance: ModelInstance[Any] | None,
+        generation: dict[str, Any],
+        max_input_tokens: int | None,
+        max_batch_tokens: int | None,
+        timeout: Timeout,
+        partial: bool,
+        on_text: Callable[[int, str], object] | None,
+        token: Any,
+    ) -> list[Any]:
+        _native.check_texts(texts)
+        _native.check_generation(generation, _FAKE_WINDOW)
+
+        def work() -> list[Any]:
+            found = [self._summary(text, max_input_tokens) for text in texts]
+            for document, summary in enumerate(found if on_text is not None else []):
+                for i, word in enumerate(summary.text.split(" ")):
+                    if on_text is not None:
+                        on_text(document, word if i == 0 else " " + word)
+            return found
+
+        return self.on_instance(instance, timeout, work, token)
+
+    def summarize_long(
+        self,
+        text: str,
+        instance: ModelInstance[Any] | None,
+        generation: dict[str, Any],
+        part_tokens: int | None,
+        overlap_tokens: int | None,
+        max_batch_tokens: int | None,
+        timeout: Timeout,
+        on_text: Callable[[int, str], object] | None,
+        token: Any,
+    ) -> Any:
+        (summary,) = self.summarize(
+            [text], instance, generation, None, max_batch_tokens, timeout, False, on_text, token
+        )
+        part = SimpleNamespace(begin=0, end=len(text.encode()), tokens=summary.input_tokens, summary=summary.text)
+        return _FakeText(text=summary.text, summary=summary, parts=[part], merges=0, merged=True)
+
+
 class FakeSummarizationModelManager(SummarizationModelManager):
     """A `SummarizationModelManager` whose summary of a text is its first words.
+
+    Arguments are checked as the real one checks them, options of the search as those of a BART.
 
     :param settings: as the real one's; None: the defaults, whatever the environment says.
     :param words: of a summary at most.
@@ -199,80 +347,14 @@ class FakeSummarizationModelManager(SummarizationModelManager):
     """
 
     def __init__(self, settings: Any = None, *, words: int = 8, faults: Faults | None = None) -> None:
-        self.settings = settings
         self.faults: Faults = faults if faults is not None else Faults()
-        self._fake = _FakePool("fake/summarization", settings, self.faults)
-        self._pool = self._fake.pool._pool
-        self._words = words
-
-    @property
-    def info(self) -> dict[str, Any]:
-        """As the real one's, as far as a model that is none has it."""
-        return {"name": "fake/summarization", "architecture": "fake", "window": 1024, "parameters": 0}
-
-    @property
-    def precision(self) -> str:
-        return "fp32"
-
-    def get_device(self) -> str:
-        return "cpu"
-
-    def _summary(self, text: str) -> Any:
-        words = text.split()
-        short = " ".join(words[: self._words])
-        best = _FakeText(text=short, ids=list(range(len(short.split()))), score=0.0, complete=True)
-        tokens = len(words) + 2
-        return _FakeText(
-            text=short,
-            best=best,
-            others=[],
-            input_tokens=tokens,
-            used_tokens=min(tokens, 1024),
-            invalid_sequences=0,
-            output_tokens=len(best.ids),
-            truncated=tokens > 1024,
+        check_count("words", words, least=0)
+        self._start(
+            settings,
+            Settings() if settings is None else settings,
+            lambda fields: cast("Any", _FakeSummaries(fields, self.faults, words)),
         )
+        self._pool = cast("Any", self._native).pool._pool
 
-    def summarize(
-        self,
-        texts: Iterable[str],
-        instance: ModelInstance[Any] | None = None,
-        *,
-        timeout: Timeout = None,
-        **options: Any,
-    ) -> Any:
-        return self._summarize(_check_texts(list(texts)), instance, timeout, None)
-
-    def _summarize(self, texts: list[str], instance: ModelInstance[Any] | None, timeout: Timeout, token: Any) -> Any:
-        return self._fake.on_instance(instance, timeout, lambda: [self._summary(text) for text in texts], token)
-
-    def summarize_long(
-        self, text: str, instance: ModelInstance[Any] | None = None, *, timeout: Timeout = None, **options: Any
-    ) -> Any:
-        (summary,) = self.summarize([text], instance, timeout=timeout)
-        part = SimpleNamespace(begin=0, end=len(text.encode("utf-8", "replace")), tokens=summary.input_tokens, summary=summary.text)
-        return _FakeText(text=summary.text, summary=summary, parts=[part], merges=0, merged=True)
-
-    def stream(
-        self, text: str, instance: ModelInstance[Any] | None = None, *, timeout: Timeout = None, **options: Any
-    ) -> Iterator[str]:
-        words = self.summarize_text(text, instance, timeout=timeout).split(" ")
-        return iter([word if i == 0 else " " + word for i, word in enumerate(words)])
-
-    async def asummarize(
-        self,
-        text: str | Iterable[str],
-        instance: ModelInstance[Any] | None = None,
-        *,
-        timeout: Timeout = None,
-        **options: Any,
-    ) -> Any:
-        from remuda import aio
-
-        alone = isinstance(text, str)
-        listed = _check_texts([text] if isinstance(text, str) else list(text))
-        summaries = await aio.call(
-            instance, timeout, lambda left, token: self._summarize(listed, instance, left, token)
-        )
-        found = [summary.text for summary in summaries]
-        return found[0] if alone else found
+    def _make_tokenizer(self) -> Tokenizer:
+        return _FakeTokenizer(self.max_seq_length)

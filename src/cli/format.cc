@@ -51,8 +51,13 @@ uint64_t peak_rss_bytes() {
 
 bool is_terminal(int fd) { return isatty(fd) == 1; }
 
+void say(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stderr);
+  std::fflush(stderr);
+}
+
 void warn(std::string_view message) {
-  if (log::enabled(log::Level::kWarning)) fmt::print(stderr, "remuda: warning: {}\n", message);
+  if (log::enabled(log::Level::kWarning)) say(fmt::format("remuda: warning: {}\n", message));
 }
 
 }  // namespace remuda::cli

@@ -15,6 +15,9 @@ std::string human_seconds(double seconds);                      // "0:42", "1:02
 uint64_t peak_rss_bytes();                                      // The most memory that this process has had resident.
 bool is_terminal(int fd);
 
+// Text on stderr, as far as that takes it: messages that nobody can read hold no work up.
+void say(std::string_view text);
+
 // A line on stderr, "remuda: warning: ..." unless --log-level is above it.
 void warn(std::string_view message);
 

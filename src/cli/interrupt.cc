@@ -37,6 +37,7 @@ void catch_interrupts() {
   if (pipe_ends[0] >= 0 || pipe2(pipe_ends, O_CLOEXEC | O_NONBLOCK) != 0) return;
   install(SIGINT);
   install(SIGTERM);
+  install(SIGHUP);
 }
 
 bool interrupted() { return caught != 0; }

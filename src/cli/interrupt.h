@@ -1,10 +1,10 @@
-// Ctrl-C and SIGTERM as a question that long work asks, so that it can keep what is done.
+// Ctrl-C, SIGTERM and a terminal that is gone as a question that long work asks, so that it can keep what is done.
 #pragma once
 
 namespace remuda::cli {
 
-// From now on the first SIGINT or SIGTERM only makes interrupted() true; a second one ends the process as usual. A
-// signal that the parent process had ignored (nohup, a background job) stays ignored.
+// From now on the first SIGINT, SIGTERM or SIGHUP only makes interrupted() true; a second one ends the process as
+// usual. A signal that the parent process had ignored (nohup, a background job) stays ignored.
 void catch_interrupts();
 
 bool interrupted();

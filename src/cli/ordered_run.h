@@ -9,9 +9,7 @@
 #include <functional>
 #include <future>
 #include <optional>
-#include <string>
 #include <utility>
-#include <vector>
 
 #include "cli/interrupt.h"
 #include "cli/progress.h"
@@ -23,12 +21,10 @@ namespace remuda::cli {
 template <typename Result>
 class OrderedRun {
  public:
-  using Texts = std::vector<std::string>;
-
   struct Work {
     // Called for several chunks at once, on threads of its own. Should end soon, by an error or with what there is,
     // once given_up() is true.
-    std::function<Result(const Texts&)> compute;
+    std::function<Result(const TextChunk&)> compute;
     // Called for each chunk in input order, on the thread that runs.
     std::function<void(Result)> write;
   };
@@ -72,15 +68,15 @@ class OrderedRun {
 
   // Starts the next chunk; false at the end of the input and at an error in it.
   bool start_next() {
-    Texts texts;
+    TextChunk chunk;
     try {
-      if (!reader_.read(texts)) return false;
+      if (!reader_.read(chunk)) return false;
     } catch (...) {
       failure_ = std::current_exception();
       return false;
     }
-    const auto count = static_cast<int64_t>(texts.size());
-    auto compute = [this, texts = std::move(texts)] { return work_.compute(texts); };
+    const auto count = std::ssize(chunk.texts);
+    auto compute = [this, chunk = std::move(chunk)] { return work_.compute(chunk); };
     chunks_.push_back({std::async(std::launch::async, std::move(compute)), count, reader_.bytes_read()});
     return true;
   }

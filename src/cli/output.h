@@ -18,6 +18,7 @@ class Output {
   void flush_if_full() {
     if (buffer_.size() >= kFlushBytes) flush();
   }
+  void set_descriptor(int fd) { fd_ = fd; }
   // Throws Error(kIo). A pipe whose reader is gone ends the process by SIGPIPE, as it does other tools, unless the
   // parent process had that signal ignored.
   void flush();
@@ -25,7 +26,7 @@ class Output {
  private:
   static constexpr size_t kFlushBytes = size_t{128} << 10;
 
-  const int fd_;
+  int fd_;
   const std::string name_;
   std::string buffer_;
 };

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 
 #include "cli/format.h"
 
@@ -19,7 +18,7 @@ Progress::Progress(std::optional<uint64_t> total_bytes, const char* what)
     : total_bytes_(total_bytes), what_(what), shown_(is_terminal(STDERR_FILENO)) {}
 
 Progress::~Progress() {
-  if (drawn_) fmt::print(stderr, kClearLine);
+  if (drawn_) say(kClearLine);
 }
 
 void Progress::update(int64_t done, uint64_t bytes_done) {
@@ -38,8 +37,7 @@ void Progress::update(int64_t done, uint64_t bytes_done) {
     line += fmt::format("  [{}{}] {:3.0f}%  {} left", std::string(filled, '='), std::string(kWidth - filled, ' '),
                         share * 100, human_seconds(seconds / share * (1 - share)));
   }
-  fmt::print(stderr, "{}{}", kClearLine, line);
-  std::fflush(stderr);
+  say(kClearLine + line);
 }
 
 }  // namespace remuda::cli

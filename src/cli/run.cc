@@ -11,6 +11,7 @@
 
 #include "base/fail.h"
 #include "cli/commands.h"
+#include "cli/format.h"
 #include "cli/interrupt.h"
 #include "remuda/version.h"
 
@@ -32,7 +33,7 @@ environment (MODEL_POOL_MAX_INSTANCES, REMUDA_PRECISION, ...) and from
 Exit codes: 0 done, 1 the work failed, 2 bad usage, 130 interrupted (what was
 done is kept). A closed pipe ends remuda as it does other tools, by SIGPIPE.)";
 
-void report(const std::string& message) { fmt::print(stderr, "remuda: error: {}\n", message); }
+void report(const std::string& message) { say(fmt::format("remuda: error: {}\n", message)); }
 
 // The command that was asked for, or the application itself.
 const CLI::App& innermost(const CLI::App& app) {
@@ -72,8 +73,8 @@ int report_usage(const CLI::App& app, const CLI::ParseError& error) {
   }
   report(message(asked, error));
   const bool unknown_name = is(error, CLI::ExitCodes::ExtrasError) || is(error, CLI::ExitCodes::RequiredError);
-  if (unknown_name) fmt::print(stderr, "The {}.\n", known(asked));
-  fmt::print(stderr, "More: {} --help\n", path);
+  if (unknown_name) say(fmt::format("The {}.\n", known(asked)));
+  say(fmt::format("More: {} --help\n", path));
   return kBadUsage;
 }
 

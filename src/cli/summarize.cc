@@ -156,10 +156,12 @@ int summarize(const SummarizeFlags& flags) {
   const Clock::time_point start = Clock::now();
   SummarizeRun run(manager, plan, reader, flags.stream ? 1 : settings.model_pool_max_instances);
   run.run();
-  warn_about(run.totals(), plan.options.max_input_tokens.value_or(manager.info().window));
-  if (flags.stats) print_stats(run.totals(), load_ms, milliseconds_since(start) / 1e3, manager);
-  const int code = end_run(run.failure(), run.totals().documents, "documents");
-  return code == kSuccess && run.totals().failed > 0 ? kFailed : code;
+  SummarizeTotals totals = run.totals();
+  totals.invalid_utf8 += reader.repaired();
+  warn_about(totals, plan.options.max_input_tokens.value_or(manager.info().window));
+  if (flags.stats) print_stats(totals, load_ms, milliseconds_since(start) / 1e3, manager);
+  const int code = end_run(run.failure(), totals.documents, "documents");
+  return code == kSuccess && totals.failed > 0 ? kFailed : code;
 }
 
 void add_input_flags(CLI::App& command, SummarizeFlags& flags) {

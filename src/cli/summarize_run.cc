@@ -41,7 +41,7 @@ SummarizeRun::SummarizeRun(SummarizationModelManager& manager, const SummarizePl
       partial_(plan.options.partial),
       writer_(plan.fields),
       run_(reader, chunks_at_once, "documents",
-           {.compute = [this](const auto& texts) { return compute(texts); },
+           {.compute = [this](const TextChunk& chunk) { return compute(chunk.texts); },
             .write = [this](const Outcomes& outcomes) { write(outcomes); }}) {
   plan_.options.cancelled = [this] { return run_.given_up(); };
   // So that an interruption keeps what is complete of a chunk; write() leaves out the rest.
@@ -109,7 +109,7 @@ void SummarizeRun::write(const Outcomes& outcomes) {
 
 void SummarizeRun::report(int64_t index, const std::string& problem) {
   if (plan_.stream) finish_stream({});
-  fmt::print(stderr, "remuda: error: document {}: {}\n", index, problem);
+  say(fmt::format("remuda: error: document {}: {}\n", index, problem));
   ++totals_.failed;
 }
 

@@ -43,7 +43,7 @@ class SummarizeRun {
   // As OrderedRun::run(). After an interruption the documents are written that were complete, those behind one that
   // was not, too: their "index" tells.
   void run() { run_.run(); }
-  std::exception_ptr failure() const { return run_.failure(); }
+  std::exception_ptr failure() const { return run_.failure() ? run_.failure() : no_number_; }
   const SummarizeTotals& totals() const { return totals_; }
 
  private:

@@ -3,7 +3,6 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "base/seconds_since.h"
@@ -46,11 +45,13 @@ double milliseconds_since(std::chrono::steady_clock::time_point start) { return 
 
 void invite_typing(const TextReaderOptions& input, const char* what) {
   if (!input.files.empty() || !is_terminal(STDIN_FILENO)) return;
-  fmt::print(stderr, "Type {}; Ctrl-D ends.\n", what);
+  say(fmt::format("Type {}; Ctrl-D ends.\n", what));
 }
 
 void warn_of_invalid_utf8(int64_t sequences) {
-  if (sequences > 0) warn(fmt::format("{} malformed UTF-8 sequences were read as U+FFFD", with_commas(sequences)));
+  if (sequences == 0) return;
+  warn(fmt::format("{} malformed UTF-8 sequences were read as U+FFFD; if the input is Latin-1: iconv -f latin1 -t utf8",
+                   with_commas(sequences)));
 }
 
 void print_run_stats(nlohmann::ordered_json figures, const RunStats& stats) {
@@ -59,13 +60,13 @@ void print_run_stats(nlohmann::ordered_json figures, const RunStats& stats) {
   figures["precision"] = to_string(stats.precision);
   figures["device"] = stats.device;
   figures["pool"] = pool_json(stats.pool);
-  fmt::print(stderr, "{}\n", figures.dump());
+  say(figures.dump() + "\n");
 }
 
 int end_run(const std::exception_ptr& failure, int64_t done, const char* what) {
   if (failure) std::rethrow_exception(failure);
   if (!interrupted()) return kSuccess;
-  fmt::print(stderr, "remuda: interrupted; {} {} are done and kept\n", with_commas(done), what);
+  say(fmt::format("remuda: interrupted; {} {} are done and kept\n", with_commas(done), what));
   return kInterrupted;
 }
 

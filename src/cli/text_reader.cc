@@ -1,6 +1,7 @@
 #include "cli/text_reader.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,7 +13,9 @@
 
 #include "base/fail.h"
 #include "base/json.h"
+#include "cli/format.h"
 #include "cli/interrupt.h"
+#include "text/utf8.h"
 
 namespace remuda::cli {
 namespace {
@@ -79,14 +82,34 @@ bool TextReader::open_next() {
   const std::string& file = options_.files[next_file_++];
   name_ = file == kStdin ? "stdin" : file;
   line_number_ = 0;
+  at_start_ = true;
+  decoder_.reset();
   fd_ = file == kStdin ? STDIN_FILENO : open(file.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd_ < 0) fail_system(name_, errno);
   return true;
 }
 
 void TextReader::close_file() {
+  if (decoder_) repaired_ += decoder_->malformed();
   if (fd_ > STDIN_FILENO) close(fd_);
   fd_ = -1;
+}
+
+// Appends what a read gives; false at the end of the file, and when interrupted.
+bool TextReader::read_more(std::string& bytes) {
+  const size_t size = bytes.size();
+  while (wait_readable(fd_)) {
+    bytes.resize(size + kReadBytes);
+    const ssize_t got = ::read(fd_, bytes.data() + size, kReadBytes);
+    const int error = errno;
+    bytes.resize(size + static_cast<size_t>(std::max<ssize_t>(got, 0)));
+    if (got >= 0) {
+      bytes_read_ += static_cast<uint64_t>(got);
+      return got > 0;
+    }
+    if (error != EINTR && error != EAGAIN) fail_system(name_, error);
+  }
+  return false;
 }
 
 // Reads more of the open file behind the unread part; false at its end, and when interrupted.
@@ -100,19 +123,36 @@ bool TextReader::fill() {
     fail(ErrorCode::kUnsupported, "{}:{}: expected a {} of at most {} bytes, found a longer one", name_,
          line_number_ + 1, options_.whole_files ? "file" : "line", kMaxTextBytes);
   }
-  const size_t size = buffer_.size();
-  while (wait_readable(fd_)) {
-    buffer_.resize(size + kReadBytes);
-    const ssize_t got = ::read(fd_, buffer_.data() + size, kReadBytes);
-    const int error = errno;
-    buffer_.resize(size + static_cast<size_t>(std::max<ssize_t>(got, 0)));
-    if (got >= 0) {
-      bytes_read_ += static_cast<uint64_t>(got);
-      return got > 0;
-    }
-    if (error != EINTR && error != EAGAIN) fail_system(name_, error);
+  if (!decoder_) {
+    bool more = read_more(buffer_);
+    while (more && at_start_ && may_become_signature(buffer_)) more = read_more(buffer_);
+    if (at_start_) recognise();
+    return more;
   }
-  return false;
+  std::string bytes;
+  const size_t size = buffer_.size();
+  const bool more = read_more(bytes);
+  more ? decoder_->decode(bytes, buffer_) : decoder_->finish(buffer_);
+  return more || buffer_.size() > size;
+}
+
+// Takes away what says how a file is encoded, and sees to it that it is read so.
+void TextReader::recognise() {
+  at_start_ = false;
+  const Signature* signature = find_signature(buffer_);
+  if (signature == nullptr) return;
+  if (signature->kind == Signature::Kind::kNotText) {
+    fail(ErrorCode::kUnsupported, "{}: expected text, found {}; {}", name_, signature->name,
+         fmt::format(fmt::runtime(signature->advice), name_));
+  }
+  if (signature->kind == Signature::Kind::kUtf8) {
+    buffer_.erase(0, signature->bytes.size());
+    return;
+  }
+  const std::string bytes = buffer_.substr(signature->bytes.size());
+  buffer_.clear();
+  decoder_.emplace(signature->kind == Signature::Kind::kUtf16Big);
+  decoder_->decode(bytes, buffer_);
 }
 
 // The text up to `end`; `newline` says whether a '\n' stands there.
@@ -150,34 +190,71 @@ bool TextReader::next_file(std::string& text) {
   return true;
 }
 
+// JSON lines without the flag for them give vectors of braces and quotation marks.
+void TextReader::look_for_json(std::string_view line) const {
+  if (next_file_ != 1 || line_number_ != 1 || !line.starts_with("{\"") || !line.ends_with('}')) return;
+  warn(fmt::format("{} looks like JSON lines, whose objects are embedded as they stand; --jsonl takes their texts",
+                   name_));
+}
+
+std::string TextReader::parse_json(std::string& line) {
+  repaired_ += repair_surrogates(line);
+  std::string well_formed;
+  const int64_t malformed = text::repair_utf8(line, well_formed);
+  repaired_ += malformed;
+  const auto document =
+      JsonDocument::parse(malformed > 0 ? well_formed : line, fmt::format("{}:{}", name_, line_number_));
+  return std::string(document.root().at(options_.field).as_string());
+}
+
 bool TextReader::next_text(std::string& text) {
   if (options_.whole_files) return next_file(text);
-  if (!options_.jsonl) return next_line(text);
+  if (!options_.jsonl) {
+    if (!next_line(text)) return false;
+    look_for_json(text);
+    return true;
+  }
   std::string line;
   do {
     if (!next_line(line)) return false;
   } while (line.find_first_not_of(" \t\r") == std::string::npos);
-  const auto document = JsonDocument::parse(line, fmt::format("{}:{}", name_, line_number_));
-  text = document.root().at("text").as_string();
+  text = parse_json(line);
   return true;
 }
 
-bool TextReader::read(std::vector<std::string>& texts) {
-  texts.clear();
+bool TextReader::read(TextChunk& chunk) {
+  chunk.texts.clear();
+  chunk.failed.clear();
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
   size_t bytes = 0;
   std::string text;
-  try {
-    while (texts.size() < options_.max_texts && bytes < options_.max_bytes && (texts.empty() || ready()) &&
-           next_text(text)) {
-      bytes += text.size();
-      texts.push_back(std::move(text));
+  while (chunk.texts.size() < options_.max_texts && bytes < options_.max_bytes && (chunk.texts.empty() || ready())) {
+    try {
+      if (!next_text(text)) break;
+    } catch (const Error& error) {
+      // What a line says is its own error, what the system says ends the run.
+      const bool of_line = options_.skip_bad && error.code() == ErrorCode::kInvalidFile;
+      if (of_line) {
+        chunk.failed.push_back({std::ssize(chunk.texts), error.what()});
+        text.clear();
+      } else if (chunk.texts.empty()) {
+        throw;
+      } else {
+        failure_ = std::current_exception();
+        break;
+      }
     }
-  } catch (...) {
-    if (texts.empty()) throw;
-    failure_ = std::current_exception();
+    bytes += text.size();
+    chunk.texts.push_back(std::move(text));
   }
-  return !texts.empty() && !interrupted();
+  return !chunk.texts.empty() && !interrupted();
+}
+
+bool TextReader::read(std::vector<std::string>& texts) {
+  TextChunk chunk;
+  const bool more = read(chunk);
+  texts = std::move(chunk.texts);
+  return more;
 }
 
 bool TextReader::ready() const {

@@ -65,7 +65,7 @@ int tokenize(const TokenizeFlags& flags) {
     }
     out.flush();
   }
-  warn_of_invalid_utf8(invalid);
+  warn_of_invalid_utf8(invalid + reader.repaired());
   return interrupted() ? kInterrupted : kSuccess;
 }
 

@@ -7,11 +7,13 @@
 
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <system_error>
+#include <utility>
 
+#include "base/files.h"
 #include "base/log.h"
 #include "device/backends/gpu_build.h"
+#include "remuda/error.h"
 
 namespace remuda {
 namespace {
@@ -39,15 +41,24 @@ GpuBackend refused(const fs::path& file, std::string problem) {
 
 // Whether a library ends before its section headers, which linkers put last. dlopen() would map what isn't there, and
 // the process would end by a signal.
-bool is_cut_short(const fs::path& file) {
+bool is_cut_short(const OpenFile& file) {
   Elf64_Ehdr header = {};
-  std::ifstream in(file, std::ios::binary);
-  if (!in.read(reinterpret_cast<char*>(&header), sizeof header)) return false;  // dlopen() says what is wrong with it.
+  if (file.size() < sizeof header) return false;  // dlopen() says what is wrong with it.
+  file.read({reinterpret_cast<char*>(&header), sizeof header});
   if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) return false;
-  std::error_code failed;
-  const uint64_t size = fs::file_size(file, failed);
   const uint64_t sections = uint64_t{header.e_shnum} * header.e_shentsize;
-  return !failed && (header.e_shoff > size || sections > size - header.e_shoff);
+  return header.e_shoff > file.size() || sections > file.size() - header.e_shoff;
+}
+
+// Why a file can't be a library that is whole; empty: it may be one. dlopen() would wait for a FIFO's writer.
+std::string problem_of(const fs::path& file) {
+  try {
+    if (!is_cut_short(OpenFile(file))) return {};
+    return fmt::format("{} can't be loaded: the file is cut short; install it again", file.string());
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kNotFound) return {};  // dlopen() looks elsewhere, too.
+    return error.what();
+  }
 }
 
 GpuBackend find_gpu_backend() {
@@ -66,9 +77,7 @@ GpuBackend find_gpu_backend() {
 }  // namespace
 
 GpuBackend open_gpu_backend(const fs::path& file) {
-  if (is_cut_short(file)) {
-    return refused(file, fmt::format("{} can't be loaded: the file is cut short; install it again", file.string()));
-  }
+  if (std::string problem = problem_of(file); !problem.empty()) return refused(file, std::move(problem));
   void* const library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     const char* const why = dlerror();

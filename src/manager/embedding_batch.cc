@@ -1,6 +1,8 @@
 #include "manager/embedding_batch.h"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <numeric>
 #include <utility>
 
@@ -21,6 +23,14 @@ BatchRequestOptions request_options(const EmbedOptions& options) {
 
 bool is_cancelled(const EmbedOptions& options) {
   return options.stop.stop_requested() || (options.cancelled && options.cancelled());
+}
+
+// Whether there is no NaN and no infinity among them, by their bits, which a loop without branches looks at.
+bool are_finite(std::span<const float> values) {
+  constexpr uint32_t kExponent = 0x7F800000;
+  uint32_t most = 0;
+  for (const float value : values) most = std::max(most, std::bit_cast<uint32_t>(value) & kExponent);
+  return most < kExponent;
 }
 
 }  // namespace
@@ -62,6 +72,20 @@ std::span<const int64_t> EmbeddingRequest::take(int64_t max_tokens, bool at_leas
 std::span<float> EmbeddingRequest::vector(int64_t text) {
   return std::span(result_.values)
       .subspan(static_cast<size_t>(text * result_.dimension), static_cast<size_t>(result_.dimension));
+}
+
+Embeddings EmbeddingRequest::take_result() {
+  for (int64_t i = 0; i < result_.size(); ++i) {
+    const std::span<const float> row = result_.row(i);
+    if (are_finite(row)) continue;
+    const auto wrong = std::ranges::find_if(row, [](float value) { return !std::isfinite(value); });
+    remuda::fail(
+        ErrorCode::kInvalidFile,
+        "text {}: expected an embedding of finite numbers, found {} at dimension {}: the model's weights hold such "
+        "numbers, or its sums are too large for the precision; try precision fp32",
+        i, std::isnan(*wrong) ? "NaN" : "infinity", wrong - row.begin());
+  }
+  return std::move(result_);
 }
 
 void EmbeddingBatch::take(RequestQueue& queue) {

@@ -38,8 +38,8 @@ class EmbeddingRequest : public BatchRequest {
   std::optional<int64_t> max_batch_tokens() const { return max_batch_tokens_; }
   std::span<float> vector(int64_t text);
 
-  // Once, when it is done.
-  Embeddings take_result() { return std::move(result_); }
+  // Once, when it is done. Throws Error(kInvalidFile), naming the text, where an embedding isn't of finite numbers.
+  Embeddings take_result();
 
  private:
   const std::shared_ptr<const text::Tokenizer> tokenizer_;

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "base/fail.h"
-#include "io/module_files.h"
 #include "manager/placement.h"
 #include "models/gpu_sentence_encoder.h"
 #include "models/sentence_encoder.h"
@@ -36,28 +35,26 @@ int64_t count_prompt_tokens(const text::Tokenizer& tokenizer, const std::string&
   return std::ssize(ids) - (is_closed ? 1 : 0);
 }
 
-// A table may have fewer rows than the tokenizer has ids: that is an error where such an id occurs.
-void check_ids(const text::Tokenizer& tokenizer, const TokenizedTexts& texts, int64_t vocab_size) {
-  for (size_t i = 0; i < texts.ids.size(); ++i) {
-    for (const int32_t id : texts.ids[i]) {
-      if (id < vocab_size) continue;
-      fail(ErrorCode::kInvalidArgument,
-           "text {}: expected tokens with ids below {}, the rows of the model's table, found {} (\"{}\"); leave this "
-           "text out",
-           i, vocab_size, id, tokenizer.id_to_token(id).value_or(""));
-    }
-  }
+// The start of a text, whole characters, for an error.
+std::string_view beginning_of(std::string_view text) {
+  constexpr size_t kMost = 60;
+  if (text.size() <= kMost) return text;
+  size_t size = kMost;
+  while (size > 0 && (static_cast<unsigned char>(text[size]) & 0xC0) == 0x80) --size;
+  return text.substr(0, size);
 }
 
-// The tokenizer's arguments from sentence_bert_config.json, where tokenizers take any.
-template <typename Options>
-void set_overrides(Options& options, const io::ModelDirectory& directory) {
-  const std::string& overrides = directory.pipeline.transformer.tokenizer_overrides;
-  if constexpr (requires { options.config_overrides; }) {
-    options.config_overrides = overrides;
-  } else if (!overrides.empty()) {
-    io::warn_once(fmt::format("{}: the tokenizer's arguments are not used, its limit aside: {}",
-                              directory.transformer.string(), overrides));
+// A table may have fewer rows than the tokenizer has ids: that is an error where such an id occurs.
+void check_ids(const text::Tokenizer& tokenizer, std::span<const std::string> texts, const TokenizedTexts& tokenized,
+               int64_t vocab_size) {
+  for (size_t i = 0; i < texts.size(); ++i) {
+    for (const int32_t id : tokenized.ids[i]) {
+      if (id < vocab_size) continue;
+      fail(ErrorCode::kInvalidArgument,
+           "text {} (\"{}\"): expected tokens with ids below {}, the rows of the model's table, found {} (\"{}\"); "
+           "leave this text out",
+           i, beginning_of(texts[i]), vocab_size, id, tokenizer.id_to_token(id).value_or(""));
+    }
   }
 }
 
@@ -75,9 +72,9 @@ std::unique_ptr<const models::TextEncoder> load_encoder(const io::ModelDirectory
 }  // namespace
 
 std::shared_ptr<const text::Tokenizer> load_tokenizer(const io::ModelDirectory& directory) {
-  text::LoadOptions options{.lower_case = directory.pipeline.do_lower_case};
-  set_overrides(options, directory);
-  return std::make_shared<const text::Tokenizer>(text::Tokenizer::load(directory.transformer, options));
+  return std::make_shared<const text::Tokenizer>(text::Tokenizer::load(
+      directory.transformer, {.lower_case = directory.pipeline.do_lower_case,
+                              .config_overrides = directory.pipeline.transformer.tokenizer_overrides}));
 }
 
 EmbeddingModel::EmbeddingModel(const io::ModelDirectory& directory, const std::string& device, Precision precision,
@@ -117,7 +114,7 @@ TokenizedTexts tokenize_texts(const text::Tokenizer& tokenizer, std::span<const 
     }
   });
   result.invalid_sequences = invalid;
-  if (tokenizer.vocab_size() > options.vocab_size) check_ids(tokenizer, result, options.vocab_size);
+  if (tokenizer.vocab_size() > options.vocab_size) check_ids(tokenizer, texts, result, options.vocab_size);
   return result;
 }
 

@@ -86,6 +86,10 @@ EmbeddingModelInfo describe(const std::string& name, const io::ModelDirectory& d
   info.modules = describe_modules(directory.pipeline);
   info.similarity = directory.pipeline.similarity;
   for (const auto& [prompt_name, prompt] : directory.pipeline.prompts) info.prompts.push_back(prompt_name);
+  info.similarity = directory.pipeline.similarity;
+  info.prompt_texts = directory.pipeline.prompts;
+  info.default_prompt_name = directory.pipeline.default_prompt_name;
+  info.longest_text = encoder.max_sequence_length();
   return info;
 }
 

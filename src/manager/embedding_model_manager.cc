@@ -131,6 +131,7 @@ struct EmbeddingModelManager::Impl {
     if (name.empty()) return {};
     const auto found = pipeline.prompts.find(name);
     if (found == pipeline.prompts.end()) {
+      if (name == "query" || name == "document") return {};  // sentence-transformers has these two for every model.
       fail(ErrorCode::kInvalidArgument, "prompt_name: {} knows the prompts [{}], found \"{}\"", info.name,
            fmt::join(info.prompts, ", "), name);
     }

@@ -86,6 +86,18 @@ TEST(EmbeddingModelManager, RefusesALengthThatTheModelHasNoPositionsFor) {
   }
 }
 
+TEST(EmbeddingModelManager, RefusesABatchOfNoTokens) {
+  EmbeddingModelManager manager(Settings{});
+  const auto lease = manager.acquire();
+  for (const int64_t tokens : {-5, 0}) {
+    const EmbedOptions options{.max_batch_tokens = tokens};
+    EXPECT_THAT([&] { manager.embed_text("a", options); },
+                testing::ThrowsMessage<Error>(HasSubstr("max_batch_tokens: expected at least 1")));
+    EXPECT_THROW(manager.embed_text("a", *lease, options), Error);
+  }
+  EXPECT_EQ(manager.embed_text("a", EmbedOptions{.max_batch_tokens = 1}), manager.embed_text("a"));
+}
+
 TEST(EmbeddingModelManager, CancelledWorkStopsAndGivesTheInstanceBack) {
   EmbeddingModelManager manager(Settings{});
   const std::vector<std::string> texts(50, "A sentence of a few words.");

@@ -204,7 +204,7 @@ TEST_P(MemorySweep, OfEmbeddings) {
       Settings limited = settings(limit);
       limited.embedding_model = model.path();
       EmbeddingModelManager manager(limited);
-      return manager.embed(texts, {.max_batch_tokens = tokens}).values;
+      return manager.embed_texts(texts, EmbedOptions{.max_batch_tokens = tokens}).values;
     });
   }
 }
@@ -224,7 +224,7 @@ TEST_P(SummarySweep, OfTwoModelsAtOnce) {
     {
       std::jthread other([&] {
         try {
-          vectors = embedder.embed(embedded);
+          vectors = embedder.embed_texts(embedded);
         } catch (...) {
           failed = std::current_exception();
         }

@@ -26,7 +26,15 @@ class ModelTokenizer {
   ~ModelTokenizer();
 
   // In the texts' order, cut at max_length tokens where that is given. Uses the process's compute threads.
-  std::vector<TokenizedText> tokenize(std::span<const std::string> texts, std::optional<int64_t> max_length) const;
+  std::vector<TokenizedText> tokenize(std::span<const std::string> texts, std::optional<int64_t> max_length,
+                                      bool special_tokens = true) const;
+  // As transformers' `decode`; an id that has no token gives nothing.
+  std::string decode(std::span<const int32_t> ids, bool skip_special_tokens) const;
+  // One more than the largest id.
+  int64_t vocab_size() const;
+  // Nothing for an id or a token that isn't there.
+  std::optional<std::string_view> token(int32_t id) const;
+  std::optional<int32_t> id(std::string_view token) const;
 
  private:
   struct Impl;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/fail.h"
+#include "base/files.h"
 #include "device/memory_budget.h"
 
 namespace remuda {
@@ -151,7 +152,8 @@ void read_toml(const std::filesystem::path& path, Reader& reader) {
   }
   toml::table table;
   try {
-    table = toml::parse_file(path.string());
+    constexpr uint64_t kMostBytes = 1 << 20;
+    table = toml::parse(read_file(path, kMostBytes), path.string());
   } catch (const toml::parse_error& error) {
     const toml::source_position at = error.source().begin;
     fail(ErrorCode::kInvalidFile, "{}:{}:{}: expected TOML: {}", path.string(), at.line, at.column,
@@ -182,29 +184,38 @@ struct Unit {
   double bytes;
 };
 
-constexpr std::array<Unit, 10> kUnits = {{{"", 1},
-                                          {"b", 1},
-                                          {"kib", 0x1p10},
-                                          {"mib", 0x1p20},
-                                          {"gib", 0x1p30},
-                                          {"tib", 0x1p40},
-                                          {"kb", 1e3},
-                                          {"mb", 1e6},
-                                          {"gb", 1e9},
-                                          {"tb", 1e12}}};
+// A final "b" is left out of the names, as Kubernetes leaves it out.
+constexpr std::array<Unit, 11> kUnits = {{{"", 1},
+                                          {"ki", 0x1p10},
+                                          {"mi", 0x1p20},
+                                          {"gi", 0x1p30},
+                                          {"ti", 0x1p40},
+                                          {"pi", 0x1p50},
+                                          {"k", 1e3},
+                                          {"m", 1e6},
+                                          {"g", 1e9},
+                                          {"t", 1e12},
+                                          {"p", 1e15}}};
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view kBlank = " \t\r\n";
+  const size_t begin = text.find_first_not_of(kBlank);
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
+}
 
 }  // namespace
 
 MemoryLimit MemoryLimit::parse(const std::string& text, const std::string& what) {
-  constexpr std::string_view kExpected = "bytes (2147483648, 2GiB, 512MiB) or a share of the memory (80%)";
+  constexpr std::string_view kExpected = "bytes (2147483648, 2GiB, 512Mi, 2G) or a share of the memory (80%)";
   constexpr double kMost = 0x1p60;
   const Source source{what, text};
+  const std::string_view given = trimmed(text);
   double value = 0;
-  const char* end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, value);
+  const char* end = given.data() + given.size();
+  const auto [rest, error] = std::from_chars(given.data(), end, value);
   if (error != std::errc() || !(value > 0)) fail_expected(source, kExpected);
-  std::string unit = lower_case({rest, end});
-  unit.erase(0, std::min(unit.find_first_not_of(' '), unit.size()));
+  std::string unit = lower_case(trimmed({rest, end}));
 
   MemoryLimit limit;
   if (unit == "%") {
@@ -212,6 +223,7 @@ MemoryLimit MemoryLimit::parse(const std::string& text, const std::string& what)
     limit.share = value / 100;
     return limit;
   }
+  if (unit.ends_with('b')) unit.pop_back();
   const auto* found = std::ranges::find(kUnits, unit, &Unit::name);
   if (found == kUnits.end() || value * found->bytes < 1 || value * found->bytes > kMost) {
     fail_expected(source, kExpected);
@@ -255,8 +267,7 @@ void Settings::validate() const {
 
 Settings get_settings(const std::filesystem::path& toml) {
   Reader reader;
-  std::error_code ignored;
-  if (std::filesystem::exists(toml, ignored)) read_toml(toml, reader);
+  if (file_exists(toml)) read_toml(toml, reader);
   read_environment(reader);
   return reader.finish();
 }

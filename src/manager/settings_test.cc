@@ -225,9 +225,17 @@ TEST(MemoryLimit, ReadsUnitsAndShares) {
   EXPECT_EQ(bytes("1.5 gb"), 1'500'000'000u);
   EXPECT_EQ(bytes("512MiB"), 512u << 20);
   EXPECT_EQ(bytes("10B"), 10u);
+  EXPECT_EQ(bytes("512Mi"), 512u << 20);
+  EXPECT_EQ(bytes("1.5 Gi"), 3u << 29);
+  EXPECT_EQ(bytes("2G"), 2'000'000'000u);
+  EXPECT_EQ(bytes("64k"), 64'000u);
+  EXPECT_EQ(bytes("1PiB"), uint64_t{1} << 50);
+  EXPECT_EQ(bytes(" 3 kB "), 3000u);
+  EXPECT_EQ(bytes("1e9"), 1'000'000'000u);
+  EXPECT_DOUBLE_EQ(*MemoryLimit::parse(" 12.5 % ", "x").share, 0.125);
   EXPECT_DOUBLE_EQ(*MemoryLimit::parse("80%", "x").share, 0.8);
-  for (const char* text :
-       {"", "abc", "GiB", "-1", "-1GiB", "0", "0%", "101%", "1e30TiB", "12 parsecs", "5GiBs", "inf", "nan%"}) {
+  for (const char* text : {"", "abc", "GiB", "-1", "-1GiB", "0", "0%", "101%", "1e30TiB", "12 parsecs", "5GiBs", "5bb",
+                           "5i", "inf", "nan%"}) {
     EXPECT_THAT([&] { MemoryLimit::parse(text, "REMUDA_MEMORY_LIMIT"); },
                 testing::ThrowsMessage<Error>(HasSubstr("REMUDA_MEMORY_LIMIT: expected ")))
         << text;

@@ -103,9 +103,11 @@ class SummarizationBatchTest : public GpuTest {
     options.partial = true;
     const text::Tokenizer& tokenizer = *lease_->model().tokenizer;
     const std::vector<std::string> texts = {"one two three"};
+    const models::BartDirectory directory = models::read_bart_directory(model_.path());
+    const ReadingOptions reading = {.max_tokens = 20, .vocab_size = directory.config.vocab_size};
     auto request = std::make_shared<SummarizationRequest>(
-        lease_->model().tokenizer, tokenize_documents(tokenizer, texts, /*max_tokens=*/20, ComputePool::global()),
-        models::make_plan(models::read_bart_directory(model_.path()), {}), options, Deadline::never());
+        lease_->model().tokenizer, tokenize_documents(tokenizer, texts, reading, ComputePool::global()),
+        models::make_plan(directory, {}), options, Deadline::never());
     queue_.push(request);
     return request;
   }

@@ -2,16 +2,20 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <pwd.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
+#include <iterator>
 #include <system_error>
 #include <thread>
 
 #include "base/checksum.h"
+#include "base/fail.h"
 #include "base/log.h"
 #include "models/instruction_sets.h"
 
@@ -54,10 +58,28 @@ fs::path absolute_environment(const char* name) {
   return path.is_absolute() ? path : fs::path();
 }
 
+// "~" and "~/x": environment files and settings objects have no shell that would expand them.
+fs::path expand_home(const fs::path& path) {
+  if (path.empty() || !path.begin()->string().starts_with('~')) return path;
+  const std::string user = path.begin()->string().substr(1);
+  fs::path home = user.empty() ? absolute_environment("HOME") : fs::path();
+  if (home.empty()) {
+    const passwd* entry = user.empty() ? getpwuid(getuid()) : getpwnam(user.c_str());
+    if (entry == nullptr || entry->pw_dir == nullptr) {
+      fail(ErrorCode::kInvalidArgument, "cache_dir: expected a home directory for ~{}, found none; write {} without ~",
+           user, path.string());
+    }
+    home = entry->pw_dir;
+  }
+  fs::path rest;
+  for (auto part = std::next(path.begin()); part != path.end(); ++part) rest /= *part;
+  return rest.empty() ? home : home / rest;
+}
+
 }  // namespace
 
 fs::path cache_directory(const Settings& settings) {
-  if (!settings.cache_dir.empty()) return settings.cache_dir;
+  if (!settings.cache_dir.empty()) return expand_home(settings.cache_dir);
   if (const fs::path cache = absolute_environment("XDG_CACHE_HOME"); !cache.empty()) return cache / "remuda";
   const fs::path home = absolute_environment("HOME");
   return home.empty() ? fs::path() : home / ".cache" / "remuda";

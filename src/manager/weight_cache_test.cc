@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/scratch_directory.h"
 #include "models/bart.h"
+#include "remuda/error.h"
 
 namespace remuda {
 namespace {
@@ -315,6 +316,15 @@ TEST(WeightCache, TheDirectoryIsTheSettingOrTheUsersCache) {
   setenv("XDG_CACHE_HOME", "not/absolute", 1);
   setenv("HOME", "/home/someone", 1);
   EXPECT_EQ(cache_directory(settings), "/home/someone/.cache/remuda");
+  for (const auto& [given, expected] :
+       {std::pair("~", "/home/someone"), std::pair("~/cache/x", "/home/someone/cache/x"), std::pair("x/~", "x/~"),
+        std::pair("~root", "/root")}) {
+    settings.cache_dir = given;
+    EXPECT_EQ(cache_directory(settings), expected) << given;
+  }
+  settings.cache_dir = "~no-such-user/x";
+  EXPECT_THAT([&] { cache_directory(settings); }, testing::ThrowsMessage<Error>(testing::HasSubstr("~no-such-user")));
+  settings.cache_dir.clear();
   unsetenv("HOME");
   EXPECT_EQ(cache_directory(settings), "");
   settings.cache_dir = "here";

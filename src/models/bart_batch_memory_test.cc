@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <map>
 #include <random>
 
@@ -18,7 +17,6 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
-using Clock = std::chrono::steady_clock;
 
 class BartBatchMemoryTest : public ::testing::Test {
  protected:
@@ -50,12 +48,13 @@ class BartBatchMemoryTest : public ::testing::Test {
            std::max(bart_.model.encode_bytes(tokens), bart_.model.step_bytes(kBeams));
   }
   BartBatch batch() {
-    return BartBatch(make_cpu_engine(bart_.model, arena_, bart_.pool), {.budget = &budget_, .weights = 0});
+    return BartBatch(make_cpu_engine(bart_.model, arena_, pool_), {.budget = &budget_, .weights = 0});
   }
 
   using Results = std::map<int64_t, std::vector<Hypothesis>>;
-  static void step(BartBatch& batch, Results& results, size_t& most) {
+  void step(BartBatch& batch, Results& results, size_t& most) {
     const auto stepped = batch.step();
+    waits_ += stepped.empty() ? 1 : 0;
     most = std::max(most, stepped.size());
     for (const int64_t number : stepped) {
       if (batch.error(number) != nullptr) std::rethrow_exception(batch.error(number));
@@ -74,10 +73,12 @@ class BartBatchMemoryTest : public ::testing::Test {
   }
 
   TinyBart bart_{"scaled"};
+  ComputePool pool_{1};
   MemoryBudget budget_{"test", [] { return std::optional<uint64_t>(); }};
   WorkspaceArena arena_{budget_};
   std::shared_ptr<const GenerationPlan> plan_;
   std::vector<std::vector<int32_t>> documents_;
+  int waits_ = 0;
 };
 
 TEST_F(BartBatchMemoryTest, EveryLimitThatIsEnoughForTheLargestIsEnoughForAll) {
@@ -85,9 +86,8 @@ TEST_F(BartBatchMemoryTest, EveryLimitThatIsEnoughForTheLargestIsEnoughForAll) {
   EXPECT_EQ(all, size_t{kDocuments});
   EXPECT_EQ(wanted.size(), size_t{kDocuments});
   const uint64_t largest = bytes_of(60);
-  const auto start = Clock::now();
   size_t most_with_plenty = 0;
-  for (uint64_t limit = largest; limit < 8 * largest; limit += largest / 7) {
+  for (uint64_t limit = largest; limit < 8 * largest; limit += largest / 3) {
     arena_.trim();
     const auto limited = budget_.limit_to(limit);
     const auto [found, most] = run();
@@ -96,7 +96,7 @@ TEST_F(BartBatchMemoryTest, EveryLimitThatIsEnoughForTheLargestIsEnoughForAll) {
     most_with_plenty = most;
   }
   EXPECT_EQ(most_with_plenty, size_t{kDocuments});
-  EXPECT_LT(Clock::now() - start, MemoryBudget::kLongestWait) << "somebody waited";
+  EXPECT_EQ(waits_, 0) << "for memory that it has itself";
 }
 
 TEST_F(BartBatchMemoryTest, TheLimitIsNeverExceeded) {
@@ -128,6 +128,7 @@ TEST_F(BartBatchMemoryTest, BatchesThatShareABudgetWaitForEachOtherAndNeverBothA
   }
   EXPECT_EQ(results[0], wanted);
   EXPECT_EQ(results[1], wanted);
+  EXPECT_GT(waits_, 0);
   EXPECT_LE(budget_.stats().used, bytes_of(60) * 3 / 2);
 }
 

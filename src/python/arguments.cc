@@ -113,6 +113,16 @@ void read(std::string_view name, nb::handle value, std::vector<TokenIds>& out) {
   }
 }
 
+// What an error about a text that is none expects, and what to do about it.
+const char* expected_text(nb::handle found) {
+  if (PyBytes_Check(found.ptr()) || PyByteArray_Check(found.ptr())) {
+    return "a str; decode the bytes first, with .decode()";
+  }
+  if (is_sequence(found)) return "a str; give one flat list, and join the parts of a text";
+  if (nb::isinstance<nb::dict>(found)) return "a str; pick the text out of each dict";
+  return "a str";
+}
+
 // Calls use(text) with the UTF-8 of each, until it says false.
 template <typename Use>
 void for_each_text(const nb::list& texts, const char* name, size_t begin, Use&& use) {
@@ -121,9 +131,7 @@ void for_each_text(const nb::list& texts, const char* name, size_t begin, Use&& 
   for (size_t i = begin; i < texts.size(); ++i) {
     const nb::object item = nb::borrow(texts[i]);
     const auto which = [&] { return count == 1 ? std::string(name) : fmt::format("{}[{}]", name, i); };
-    if (!PyUnicode_Check(item.ptr())) {
-      raise_type(which(), PyBytes_Check(item.ptr()) ? "a str; decode the bytes first, with .decode()" : "a str", item);
-    }
+    if (!PyUnicode_Check(item.ptr())) raise_type(which(), expected_text(item), item);
     // Not PyUnicode_AsUTF8AndSize: that leaves a copy in the caller's string for as long as it lives.
     const nb::object bytes = nb::steal(PyUnicode_AsUTF8String(item.ptr()));
     if (!bytes.is_valid()) {
@@ -143,11 +151,14 @@ void for_each_text(const nb::list& texts, const char* name, size_t begin, Use&& 
 
 Timeout to_timeout(nb::handle value, const char* name) {
   if (value.is_none()) return std::nullopt;
-  nb::object seconds = nb::borrow(value);
-  if (!is_number(value) && nb::hasattr(value, "total_seconds")) seconds = value.attr("total_seconds")();
-  constexpr std::string_view kExpected = "seconds, at least 0, or None to wait for as long as it takes";
-  if (!is_number(seconds)) raise_type(name, kExpected, value);
-  const double number = to_double(name, seconds);
+  constexpr const char* kExpected = "seconds, at least 0, or None to wait for as long as it takes";
+  double number = 0;
+  if (PyFloat_Check(value.ptr()) != 0) {
+    number = PyFloat_AsDouble(value.ptr());
+  } else {  // Numbers have no type in common: the package's own function knows them.
+    const nb::object read = nb::module_::import_("remuda._arguments").attr("seconds");
+    number = nb::cast<double>(read(name, value, kExpected));
+  }
   if (!(number >= 0)) raise_value(name, kExpected, value);  // NaN, too.
   constexpr double kForever = 1e9;                          // 31 years.
   if (number > kForever) return std::nullopt;

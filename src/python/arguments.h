@@ -19,7 +19,7 @@ namespace nb = nanobind;
 
 using Timeout = std::optional<std::chrono::nanoseconds>;
 
-// None, or seconds as a number or a datetime.timedelta, at least 0. Raises TypeError and ValueError.
+// None, or seconds as any real number or a datetime.timedelta, at least 0. Raises TypeError and ValueError.
 Timeout to_timeout(nb::handle value, const char* name = "timeout");
 
 // None, or a whole number. Raises TypeError and ValueError.

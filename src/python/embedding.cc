@@ -1,5 +1,6 @@
 // EmbeddingModelManager for Python.
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/map.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -238,6 +239,10 @@ nb::dict info(nb::handle_t<EmbeddingPool> self) {
   values["modules"] = info.modules;
   values["prompts"] = info.prompts;
   values["similarity"] = info.similarity;
+  values["prompt_texts"] = info.prompt_texts;
+  values["default_prompt_name"] = nb::none();
+  if (!info.default_prompt_name.empty()) values["default_prompt_name"] = info.default_prompt_name;
+  values["longest_text"] = info.longest_text;
   return values;
 }
 

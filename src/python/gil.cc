@@ -72,6 +72,22 @@ ReleasedGil::~ReleasedGil() {
   hand_over_log_records();
 }
 
+CallbackErrors*& CallbackErrors::current() {
+  thread_local CallbackErrors* innermost = nullptr;
+  return innermost;
+}
+
+bool CallbackErrors::keep(nb::python_error& error) {
+  CallbackErrors* const caller = current();
+  if (caller == nullptr || error.matches(PyExc_Exception)) return false;
+  if (caller->error_ == nullptr) caller->error_ = std::current_exception();
+  return true;
+}
+
+void CallbackErrors::raise() {
+  if (error_ != nullptr) std::rethrow_exception(std::exchange(error_, nullptr));
+}
+
 Interruption::Interruption(const CancelToken* token)
     : stop_(token != nullptr ? token->stop() : std::stop_source(std::nostopstate)),
       on_main_thread_(PyThread_get_thread_ident() == main_thread.load()),

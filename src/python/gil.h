@@ -52,6 +52,30 @@ auto without_gil(Work&& work) {
   return std::forward<Work>(work)();
 }
 
+// What ends a caller rather than reports a failure, KeyboardInterrupt and SystemExit, where a callback raised it during
+// a call whose own path can't throw: a health check, an unloader. While one of these is on a thread's stack it keeps
+// them, and its owner raises the first when the call is done. Made, used and destroyed with the GIL.
+class CallbackErrors {
+ public:
+  CallbackErrors() : outer_(current()) { current() = this; }
+  ~CallbackErrors() { current() = outer_; }
+  CallbackErrors(const CallbackErrors&) = delete;
+  CallbackErrors& operator=(const CallbackErrors&) = delete;
+
+  // In the handler of `error`. Whether it was kept: there is a caller on this thread, and it is none of Exception's
+  // kind.
+  static bool keep(nb::python_error& error);
+
+  bool has_error() const { return error_ != nullptr; }
+  void raise();
+
+ private:
+  static CallbackErrors*& current();
+
+  CallbackErrors* const outer_;
+  std::exception_ptr error_;
+};
+
 // What an asyncio task that is cancelled leaves for the thread that works for it.
 class CancelToken {
  public:

@@ -54,7 +54,11 @@ InstanceObject::~InstanceObject() {
   if (!is_leased()) return;
   const nb::error_scope pending;  // This may be the way of an exception.
   const std::string text = describe();
-  give_back(/*discard=*/false);
+  try {
+    give_back(/*discard=*/false);
+  } catch (nb::python_error& error) {
+    error.discard_as_unraisable(Py_None);  // A destructor can't raise it.
+  }
   if (PyErr_WarnFormat(PyExc_ResourceWarning, 1, "%s was never released; use `with manager.acquire() as instance:`",
                        text.c_str()) != 0) {
     PyErr_WriteUnraisable(Py_None);  // Warnings are errors here, and a destructor can't raise one.
@@ -92,6 +96,7 @@ void InstanceObject::leave() {
 // With the GIL, which is cheaper than to give it up: what the pool does under its lock takes a microsecond and touches
 // no Python. Unloading a Python object needs the GIL anyway.
 void InstanceObject::give_back(bool discard) {
+  CallbackErrors errors;
   AnyLease lease = std::move(*lease_);
   lease_.reset();
   loaded_ = {};
@@ -105,6 +110,7 @@ void InstanceObject::give_back(bool discard) {
   } else {
     lease.release();
   }
+  errors.raise();
 }
 
 std::string InstanceObject::describe() const {
@@ -121,7 +127,11 @@ int InstanceObject::traverse(visitproc visit, void* arg) const {
 }
 
 void InstanceObject::clear() {
-  if (is_leased()) give_back(/*discard=*/false);
+  try {
+    if (is_leased()) give_back(/*discard=*/false);
+  } catch (nb::python_error& error) {
+    error.discard_as_unraisable(Py_None);  // The collector has no caller.
+  }
   origin_ = {};
   loaded_ = {};
 }

@@ -5,6 +5,7 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
+#include "manager/generation_check.h"
 #include "manager/model_kind.h"
 #include "python/arguments.h"
 #include "python/errors.h"
@@ -82,10 +83,16 @@ NB_MODULE(_native, module) {
   bind_object_pool(module);
   bind_embedding(module);
   bind_summarization(module);
+  bind_tokenizer(module);
   module.def("get_settings", [] { return from_settings(remuda::get_settings()); });
   module.def("get_settings",
              [](const std::filesystem::path& toml) { return from_settings(remuda::get_settings(toml)); });
   module.def("check_settings", [](const nb::dict& values) { to_settings(values); });
+  module.def("check_texts", [](nb::list texts) { check_texts(std::move(texts), "text"); });
+  module.def("check_timeout", [](nb::handle timeout) { to_timeout(timeout); }, nb::arg("timeout").none());
+  module.def("check_generation", [](const nb::dict& generation, int64_t max_positions) {
+    check_generation(to_generation_options(generation), max_positions);
+  });
   module.def("gpu_memory", gpu_memory);
   module.def("estimate_memory", estimate_memory, nb::arg("model"), nb::arg("precision"), nb::arg("device"),
              nb::arg("max_batch_tokens").none());

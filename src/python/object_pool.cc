@@ -75,8 +75,8 @@ void ObjectStore::remove(uint64_t key) {
   try {
     functions_.unload(loaded.model, loaded.tokenizer);
   } catch (nb::python_error& error) {
-    // There is nobody to raise it to: the caller has just returned, or is another one than who used it.
-    error.discard_as_unraisable(functions_.unload);
+    // A failure has nobody to be raised to: the caller has just returned, or is another one than who used it.
+    if (!CallbackErrors::keep(error)) error.discard_as_unraisable(functions_.unload);
   }
 }
 
@@ -162,14 +162,19 @@ std::unique_ptr<ObjectInstance> load(const std::shared_ptr<ObjectStore>& store, 
   return instance;
 }
 
-// What raises is not healthy; the pool logs why.
+// What raises is not healthy; the pool logs why, or the caller who returned it gets it.
 bool is_healthy(const std::shared_ptr<ObjectStore>& store, ModelInstance& instance) {
   if (!interpreter_is_there()) return true;
   const nb::gil_scoped_acquire gil;
   const nb::object check = store->functions().check;
   if (!check.is_valid() || check.is_none()) return true;
   const Loaded loaded = store->get(static_cast<ObjectInstance&>(instance).key());
-  return nb::cast<bool>(nb::bool_(check(loaded.model, loaded.tokenizer)));
+  try {
+    return nb::cast<bool>(nb::bool_(check(loaded.model, loaded.tokenizer)));
+  } catch (nb::python_error& error) {
+    if (!CallbackErrors::keep(error)) throw;
+    return false;
+  }
 }
 
 class ObjectPool : public PoolObject {

@@ -4,6 +4,8 @@
 #include <nanobind/stl/string.h>
 
 #include <algorithm>
+#include <type_traits>
+#include <utility>
 
 #include "base/deadline.h"
 #include "python/errors.h"
@@ -46,10 +48,33 @@ nb::object hold(nb::handle self, LeaseBase lease) {
   return object;
 }
 
+// Another instance may have gone on the way to this one, and its unloader may have been interrupted.
+void give_back_on_error(CallbackErrors& errors, std::optional<LeaseBase>& lease) {
+  if (!errors.has_error()) return;
+  if (lease) AnyLease(std::move(*lease)).release();
+  errors.raise();
+}
+
 nb::object try_acquire(PoolArgument self) {
   PoolObject& pool = pool_of(self);
+  CallbackErrors errors;
   std::optional<LeaseBase> lease = without_gil([&pool] { return pool.try_acquire(); });
+  give_back_on_error(errors, lease);
   return lease ? hold(self, std::move(*lease)) : nb::none();
+}
+
+// What `work` returns, which may run the callbacks of a pool of Python objects.
+template <typename Work>
+auto with_callbacks(Work&& work) {
+  CallbackErrors errors;
+  if constexpr (std::is_void_v<std::invoke_result_t<Work>>) {
+    std::forward<Work>(work)();
+    errors.raise();
+  } else {
+    auto result = std::forward<Work>(work)();
+    errors.raise();
+    return result;
+  }
 }
 
 bool cleanup(PoolArgument self, nb::handle timeout) {
@@ -57,7 +82,7 @@ bool cleanup(PoolArgument self, nb::handle timeout) {
   // None means not to wait, as in C++: who wants to wait says for how long.
   const Timeout limit = timeout.is_none() ? Timeout(std::chrono::nanoseconds(0)) : to_timeout(timeout);
   Interruption interruption(nullptr);
-  return interruption.run([&] {
+  const auto clean = [&] {
     if (!interruption.is_to_be_asked()) return pool.cleanup(limit ? *limit : std::chrono::nanoseconds::max());
     const Deadline deadline = Deadline::after(limit);
     for (;;) {
@@ -66,7 +91,8 @@ bool cleanup(PoolArgument self, nb::handle timeout) {
       if (pool.cleanup(last ? *left : Timeout::value_type(kSlice))) return true;
       if (last || interruption()) return false;
     }
-  });
+  };
+  return with_callbacks([&] { return interruption.run(clean); });
 }
 
 nb::dict histogram(const DurationHistogram& times) {
@@ -142,22 +168,22 @@ nb::list leaks(PoolArgument self) {
 
 int64_t shrink(PoolArgument self, int64_t instances) {
   PoolObject& pool = pool_of(self);
-  return without_gil([&] { return pool.shrink(instances); });
+  return with_callbacks([&] { return without_gil([&] { return pool.shrink(instances); }); });
 }
 
 void resize(PoolArgument self, int64_t max_instances) {
   PoolObject& pool = pool_of(self);
-  without_gil([&] { pool.resize(max_instances); });
+  with_callbacks([&] { without_gil([&] { pool.resize(max_instances); }); });
 }
 
 void warm_up(PoolArgument self) {
   PoolObject& pool = pool_of(self);
-  without_gil([&pool] { pool.warm_up(); });
+  with_callbacks([&pool] { without_gil([&pool] { pool.warm_up(); }); });
 }
 
 void close(PoolArgument self) {
   PoolObject& pool = pool_of(self);
-  without_gil([&pool] { pool.close(); });
+  with_callbacks([&pool] { without_gil([&pool] { pool.close(); }); });
 }
 
 }  // namespace
@@ -167,8 +193,10 @@ nb::object acquire(nb::handle pool, AcquireOptions options, const CancelToken* t
   Interruption interruption(token);
   options.stop_token = interruption.stop();
   if (interruption.is_to_be_asked()) options.cancelled = [&interruption] { return interruption(); };
-  LeaseBase lease = interruption.run([&] { return object.acquire(options); });
-  return hold(pool, std::move(lease));
+  CallbackErrors errors;
+  std::optional<LeaseBase> lease = interruption.run([&] { return object.acquire(options); });
+  give_back_on_error(errors, lease);
+  return hold(pool, std::move(*lease));
 }
 
 InstanceObject& instance_of(nb::handle pool, nb::handle object) {
@@ -200,6 +228,7 @@ void bind_pool(nb::module_& module) {
       .def("try_acquire", try_acquire)
       .def("release_instance",
            [](PoolArgument self, nb::handle object) { instance_of(self, object).release(/*discard=*/false); })
+      .def("check_instance", [](PoolArgument self, nb::handle object) { instance_of(self, object); })
       .def("cleanup", cleanup, nb::arg("timeout") = nb::none())
       .def("close", close)
       .def("shrink", shrink, nb::arg("instances"))

@@ -120,5 +120,6 @@ void bind_pool(nb::module_& module);
 void bind_object_pool(nb::module_& module);
 void bind_embedding(nb::module_& module);
 void bind_summarization(nb::module_& module);
+void bind_tokenizer(nb::module_& module);
 
 }  // namespace remuda::python

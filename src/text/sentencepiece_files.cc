@@ -1,9 +1,7 @@
 #include "text/sentencepiece_files.h"
 
 #include <algorithm>
-#include <fstream>
 #include <map>
-#include <system_error>
 #include <unordered_map>
 
 #include "base/fail.h"
@@ -28,17 +26,9 @@ constexpr size_t kMaxMerges = size_t{1} << 22;
 constexpr uint64_t kMaxHashedBytes = uint64_t{1} << 31;
 
 LargeString read_bytes(const fs::path& path) {
-  std::error_code status;
-  const uint64_t size = fs::file_size(path, status);
-  if (status) fail(ErrorCode::kIo, "{}: can't be read: {}", path.string(), status.message());
-  if (size > kMaxTokenizerFileBytes) {
-    fail(ErrorCode::kInvalidFile, "{}: expected at most {} bytes, found {}", path.string(), kMaxTokenizerFileBytes,
-         size);
-  }
-  LargeString bytes(size, '\0');
-  std::ifstream file(path, std::ios::binary);
-  file.read(bytes.data(), static_cast<std::streamsize>(size));
-  if (!file || static_cast<uint64_t>(file.gcount()) != size) fail(ErrorCode::kIo, "{}: can't be read", path.string());
+  const OpenFile file(path, kMaxTokenizerFileBytes);
+  LargeString bytes(file.size(), '\0');
+  file.read(bytes);
   return bytes;
 }
 

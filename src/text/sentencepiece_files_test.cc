@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/log.h"
 #include "base/scratch_directory.h"
 #include "text/sentencepiece_test_support.h"
 #include "text/test_support.h"
@@ -125,6 +126,22 @@ TEST_F(SentencePieceFiles, TakeWhatACallerPutsInTheConfigsPlace) {
   EXPECT_EQ(own.encode("").ids.front(), own.token_to_id("<e>"));
   EXPECT_EQ(overridden.encode("").ids.front(), 1);
   EXPECT_TRUE(overridden.token_to_id("newword"));
+}
+
+// What classes here take is no unknown field.
+TEST_F(SentencePieceFiles, KnowTheirClassesFields) {
+  static std::string warnings;
+  warnings.clear();
+  log::set_sink([](log::Level level, std::string_view message) {
+    if (level >= log::Level::kWarning) warnings += message;
+  });
+  copy("unigram.model", "sentencepiece.bpe.model");
+  directory_.write("tokenizer_config.json", R"({"tokenizer_class": "MBartTokenizer", "src_lang": "ro_RO",
+                                                "tgt_lang": "en_XX", "legacy": true, "offset": 3, "extra_ids": 1,
+                                                "mask_token_sent": null, "split_by_punct": false})");
+  Tokenizer::load(directory_.path());
+  log::set_sink(nullptr);
+  EXPECT_EQ(warnings, "");
 }
 
 TEST_F(SentencePieceFiles, SplitSpecialTokensWhereTheConfigSaysSo) {

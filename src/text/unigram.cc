@@ -34,6 +34,7 @@ double power_of_ten(int exponent) {
 // is a unit in the last place off. Ways of equal score are told apart by just that.
 double score_as_hugging_face_reads(double value) {
   constexpr int kMaxExponent = 308;
+  if (!std::isfinite(value)) return value;  // Its digits would be letters.
   std::array<char, 32> shortest;
   const auto written =
       std::to_chars(shortest.data(), shortest.data() + shortest.size(), std::abs(value), std::chars_format::scientific);

@@ -1,12 +1,10 @@
 #include "text/vocabulary_files.h"
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
-#include <system_error>
 #include <unordered_map>
 
 #include "base/fail.h"
+#include "base/files.h"
 #include "text/bpe.h"
 #include "text/unigram.h"
 #include "text/utf8.h"
@@ -17,15 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 std::string read_text(const fs::path& path) {
-  std::error_code status;
-  const uint64_t size = fs::file_size(path, status);
-  if (!status && size > kMaxTokenizerFileBytes) {
-    fail(ErrorCode::kInvalidFile, "{}: expected at most {} bytes, found {}", path.string(), kMaxTokenizerFileBytes,
-         size);
-  }
-  std::ifstream file(path, std::ios::binary);
-  std::string text(std::istreambuf_iterator<char>(file), {});
-  if (!file || status) fail(ErrorCode::kIo, "{}: can't be read", path.string());
+  std::string text = read_file(path, kMaxTokenizerFileBytes);
   std::string repaired;
   if (const int64_t malformed = repair_utf8(text, repaired); malformed > 0) {
     fail(ErrorCode::kInvalidFile, "{}: expected UTF-8, found {} malformed sequences", path.string(), malformed);

@@ -58,9 +58,13 @@ TEST(WordPiece, KeepsTheIdsBeforeAnUnknownWord) {
   EXPECT_THAT(ids, ElementsAre(7, 0));
 }
 
-TEST(WordPiece, NeedsItsUnknownToken) {
-  const Failure failure = failure_of([] { make_model({"a"}); });
-  EXPECT_EQ(failure.code, ErrorCode::kInvalidFile);
+TEST(WordPiece, NeedsItsUnknownTokenForAWordThatIsUnknown) {
+  const WordPiece model = make_model({"a"});
+  Ids ids;
+  model.tokenize("a", ids);
+  EXPECT_THAT(ids, ElementsAre(0));
+  const Failure failure = failure_of([&] { model.tokenize("b", ids); });
+  EXPECT_EQ(failure.code, ErrorCode::kUnsupported);
   EXPECT_THAT(failure.message, HasSubstr("test: expected the unknown token \"[UNK]\""));
 }
 

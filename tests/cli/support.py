@@ -29,6 +29,7 @@ def environment(extra=None):
 def default_signals():
     """What a shell gives its foreground jobs; a test runner in the background may have ignored them."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 

@@ -25,17 +25,18 @@ class BadInput(CliTest):
 
     def test_bad_jsonl_names_file_and_line_and_keeps_what_came_before(self):
         for bad, expected in (('{"text": ', "expected JSON"), ('{"txt": "x"}', 'expected a field "text"'),
-                              ('{"text": 5}', "expected a string"), ("[]", "expected"),
-                              ('{"text": "\udcff"}', "expected JSON")):
+                              ('{"text": 5}', "expected a string"), ("[]", "expected")):
             with self.subTest(bad):
                 lines = f'{{"text": "one"}}\n{{"text": "two"}}\n{bad}\n{{"text": "x"}}\n'
-                path = self.write("in.jsonl", lines.encode(errors="surrogateescape"))  # A byte that is no UTF-8.
+                path = self.write("in.jsonl", lines)
                 out, err = self.remuda("embed", "--jsonl", path, code=1)
                 self.assertEqual(len(out.splitlines()), 2)
                 self.assertIn(f"{path}:3", err)
                 self.assertIn(expected, err)
-                self.remuda("embed", "--jsonl", path, "--output", "v.npy", code=1)
-                self.assertEqual(read_npy(self.directory / "v.npy")[0], (2, 384))
+                _, err = self.remuda("embed", "--jsonl", path, "--output", "v.npy", code=1)
+                self.assertIn("v.partial.npy keeps the 2 texts that are done", err)
+                self.assertEqual(read_npy(self.directory / "v.partial.npy")[0], (2, 384))
+                self.assertFalse((self.directory / "v.npy").exists())
 
     def test_a_model_that_is_not_there(self):
         _, err = self.remuda("embed", "-m", "nobody/nothing", stdin="one", code=1)
@@ -132,15 +133,18 @@ class Interruption(CliTest):
         return process.returncode, lines, err.decode()
 
     def test_ctrl_c_keeps_what_is_done(self):
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             with self.subTest(number):
-                code, _, err = self.interrupt(number, "*.tmp", "--output", "v.npy")
+                for left in self.directory.glob("*.partial.npy*"):
+                    left.unlink()
+                code, _, err = self.interrupt(number, "*.partial.npy", "--output", "v.npy")
                 self.assertEqual(code, 130, err)
-                (rows, columns), _ = read_npy(self.directory / "v.npy")
+                (rows, columns), _ = read_npy(self.directory / "v.partial.npy")
                 self.assertEqual(columns, 384)
                 self.assertTrue(0 < rows < 20_000, rows)
                 self.assertIn(f"{rows:,} texts are done and kept", err)
-                self.assertEqual(list(self.directory.glob("*.tmp")), [])
+                self.assertIn("v.partial.npy keeps", err)
+                self.assertFalse((self.directory / "v.npy").exists())
 
     def test_ctrl_c_is_answered_at_once_with_whole_lines(self):
         code, lines, err = self.interrupt(signal.SIGINT, "out.jsonl")

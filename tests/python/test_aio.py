@@ -258,3 +258,26 @@ def test_errors_reach_the_task(embedder):
             await closed.aacquire()
 
     run(acquire())
+
+
+def test_one_context_is_for_one_task():
+    """Entered by two, one would release the other's instance."""
+    pool = remuda.ModelPool(list, max_instances=3)
+
+    async def run():
+        lease = pool.aacquire()
+
+        async def use():
+            async with lease as instance:
+                await asyncio.sleep(0.05)
+                assert instance.is_leased
+                return "used"
+
+        return await asyncio.gather(use(), use(), return_exceptions=True), await asyncio.gather(
+            lease.__aenter__(), return_exceptions=True
+        )
+
+    first, again = asyncio.run(run())
+    assert sorted(map(str, first))[1] == "used" and any(isinstance(found, RuntimeError) for found in first)
+    assert isinstance(again[0], RuntimeError) and "aacquire()" in str(again[0])
+    assert pool.get_pool_stats()["in_use"] == 0

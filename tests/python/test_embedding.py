@@ -125,7 +125,9 @@ def test_quantized(embedder, precision, dtype, width):
 def test_prompts(embedder):
     assert (embedder.encode("horse", prompt="query: ") == embedder.encode("query: horse")).all()
     with pytest.raises(ValueError, match="prompt_name"):
-        embedder.encode("horse", prompt_name="query")
+        embedder.encode("horse", prompt_name="passage")
+    for name in ("query", "document"):  # They are always there.
+        assert (embedder.encode("horse", prompt_name=name) == embedder.encode("horse")).all()
 
 
 def test_a_progress_bar(embedder, capsys):

@@ -35,11 +35,24 @@ def test_fastapi_app():
     module = importlib.util.module_from_spec(spec)
     sys.modules["fastapi_app"] = module
     spec.loader.exec_module(module)
-    app = module.create_app(FakeEmbeddingModelManager(dimension=8), FakeSummarizationModelManager(words=2))
+    managers = FakeEmbeddingModelManager(dimension=8), FakeSummarizationModelManager(words=2)
+    app = module.create_app(*managers)
     with TestClient(app) as client:
+        for wrong in (0, -1, 1e9, 2**70):
+            answer = client.post("/summary", json={"text": "one two three", "max_new_tokens": wrong})
+            assert answer.status_code == 422 and "max_new_tokens" in answer.text, answer.text
+        for path, body in (("/embeddings", r'{"texts": ["\ud83d"]}'), ("/summary", r'{"text": "x \ud83d y"}')):
+            answer = client.post(path, content=body, headers={"content-type": "application/json"})
+            assert answer.status_code == 422 and answer.json()["detail"], answer.text
+        with managers[0].acquire(), managers[0].acquire():
+            module.WAIT = 0.01
+            assert client.post("/embeddings", json={"texts": ["a"]}).status_code == 503
+            module.WAIT = 10.0
+    with TestClient(app) as client:  # Started again, with instances that are new.
         assert len(client.post("/embeddings", json={"texts": ["a", "b"]}).json()["embeddings"][1]) == 8
         assert client.post("/summary", json={"text": "one two three"}).json() == {"summary": "one two"}
-        assert client.get("/stats").json()["embedding"]["acquires"] == 1
+        assert client.get("/stats").json()["embedding"]["in_use"] == 0
+    assert managers[0].get_pool_stats()["total"] == 0
 
 
 def test_run_tests():

@@ -452,3 +452,111 @@ def test_many_threads_never_share():
     assert not errors
     assert manager.loads <= 2
     assert manager.get_pool_stats()["acquires"] == 2400
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit])
+@pytest.mark.parametrize("where", ["_check_instance", "_unload_model"])
+def test_an_interruption_in_a_callback_reaches_the_caller(where, error):
+    """Ctrl-C that comes while a manager's own code runs is the caller's, as everywhere in Python."""
+    raised = []
+
+    class Interrupted(Manager):
+        def _check_instance(self, model):
+            self.maybe("_check_instance")
+            return True
+
+        def _unload_model(self, model):
+            super()._unload_model(model)
+            self.maybe("_unload_model")
+
+        def maybe(self, name):
+            if name == where and not raised:
+                raised.append(name)
+                raise error("now")
+
+    manager = Interrupted()
+    with pytest.raises(error, match="now"):
+        with manager.acquire(destroy_after_use=where == "_unload_model"):
+            pass
+    assert manager.get_pool_stats()["in_use"] == 0 and len(raised) == 1
+    assert manager.unloaded == [1]  # Nobody knows in what state it is.
+    with manager.acquire(timeout=1) as instance:
+        assert instance.model.number == 2
+    raised.clear()
+    if where == "_unload_model":
+        for call in (manager.cleanup, lambda: manager.shrink(0), manager.close):
+            with manager.acquire(timeout=1):
+                pass
+            with pytest.raises(error, match="now"):
+                call()
+            raised.clear()
+            assert manager.get_pool_stats()["total"] == 0
+    manager.close()
+
+
+def test_a_failure_of_an_unloader_is_still_nobodys():
+    pool = ModelPool(list, unload=lambda model: 1 / 0)
+    seen = []
+    hook, sys.unraisablehook = sys.unraisablehook, lambda found: seen.append(found.exc_type)
+    try:
+        with pool.acquire(destroy_after_use=True):
+            pass
+    finally:
+        sys.unraisablehook = hook
+    assert seen == [ZeroDivisionError]
+    assert pool.get_pool_stats()["total"] == 0
+
+
+def test_a_model_without_a_tokenizer():
+    class Plain(AbstractModelManager[int]):
+        model_name = model_type = "plain"
+
+        def _load_model(self):
+            return 3
+
+    with Plain(settings()).acquire() as instance:
+        assert (instance.model, instance.tokenizer) == (3, None)
+
+
+@pytest.mark.parametrize("how", ["copy", "deepcopy", "pickle"])
+@pytest.mark.parametrize("kind", ["embedding", "abstract", "pool", "fake"])
+def test_managers_are_not_copied(how, kind, embedder):
+    import copy
+    import pickle
+
+    from remuda.testing import FakeEmbeddingModelManager
+
+    made = {
+        "embedding": lambda: embedder,
+        "abstract": Manager,
+        "pool": lambda: ModelPool(list),
+        "fake": FakeEmbeddingModelManager,
+    }[kind]()
+    with pytest.raises(TypeError, match=rf"make a {type(made).__name__} there"):
+        {"copy": copy.copy, "deepcopy": copy.deepcopy, "pickle": pickle.dumps}[how](made)
+    with pytest.raises(TypeError, match=rf"make a {type(made).__name__} there"):
+        {"copy": copy.copy, "deepcopy": copy.deepcopy, "pickle": pickle.dumps}[how]([made] if how != "copy" else made)
+    gc.collect()
+    with made.acquire(timeout=5):  # The original is as it was.
+        pass
+
+
+def test_a_manager_in_a_with_block():
+    with Manager() as manager, ModelPool(list) as pool:
+        with manager.acquire(), pool.acquire():
+            pass
+    assert manager.unloaded == [1]
+    for closed in (manager, pool):
+        with pytest.raises(remuda.PoolClosed):
+            closed.acquire()
+
+
+def test_a_pool_that_is_not_enabled_says_that_nothing_bounds_it():
+    with pytest.warns(UserWarning, match="max_instances bounds nothing"):
+        pool = ModelPool(list, enabled=False, max_instances=2)
+    instances = [pool.acquire() for _ in range(5)]
+    assert pool.get_pool_stats()["in_use"] == 5
+    for instance in instances:
+        instance.release()
+    ModelPool(list, enabled=False)
+    ModelPool(list, max_instances=2)

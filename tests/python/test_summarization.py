@@ -1,9 +1,11 @@
 """Summaries, long documents, streams."""
 
 import datetime
+import json
+import subprocess
 
 import pytest
-from conftest import results_together
+from conftest import ROOT, results_together
 
 import remuda
 
@@ -145,3 +147,15 @@ def test_the_model_is_described(summarizer):
     assert summarizer.model_name == "remuda/bart-small-synopsis"
     assert "bart-small-synopsis" in repr(summarizer)
     assert isinstance(summarizer, remuda.Leasing)
+
+
+def test_the_model_is_described_as_the_command_line_does(summarizer):
+    """But for the machine's part of what inspect says."""
+    ran = subprocess.run(
+        [ROOT / "build/release/remuda", "inspect", "--json", summarizer.model_name], capture_output=True, text=True, check=True
+    )
+    said = json.loads(ran.stdout)
+    for machine in ("device", "memory_limit", "precisions", "gpus"):
+        del said[machine]
+    assert {name: summarizer.info[name] for name in said} == said
+    assert summarizer.info["generation"]["num_beams"] >= 1

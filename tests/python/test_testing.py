@@ -86,3 +86,97 @@ def test_summaries():
     assert np.array_equal(
         asyncio.run(FakeEmbeddingModelManager().aembed("a")), FakeEmbeddingModelManager().embed_text("a")
     )
+
+
+SUMMARIZER_MISTAKES = [
+    ({"num_beems": 4}, TypeError, "num_beems"),
+    ({"min_length": 50, "max_length": 20}, ValueError, "min_length"),
+    ({"num_beams": 0}, ValueError, "num_beams"),
+    ({"num_beams": "4"}, TypeError, "num_beams"),
+    ({"num_return_sequences": 3, "num_beams": 2}, ValueError, "num_return_sequences"),
+    ({"temperature": -1.0, "do_sample": True}, ValueError, "temperature"),
+    ({"max_new_tokens": 0}, ValueError, "max_new_tokens"),
+    ({"max_length": 10**9}, ValueError, "max_length"),
+    ({"early_stopping": "soon"}, TypeError, "early_stopping"),
+    ({"timeout": -1}, ValueError, "timeout"),
+    ({"timeout": "1"}, TypeError, "timeout"),
+]
+
+
+@pytest.mark.parametrize(("options", "error", "message"), SUMMARIZER_MISTAKES, ids=lambda value: str(value))
+def test_a_fake_summarizer_refuses_what_the_real_one_does(summarizer, options, error, message):
+    for manager in (summarizer, FakeSummarizationModelManager()):
+        for call in (
+            lambda m: m.summarize(["a horse"], **options),
+            lambda m: m.summarize_text("a horse", **options),
+            lambda m: m.summarize_texts(["a horse"], **options),
+            lambda m: m.summarize_long("a horse", **options),
+            lambda m: "".join(m.stream("a horse", **options)),
+            lambda m: asyncio.run(m.asummarize("a horse", **options)),
+        ):
+            with pytest.raises(error, match=message):
+                call(manager)
+        with manager.acquire() as instance, pytest.raises(error, match=message):
+            manager.summarize(["a horse"], instance, **options)
+
+
+def test_a_fake_refuses_texts_that_the_real_one_does(embedder, summarizer):
+    for manager in (embedder, FakeEmbeddingModelManager()):
+        for call in (manager.embed_text, manager.encode, lambda text, m=manager: asyncio.run(m.aembed(text))):
+            with pytest.raises(ValueError, match="surrogate"):
+                call("x\ud800y")
+        for call in (manager.embed_text, lambda text, m=manager: m.encode([text])):
+            with pytest.raises(TypeError, match="decode the bytes|expected a str"):
+                call(b"bytes")
+    for manager in (summarizer, FakeSummarizationModelManager()):
+        for call in (manager.summarize_text, manager.summarize_long, lambda text, m=manager: "".join(m.stream(text))):
+            with pytest.raises(ValueError, match="surrogate"):
+                call("x\ud800y")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"prompt_name": "passage"}, ValueError, "prompt_name"),
+        ({"prompt_name": 3}, TypeError, "prompt_name"),
+        ({"prompt": b"x"}, TypeError, "prompt"),
+        ({"max_length": 2}, ValueError, "max_length"),
+        ({"max_length": 100_000}, ValueError, "max_length"),
+        ({"max_length": 2.5}, TypeError, "max_length"),
+        ({"max_batch_tokens": 0}, ValueError, "max_batch_tokens"),
+        ({"timeout": float("nan")}, ValueError, "timeout"),
+        ({"instance": "x"}, TypeError, "instance"),
+        ({"temperature": 1}, TypeError, "temperature"),
+    ],
+    ids=str,
+)
+def test_a_fake_embedder_refuses_what_the_real_one_does(embedder, options, error, message):
+    for manager in (embedder, FakeEmbeddingModelManager()):
+        with pytest.raises(error, match=message):
+            manager.embed_texts(["a horse"], **options)
+
+
+def test_a_fake_knows_a_foreign_instance(embedder):
+    ours, other = FakeEmbeddingModelManager(), FakeEmbeddingModelManager()
+    for foreign in (other, embedder):
+        with foreign.acquire() as instance:
+            with pytest.raises(ValueError, match="another manager"):
+                ours.embed_text("a", instance)
+            with pytest.raises(TypeError, match="instance=instance"):
+                ours.encode(["a"], instance)
+    with other.acquire() as instance, pytest.raises(ValueError, match="another manager"):
+        FakeSummarizationModelManager().summarize_text("a", instance)
+
+
+def test_what_a_fake_has_the_real_one_has(embedder, summarizer):
+    fake = FakeEmbeddingModelManager(dimension=6, prompts={"query": "find "})
+    assert set(fake.info) <= set(embedder.info) and set(FakeSummarizationModelManager().info) <= set(summarizer.info)
+    assert fake.get_sentence_embedding_dimension() == fake.get_embedding_dimension() == 6
+    assert np.array_equal(fake.encode_query("a"), fake.encode("find a"))
+    assert fake.tokenize(["a b", "c"])["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 1, 0]]
+    assert fake.tokenizer.decode(fake.tokenizer.encode("a b"), skip_special_tokens=True) == "a b"
+    assert fake.similarity(fake.encode("a"), fake.encode(["a", "b"])).shape == (1, 2)
+    with fake as same:
+        assert same is fake
+    with pytest.raises(remuda.PoolClosed):
+        fake.encode("a")

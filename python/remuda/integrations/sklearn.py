@@ -7,6 +7,7 @@ from typing import Any
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from remuda.embedding import EmbeddingModelManager
+from remuda.native_manager import list_of_texts
 from remuda.settings import get_settings
 
 __all__ = ["TextEmbedder"]
@@ -33,7 +34,7 @@ class TextEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def transform(self, X: Any) -> Any:
         return self._manager_of_model().encode(
-            list(X), normalize_embeddings=self.normalize_embeddings, truncate_dim=self.truncate_dim
+            list_of_texts(X, "[text]"), normalize_embeddings=self.normalize_embeddings, truncate_dim=self.truncate_dim
         )
 
     def _manager_of_model(self) -> EmbeddingModelManager:

@@ -85,13 +85,14 @@ def model(merges, **sizes):
     return made
 
 
-def write(directory, merges=300, config=None, generation=SHORT, sizes=None, **vocabulary):
-    """`config` is what config.json has beside the sizes; a generation of None: there is no such file."""
+def write(directory, merges=300, config=None, generation=SHORT, sizes=None, instead=None, **vocabulary):
+    """`config` is what config.json has beside the sizes, `instead` what it has in place of them; a generation of None: there
+    is no such file."""
     made = model(merges, **SIZES | (sizes or {}))
     made.save_pretrained(directory)
     own = {name: getattr(made.config, name) for name in (*SIZES, "vocab_size")}
     plain = {"model_type": "bart", "architectures": ["BartForConditionalGeneration"], "is_encoder_decoder": True}
-    write_json(directory, "config", (plain if config is None else config) | own | (sizes or {}))
+    write_json(directory, "config", (plain if config is None else config) | own | (sizes or {}) | (instead or {}))
     (directory / "generation_config.json").unlink(missing_ok=True)
     if generation is not None:
         write_json(directory, "generation_config", generation)
@@ -199,7 +200,7 @@ config_case("old, with generation_config", OLD | {"num_beams": 2}, SHORT)
 config_case("several end tokens", OLD | {"eos_token_id": [2]})
 config_case("no ids but the start", {"model_type": "bart", "decoder_start_token_id": 2, "eos_token_id": 2})
 config_case("flags of BART's variants", OLD | {"normalize_before": True, "add_bias_logits": True, "static_position_embeddings": True})
-config_case("num_hidden_layers outweighs", OLD | {"num_hidden_layers": 2}, sizes={"encoder_layers": 2})
+config_case("num_hidden_layers outweighs", OLD, instead={"num_hidden_layers": 2, "encoder_layers": 7})
 config_case("scaled embeddings", OLD | {"scale_embedding": True})
 config_case("without <mask>", OLD, mask=False)
 config_case("tokenizer.json", OLD, tokenizer_json=True)
@@ -207,6 +208,9 @@ for name in ("BartForSequenceClassification", "BartForQuestionAnswering", "BartF
     config_case(name, OLD | {"architectures": [name]}, refused=name)
 for kind in ("mbart", "pegasus", "t5", "bert", "roberta"):
     config_case(f"model_type {kind}", OLD | {"model_type": kind, "architectures": ["Another"]}, refused=f'found "{kind}"')
+
+for name in ("silu", "swish", "tanh", "quick_gelu", "mish", "relu", "relu6", "gelu_new", "gelu_pytorch_tanh", "sigmoid"):
+    config_case(f"activation {name}", OLD | {"activation_function": name}, sizes={"activation_function": name})
 
 OPTION_SETS = {"as its files say": {}, "greedy": {"num_beams": 1, "max_length": 60, "min_length": 10},
                "6 beams": {"num_beams": 6, "length_penalty": 0.5, "no_repeat_ngram_size": 2, "early_stopping": False,
