@@ -133,8 +133,8 @@ TEST_F(HubCacheTest, ADownloadThatIsNotFinishedIsSaidToBeSo) {
   fs::remove(folder_ / "snapshots" / kCommit / "model.safetensors");
   add_file(kCommit, "model.safetensors");
   EXPECT_EQ(error_of("org/name"), "");
-  add_file(kCommit, "1_Pooling/config.json", /*has_blob=*/false);
-  EXPECT_THAT(error_of("org/name"), HasSubstr("config.json is missing"));
+  add_file(kCommit, "1_Pooling/other.json", /*has_blob=*/false);
+  EXPECT_THAT(error_of("org/name"), HasSubstr("other.json is missing"));
 }
 
 TEST_F(HubCacheTest, ShardsThatAreMissingAreNamed) {
