@@ -19,11 +19,11 @@ bool may_be_of_a_text(ErrorCode code) {
   return code == ErrorCode::kInvalidArgument || code == ErrorCode::kInvalidFile || code == ErrorCode::kUnsupported;
 }
 
-// What an error of a call with one text says beside that text's number.
+// What an error of a call with one text says behind that text's number.
 std::string reason_of(const Error& error) {
-  constexpr std::string_view kOnly = "text 0: ";
+  constexpr std::string_view kOnly = "text 0";
   const std::string_view message = error.what();
-  return std::string(message.starts_with(kOnly) ? message.substr(kOnly.size()) : message);
+  return message.starts_with(kOnly) ? std::string(message.substr(kOnly.size())) : fmt::format(": {}", message);
 }
 
 void append(Embeddings& all, const Embeddings& more) {
@@ -104,7 +104,7 @@ void EmbedRun::write(const EmbedChunk& chunk) {
 void EmbedRun::note_failed(const EmbedChunk& chunk) {
   constexpr int64_t kMostShown = 10;
   for (const FailedText& failed : chunk.failed) {
-    const std::string message = fmt::format("text {}: {}", next_index_ + failed.position, failed.message);
+    const std::string message = fmt::format("text {}{}", next_index_ + failed.position, failed.reason);
     if (first_failed_.empty()) first_failed_ = message;
     if (++totals_.failed <= kMostShown && skip_failed_) warn(message);
   }

@@ -235,7 +235,7 @@ bool TextReader::read(TextChunk& chunk) {
       // What a line says is its own error, what the system says ends the run.
       const bool of_line = options_.skip_bad && error.code() == ErrorCode::kInvalidFile;
       if (of_line) {
-        chunk.failed.push_back({std::ssize(chunk.texts), error.what()});
+        chunk.failed.push_back({std::ssize(chunk.texts), fmt::format(": {}", error.what())});
         text.clear();
       } else if (chunk.texts.empty()) {
         throw;

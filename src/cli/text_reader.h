@@ -22,10 +22,10 @@ struct TextReaderOptions {
   size_t max_bytes = size_t{1} << 20;
 };
 
-// A text that there is no result for, by its place among those it came with, and why.
+// A text that there is no result for, by its place among those it came with.
 struct FailedText {
   int64_t position;
-  std::string message;
+  std::string reason;  // Follows the text's number in messages: ": expected ...".
 };
 
 struct TextChunk {

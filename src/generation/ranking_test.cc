@@ -57,7 +57,16 @@ GenerationOptions random_options() {
   if (rarely()) options.eos_token_id = TokenIds{kEnd, 7, 9};
   if (rarely()) options.forced_bos_token_id = 5;
   if (rarely()) options.forced_eos_token_id = *rc::gen::element(TokenIds{kEnd}, TokenIds{9, kEnd, 9});
-  if (rarely()) options.suppress_tokens = random_tokens(20);
+  if (rarely()) {
+    // A token that is forced may not be among them.
+    const auto is_forced = [&](int32_t id) {
+      return options.forced_bos_token_id == id ||
+             (options.forced_eos_token_id && std::ranges::count(*options.forced_eos_token_id, id) > 0);
+    };
+    TokenIds suppressed = random_tokens(20);
+    std::erase_if(suppressed, is_forced);
+    options.suppress_tokens = std::move(suppressed);
+  }
   if (rarely()) options.begin_suppress_tokens = random_tokens(5);
   if (rarely()) {
     auto words = *rc::gen::resize(4, rc::gen::container<std::vector<TokenIds>>(rc::gen::exec([] {

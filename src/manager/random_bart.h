@@ -31,6 +31,7 @@ class RandomBart {
   explicit RandomBart(const RandomBartShape& shape) {
     const auto golden = std::filesystem::path(REMUDA_SOURCE_DIR) / "tests/golden/encoders/bert_mean/tokenizer.json";
     std::filesystem::copy(golden, scratch_.path() / "tokenizer.json");
+    scratch_.write("tokenizer_config.json", R"({"tokenizer_class": "PreTrainedTokenizerFast"})");
     scratch_.write(
         "config.json",
         fmt::format(R"({{"model_type": "bart", "architectures": ["BartForConditionalGeneration"], "d_model": {},)"

@@ -20,6 +20,7 @@ class SmallBart {
       std::filesystem::copy(golden / "bart/scaled" / name, scratch_.path() / name);
     }
     std::filesystem::copy(golden / "encoders/bert_mean/tokenizer.json", scratch_.path() / "tokenizer.json");
+    write("tokenizer_config.json", R"({"tokenizer_class": "PreTrainedTokenizerFast"})");
     write("generation_config.json",
           R"({"decoder_start_token_id": 9, "bos_token_id": 5, "eos_token_id": 7, "pad_token_id": 3,)"
           R"( "num_beams": 4, "max_length": 20, "no_repeat_ngram_size": 2})");

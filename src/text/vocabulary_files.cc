@@ -128,7 +128,9 @@ VocabularyParts parse_vocabulary_parts(const JsonValue& tokenizer_json, Tokenize
     return parts;
   }
   parts.vocabulary = parse_vocabulary_of_class(model.at("vocab"));
-  if (files == TokenizerClass::Files::kBytePairs) parts.merges = parse_merges(model.at("merges"));
+  // Another kind of model has no merges; for a class of byte pairs its tokens are those of single bytes alone.
+  const auto merges = files == TokenizerClass::Files::kBytePairs ? model.find("merges") : std::nullopt;
+  if (merges) parts.merges = parse_merges(*merges);
   return parts;
 }
 

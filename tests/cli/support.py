@@ -57,6 +57,7 @@ class CliTest(unittest.TestCase):
         for source in (golden / "bart/scaled/config.json", golden / "bart/scaled/model.safetensors",
                        golden / "encoders/bert_mean/tokenizer.json"):
             shutil.copy(source, path)
+        (path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
         (path / "generation_config.json").write_text(json.dumps(
             {"decoder_start_token_id": 9, "bos_token_id": 5, "eos_token_id": 7, "pad_token_id": 3, "num_beams": 4,
              "max_length": 20, "no_repeat_ngram_size": 2}))
