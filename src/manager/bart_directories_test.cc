@@ -102,9 +102,10 @@ TEST_F(BartDirectories, AGenerationConfigThatIsNoJsonIsAsIfThereWereNone) {
 
 // The tokenizer knows a word more than the model's table has rows for, as bart-large-cnn's knows <mask>.
 TEST_F(BartDirectories, ATokenWithoutARowIsItsDocumentsError) {
+  const auto without_it = ids_of(manager_.summarize(kTexts));
   add_token("<beyond>", 203);
   SummarizationModelManager manager(bart_.settings());
-  EXPECT_EQ(ids_of(manager.summarize(kTexts)), ids_of(manager_.summarize(kTexts)));
+  EXPECT_EQ(ids_of(manager.summarize(kTexts)), without_it);
   const std::vector<std::string> texts = {kTexts[0], "a <beyond> b"};
   const auto is_named =
       testing::ThrowsMessage<Error>(testing::AllOf(HasSubstr("document 1"), HasSubstr("<beyond>"), HasSubstr("203")));

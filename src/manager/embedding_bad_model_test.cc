@@ -358,7 +358,7 @@ TEST_F(BadModel, TokenizersThatDoNotFitTheModel) {
   }
   const fs::path model = copy("bert_mean");
   fs::remove(model / "tokenizer.json");
-  expect_refused(model, ErrorCode::kNotFound, {model.string(), "tokenizer.json", "vocab.txt"});
+  expect_refused(model, ErrorCode::kNotFound, {model.string(), "tokenizer.json", "TokenizersBackend"});
 }
 
 TEST_F(BadModel, ModuleDirectoriesMayBeLinks) {

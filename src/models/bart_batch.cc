@@ -81,7 +81,7 @@ bool BartBatch::fits(const Load& load) const {
 // Bytes that documents take together. On a CPU a step has the place of what they were encoded with.
 uint64_t BartBatch::need(const Load& load) const {
   if (load.documents == 0) return 0;
-  const uint64_t encoding = engine_->encode_bytes(load.encoding);
+  const uint64_t encoding = load.encoding == 0 ? 0 : engine_->encode_bytes(load.encoding);
   const uint64_t stepping = engine_->step_bytes(load.rows);
   return load.bytes + (limits_.budget != nullptr ? std::max(encoding, stepping) : encoding + stepping);
 }
