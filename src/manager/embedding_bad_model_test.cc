@@ -189,7 +189,7 @@ TEST_P(BadTensors, EachOfIntegersIsNamedWithItsDtype) {
   damage_each(ErrorCode::kUnsupported, [](Tensors&, Place place, Parts& parts) {
     TensorView& view = place->second;
     view.dtype = view.dtype == DType::kF32 ? DType::kI32 : DType::kI16;
-    parts.push_back("F32, F16 or BF16");
+    parts.push_back("F32, F16, BF16 or F64");
     parts.push_back(view.dtype == DType::kI32 ? "found I32" : "found I16");
   });
 }

@@ -137,22 +137,29 @@ TEST_P(SummarySweep, OfOneInstanceAfterTheOther) {
 TEST_P(SummarySweep, OfInstancesThatComputeAtOnce) {
   sweep("two instances at once", weights(), 2 * kMiB, 12, [this](uint64_t limit) {
     SummarizationModelManager manager(settings(limit));
-    const auto one = manager.acquire();
+    std::optional one(manager.acquire());
     std::vector<Ids> found(2);
-    std::exception_ptr failed;
+    std::vector<std::exception_ptr> failed(2);
     {
       std::jthread other([&] {
         try {
           // There may be no room for another instance: then this one waits until there is.
           found[1] = ids_of(manager.summarize(texts_));
         } catch (...) {
-          failed = std::current_exception();
+          failed[1] = std::current_exception();
         }
       });
-      found[0] = ids_of(manager.summarize(texts_, *one));
-      found[0] = ids_of(manager.summarize(texts_, *one));
+      try {
+        found[0] = ids_of(manager.summarize(texts_, **one));
+        found[0] = ids_of(manager.summarize(texts_, **one));
+      } catch (...) {
+        failed[0] = std::current_exception();
+      }
+      one.reset();  // The other may wait for it.
     }
-    if (failed != nullptr) std::rethrow_exception(failed);
+    for (const std::exception_ptr& error : failed) {
+      if (error != nullptr) std::rethrow_exception(error);
+    }
     return found;
   });
 }
