@@ -283,9 +283,12 @@ PackedWeights::PackedWeights(const std::vector<TensorView>& matrices, Precision 
 
 size_t PackedWeights::packed_bytes(const std::vector<TensorView>& matrices, Precision precision, Isa isa) {
   check_matrices(matrices);
+  return packed_bytes(count_rows(matrices), matrices.front().shape[1], precision, isa);
+}
+
+size_t PackedWeights::packed_bytes(int64_t out_features, int64_t in_features, Precision precision, Isa isa) {
   const LinearKernels& kernels = kernels_for(isa, precision);
-  const int64_t panels = divide_up(count_rows(matrices), kernels.panel_outputs);
-  return static_cast<size_t>(panels * kernels.panel_bytes(matrices.front().shape[1]));
+  return static_cast<size_t>(divide_up(out_features, kernels.panel_outputs) * kernels.panel_bytes(in_features));
 }
 
 size_t prepared_bytes(Precision precision, int64_t rows, int64_t in_features, Isa isa) {

@@ -45,6 +45,8 @@ class PackedWeights {
 
   // The bytes that these matrices take when they are packed.
   static size_t packed_bytes(const std::vector<TensorView>& matrices, Precision precision, Isa isa = active_isa());
+  // The same of one [out_features, in_features].
+  static size_t packed_bytes(int64_t out_features, int64_t in_features, Precision precision, Isa isa = active_isa());
 
   int64_t out_features() const { return out_features_; }
   int64_t in_features() const { return in_features_; }

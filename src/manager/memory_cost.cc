@@ -13,9 +13,6 @@ namespace {
 
 constexpr int64_t kFloat = sizeof(float);
 
-// Outputs are packed in panels; the last one is filled up.
-constexpr int64_t kPanelOutputs = 64;
-
 // Of the vocabulary and what finds a text's tokens in it.
 constexpr int64_t kTokenizerBytesByToken = 100;
 
@@ -37,9 +34,8 @@ struct Held {
         return kFloat;
     }
   }
-  // Of an intermediate result's, and of what a product has of it beside that, prepared.
+  // Of an intermediate result's.
   int64_t passed() const { return on_gpu() ? element() : kFloat; }
-  int64_t prepared() const { return on_gpu() || precision == Precision::kFp32 ? 0 : element(); }
 };
 
 // A layer's product, [out, in]; what packing it takes for a while is a part of the matrix as the checkpoint has it, and
@@ -48,11 +44,11 @@ struct Product {
   int64_t out = 0;
   int64_t in = 0;
 
-  // Bias in fp32; int8 has a scale and the sum of the weights for each output.
+  // With a bias in fp32. A CPU has matrices packed, a GPU as they are.
   int64_t bytes(Held held) const {
-    const int64_t by_output = held.precision == Precision::kInt8 ? 8 : 0;
-    const int64_t packed_out = held.on_gpu() ? out : (out + kPanelOutputs - 1) / kPanelOutputs * kPanelOutputs;
-    return packed_out * (in * held.element() + by_output) + out * kFloat;
+    const int64_t matrix =
+        held.on_gpu() ? out * in * held.element() : models::packed_matrix_bytes(out, in, held.precision);
+    return matrix + out * kFloat;
   }
   int64_t loading_bytes(Held held) const {
     return held.on_gpu() ? 0 : std::min(out * in * kFloat + bytes(held), models::packing_bytes());
@@ -88,7 +84,7 @@ uint64_t encoding_bytes(int64_t rows, int64_t hidden, int64_t inner, Held held) 
   }
   const int64_t passed = rows * (hidden + std::max(4 * hidden, inner)) * held.passed();
   return models::workspace_block(static_cast<uint64_t>(passed)) +
-         models::workspace_block(static_cast<uint64_t>(rows * std::max(hidden, inner) * held.prepared()));
+         models::workspace_block(models::prepared_rows_bytes(rows, std::max(hidden, inner), held.precision));
 }
 
 // What loading an encoder's weights takes on a GPU beside them: what they are converted in, or what its products are
@@ -151,7 +147,7 @@ double file_element_bytes(uint64_t file_bytes, int64_t parameters) {
 // a CPU that is the output layer, and rows of the others are read where the file is mapped.
 int64_t vocabulary_tables(const SummarizationModelInfo& info, const Layer& encoder, const Layer& decoder) {
   constexpr int64_t kMost = 3;
-  const Held as_numbers{Precision::kFp32};
+  const Held as_numbers{Precision::kFp32, DeviceKind::kGpu};
   const int64_t layers =
       info.encoder_layers * encoder.bytes(as_numbers) + info.decoder_layers * decoder.bytes(as_numbers);
   const int64_t rest = info.parameters - layers / kFloat - 2 * info.max_positions * info.hidden_size;

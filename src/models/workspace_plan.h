@@ -1,9 +1,11 @@
-// How much the workspaces of a computation take together, known before any of them is taken.
+// How much a computation and its matrices take, known before any of it is taken.
 #pragma once
 
 #include <cstdint>
 #include <initializer_list>
 #include <vector>
+
+#include "remuda/precision.h"
 
 namespace remuda::models {
 
@@ -16,5 +18,11 @@ uint64_t workspaces_in_turn(std::vector<uint64_t> first, std::initializer_list<u
 
 // What packing a matrix takes at most beside what it is packed to.
 int64_t packing_bytes();
+
+// A matrix [out_features, in_features] as the instruction set in use has it.
+int64_t packed_matrix_bytes(int64_t out_features, int64_t in_features, Precision precision);
+
+// What a product takes beside its operands for so many rows, prepared for the instruction set in use.
+uint64_t prepared_rows_bytes(int64_t rows, int64_t in_features, Precision precision);
 
 }  // namespace remuda::models
