@@ -195,7 +195,7 @@ TEST_P(SummarySweep, WhatInspectionSaysIsEnoughForADocument) {
 TEST_P(SummarySweep, ADocumentThatCanNeverFitIsRefusedAtOnceWithFiguresAndAdvice) {
   SummarizationModelManager manager(settings(weights() + 12 * kMiB));
   const auto start = Clock::now();
-  EXPECT_THAT([&] { manager.summarize_text(texts_[0], {.generation = {.num_beams = 40}}); },
+  EXPECT_THAT([&] { manager.summarize_text(texts_[0], {.generation = {.num_beams = 400}}); },
               ::testing::ThrowsMessage<OutOfMemory>(::testing::AllOf(::testing::HasSubstr("the memory limit leaves"),
                                                                      ::testing::HasSubstr("num_beams"))));
   EXPECT_LT(Clock::now() - start, kWithoutWaiting);
