@@ -61,7 +61,7 @@ def create_app(embedder: EmbeddingModelManager, summarizer: SummarizationModelMa
 
     @app.post("/summary")
     async def summary(document: Document) -> dict[str, str]:
-        limit = {} if document.max_new_tokens is None else {"max_new_tokens": document.max_new_tokens}
+        limit: dict[str, Any] = {} if document.max_new_tokens is None else {"max_new_tokens": document.max_new_tokens}
         text = await summarizer.asummarize(document.text, timeout=WAIT, **limit)
         return {"summary": text}
 

@@ -38,9 +38,11 @@ def test_fastapi_app():
     managers = FakeEmbeddingModelManager(dimension=8), FakeSummarizationModelManager(words=2)
     app = module.create_app(*managers)
     with TestClient(app) as client:
-        for wrong in (0, -1, 1e9, 2**70):
+        for wrong in (0, -1, 1.5, 2**70):
             answer = client.post("/summary", json={"text": "one two three", "max_new_tokens": wrong})
             assert answer.status_code == 422 and "max_new_tokens" in answer.text, answer.text
+        answer = client.post("/summary", json={"text": "one two three", "max_new_tokens": 10**9})
+        assert answer.json() == {"summary": "one two"}, answer.text  # A summary ends where the model's positions do.
         for path, body in (("/embeddings", r'{"texts": ["\ud83d"]}'), ("/summary", r'{"text": "x \ud83d y"}')):
             answer = client.post(path, content=body, headers={"content-type": "application/json"})
             assert answer.status_code == 422 and answer.json()["detail"], answer.text

@@ -90,13 +90,13 @@ def test_summaries():
 
 SUMMARIZER_MISTAKES = [
     ({"num_beems": 4}, TypeError, "num_beems"),
-    ({"min_length": 50, "max_length": 20}, ValueError, "min_length"),
+    ({"min_length": -1}, ValueError, "min_length"),
     ({"num_beams": 0}, ValueError, "num_beams"),
     ({"num_beams": "4"}, TypeError, "num_beams"),
     ({"num_return_sequences": 3, "num_beams": 2}, ValueError, "num_return_sequences"),
     ({"temperature": -1.0, "do_sample": True}, ValueError, "temperature"),
     ({"max_new_tokens": 0}, ValueError, "max_new_tokens"),
-    ({"max_length": 10**9}, ValueError, "max_length"),
+    ({"max_length": 2**70}, ValueError, "max_length"),
     ({"early_stopping": "soon"}, TypeError, "early_stopping"),
     ({"timeout": -1}, ValueError, "timeout"),
     ({"timeout": "1"}, TypeError, "timeout"),
@@ -118,6 +118,19 @@ def test_a_fake_summarizer_refuses_what_the_real_one_does(summarizer, options, e
                 call(manager)
         with manager.acquire() as instance, pytest.raises(error, match=message):
             manager.summarize(["a horse"], instance, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"min_length": 50, "max_length": 20}, "min_length asks for at least 50 tokens and max_length for at most 20"),
+        ({"max_length": 10**9}, "max_length asks for summaries of up to 1000000000 tokens"),
+    ],
+)
+def test_a_fake_summarizer_takes_what_the_real_one_warns_about(summarizer, options, message, caplog):
+    summarizer.summarize_text("a horse", **options)
+    assert message in caplog.text
+    assert FakeSummarizationModelManager().summarize_text("a horse", **options) == "a horse"
 
 
 def test_a_fake_refuses_texts_that_the_real_one_does(embedder, summarizer):

@@ -10,7 +10,7 @@ from remuda import aio
 from remuda._arguments import show
 from remuda.embedding import EmbeddingModelManager
 from remuda.integrations.sentence_transformers import SentenceTransformer
-from remuda.native_manager import check_text
+from remuda.native_manager import check_text, list_of_texts
 from remuda.pool import Timeout
 
 __all__ = ["RetrievalModel"]
@@ -45,7 +45,8 @@ class RetrievalModel:
         return self._encode_query(text, prompt, timeout, None)
 
     def documents(self, texts: Any, prompt: str | None, timeout: Timeout) -> Any:
-        """[texts, dimension]; of a str, [dimension]."""
+        """[texts, dimension]"""
+        texts = list_of_texts(texts, "the method for a query, or a list of one")
         return self._encode_documents(texts, prompt, timeout, None)
 
     async def aquery(self, text: str, prompt: str | None, timeout: Timeout) -> Any:
@@ -55,6 +56,7 @@ class RetrievalModel:
 
     async def adocuments(self, texts: Any, prompt: str | None, timeout: Timeout) -> Any:
         """`documents`, while the event loop goes on."""
+        texts = list_of_texts(texts, "the method for a query, or a list of one")
         return await aio.call(None, timeout, lambda left, token: self._encode_documents(texts, prompt, left, token))
 
     def _encode_query(self, text: str, prompt: str | None, timeout: Timeout, token: Any) -> Any:
