@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
 #include "base/checksum.h"
@@ -53,7 +54,7 @@ EmbedChunk EmbedRun::compute(const TextChunk& texts) const {
   EmbedChunk chunk;
   embed(texts.texts, 0, chunk);
   chunk.failed.insert(chunk.failed.end(), texts.failed.begin(), texts.failed.end());
-  std::ranges::stable_sort(chunk.failed, {}, &FailedText::position);
+  std::ranges::sort(chunk.failed, {}, [](const FailedText& text) { return std::tie(text.position, text.reason); });
   const auto repeated = std::ranges::unique(chunk.failed, {}, &FailedText::position);
   chunk.failed.erase(repeated.begin(), repeated.end());
   const int64_t dimension = chunk.embeddings.dimension;

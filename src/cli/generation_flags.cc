@@ -144,6 +144,7 @@ void add_generation_flags(CLI::App& command, GenerationOptions& options) {
     };
     command.add_option_function<std::string>(flag, set, help.text)
         ->option_text(help.value)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
         ->group("Generation, as in transformers; what is unset is as the model's files say, \"none\" takes it away");
   };
   GenerationOptions::for_each(add, options);

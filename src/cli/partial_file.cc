@@ -68,6 +68,11 @@ bool is_regular(int fd) {
 // Held while it is written, and given back with the process.
 bool lock(int fd) { return flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK; }
 
+// What was set aside under the name `old`, if anything, in the place of `path`.
+void put_back(const fs::path& old, const fs::path& path) {
+  if (rename(old.c_str(), path.c_str()) != 0) unlink(path.c_str());
+}
+
 }  // namespace
 
 fs::path partial_path(const fs::path& path) {
@@ -79,6 +84,7 @@ PartialFile::PartialFile(fs::path path, std::string_view terms, bool resume)
       partial_(partial_path(path_)),
       state_path_(with_suffix(partial_, ".state")),
       old_(with_suffix(partial_, ".old")),
+      old_state_(with_suffix(state_path_, ".old")),
       out_(-1, path_.string()) {
   if (!resume || !reopen(terms)) create(terms);
   out_.set_descriptor(fd_);
@@ -87,8 +93,8 @@ PartialFile::PartialFile(fs::path path, std::string_view terms, bool resume)
 PartialFile::~PartialFile() {
   if (!finished_ && fd_ >= 0) {
     if (progress_.texts == 0) {
-      unlink(partial_.c_str());
-      unlink(state_path_.c_str());
+      put_back(old_, partial_);
+      put_back(old_state_, state_path_);
     } else {
       // What was written after the last record may be half a text. Where it can't be cut off, the state says so.
       [[maybe_unused]] const int ignored = ftruncate(fd_, static_cast<off_t>(progress_.bytes));
@@ -117,7 +123,7 @@ void PartialFile::set_aside() {
   if (fd >= 0) close(fd);
   if (!free) fail(ErrorCode::kIo, "{}: another process is writing it", partial_.string());
   if (rename(partial_.c_str(), old_.c_str()) != 0) fail_io(partial_, "replace");
-  unlink(state_path_.c_str());
+  if (rename(state_path_.c_str(), old_state_.c_str()) != 0) unlink(old_state_.c_str());
 }
 
 void PartialFile::create(std::string_view terms) {
@@ -202,6 +208,7 @@ void PartialFile::finish() {
   finished_ = true;
   unlink(state_path_.c_str());
   unlink(old_.c_str());
+  unlink(old_state_.c_str());
 }
 
 }  // namespace remuda::cli

@@ -27,7 +27,8 @@ class PartialFile {
   // `terms` is a JSON object of whatever the result depends on. Where `resume`, goes on with the partial file that is
   // there, if one is. Throws Error(kIo), and Error(kInvalidArgument) for a partial file that began under other terms.
   PartialFile(std::filesystem::path path, std::string_view terms, bool resume);
-  // Keeps a partial file that holds results, and says so on stderr; removes an empty one.
+  // Keeps a partial file that holds results, and says so on stderr; in an empty one's place comes what was there
+  // before.
   ~PartialFile();
   PartialFile(const PartialFile&) = delete;
   PartialFile& operator=(const PartialFile&) = delete;
@@ -50,7 +51,8 @@ class PartialFile {
   void set_aside();
   [[noreturn]] void fail_io(const std::filesystem::path& path, const char* action) const;
 
-  const std::filesystem::path path_, partial_, state_path_, old_;
+  const std::filesystem::path path_, partial_, state_path_;
+  const std::filesystem::path old_, old_state_;  // What an earlier run has left, while this one has nothing better.
   int fd_ = -1;
   int state_fd_ = -1;
   Output out_;

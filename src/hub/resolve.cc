@@ -201,7 +201,7 @@ std::vector<std::string> suggest(const Request& request) {
 
 // Each place once, the shortest of its names, short ones first.
 Places without_repetitions(Places places) {
-  std::ranges::stable_sort(places, {}, [](const fs::path& place) { return place.native().size(); });
+  std::ranges::sort(places, {}, [](const fs::path& place) { return std::pair(place.native().size(), place.native()); });
   Places kept;
   std::vector<fs::path> seen;
   for (const fs::path& place : places) {

@@ -133,7 +133,6 @@ TEST_F(ResolveTest, SaysWhereItLookedOnceShortestFirstAndWhatToDo) {
   }
   EXPECT_GE(lengths.size(), 3U);
   EXPECT_TRUE(std::ranges::is_sorted(lengths)) << error;
-  EXPECT_THAT(error_of("all-MiniLM-L6-v2"), HasSubstr("scripts/fetch_model.sh"));
   EXPECT_THAT(error_of("x/y@v3"), HasSubstr("hf download x/y --revision v3"));
   EXPECT_THAT(error_of("x-y-z"), HasSubstr("hf download sentence-transformers/x-y-z"));
 }

@@ -125,6 +125,10 @@ SummarizationBenchmark benchmark_summarization(SummarizationModelManager& manage
          used.documents, used.input_tokens);
   }
   const models::BartDirectory directory = models::read_bart_directory(manager.info().directory);
+  if (used.output_tokens > directory.config.max_position_embeddings) {
+    fail(ErrorCode::kInvalidArgument, "max_new_tokens: expected at most {}, the decoder's positions, found {}",
+         directory.config.max_position_embeddings, used.output_tokens);
+  }
   const auto plan = models::make_plan(directory, generation_of(used));
   const Lease<SummarizationInstance> lease = manager.acquire({.label = "benchmark"});
   const Benchmark benchmark(*lease->model().bart, plan, used);

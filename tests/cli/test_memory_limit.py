@@ -9,7 +9,8 @@ from support import CliTest
 WORDS = "the horse waits at dawn while a rider ropes it from the herd under a wide sky".split()
 DOCUMENTS = [" ".join(WORDS[(i * 7 + j) % len(WORDS)] for j in range(180 - 5 * i)) for i in range(16)]
 
-# Whoever waits for memory that doesn't come gives up after 10 s.
+# Whoever waits for memory that doesn't come gives up after 10 s, beside what computing takes: with a sanitizer, or on a
+# busy machine, several seconds.
 WAITED = 9.5
 
 
@@ -17,7 +18,9 @@ class MemoryLimits(CliTest):
     def sweep(self, *arguments, limits):
         """Runs with each limit, in MiB; none that is above one that works may fail, nor write anything else."""
         texts = "\n".join(DOCUMENTS).encode()
+        start = time.monotonic()
         wanted, _ = self.remuda(*arguments, stdin=texts)  # Packs the weights, too.
+        allowed = max(WAITED, 3 * (time.monotonic() - start))
         works = None
         for limit in limits:
             start = time.monotonic()
@@ -25,7 +28,7 @@ class MemoryLimits(CliTest):
             out, err = process.communicate(texts, timeout=240)
             took = time.monotonic() - start
             where = f"{arguments} with {limit} MiB: {err.decode()}"
-            self.assertLess(took, WAITED, where)
+            self.assertLess(took, allowed, where)
             if process.returncode == 0:
                 works = works or limit
                 self.assertEqual(out.decode(), wanted, where)
@@ -49,7 +52,7 @@ class MemoryLimits(CliTest):
 
     def test_what_inspect_says_is_enough_for_a_document(self):
         for precision in ("fp32", "int8"):
-            out, _ = self.remuda("inspect", "--json", "-m", "bart-small-synopsis")
+            out, _ = self.remuda("inspect", "--json", "bart-small-synopsis")
             cost = json.loads(out)["precisions"][precision]
             flags = ("summarize", "--precision", precision)
             self.remuda(*flags, stdin=b"the herd")  # Packs the weights.
@@ -57,7 +60,7 @@ class MemoryLimits(CliTest):
             self.remuda(*flags, "--memory-limit", str(limit), stdin="\n".join([" ".join(WORDS * 20)] * 3))
 
     def test_the_first_load_takes_little_more_than_what_inspect_says(self):
-        out, _ = self.remuda("inspect", "--json", "-m", "bart-small-synopsis")
+        out, _ = self.remuda("inspect", "--json", "bart-small-synopsis")
         cost = json.loads(out)["precisions"]["int8"]
         limit = cost["shared_weights_bytes"] + cost["workspace_bytes"] + 8 * 2**20
         environment = {"REMUDA_CACHE_DIR": str(self.directory / "cache")}  # Where nothing is packed.

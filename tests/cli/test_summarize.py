@@ -212,21 +212,21 @@ class BadInput(SummarizeTest):
 
     def test_a_document_that_cannot_be_summarised_is_no_others_error(self):
         tokenizer = json.loads((self.model / "tokenizer.json").read_text())
-        tokenizer["added_tokens"].append({"id": 203, "content": "<beyond>", "single_word": False, "lstrip": False,
-                                          "rstrip": False, "normalized": False, "special": True})
+        tokenizer["model"]["vocab"]["beyond"] = 203
         (self.model / "tokenizer.json").write_text(json.dumps(tokenizer))
         texts = documents(40)
-        plain = self.summarize(stdin="\n".join(texts))
+        without = "\n".join(texts)
         for i in (3, 35):
-            texts[i] += " <beyond>"
+            texts[i] = "beyond " + texts[i]
         for flags in ([], ["--long"]):
+            plain = self.summarize(*flags, stdin=without)
             out, err = self.run_it(*flags, stdin="\n".join(texts), code=1)
             lines = [json.loads(line) for line in out.splitlines()]
             self.assertEqual([(line["index"], line["ids"]) for line in lines],
                              [(line["index"], line["ids"]) for line in plain if line["index"] not in (3, 35)])
             for i in (3, 35):
                 self.assertIn(f"error: document {i}: ", err)
-            self.assertIn("<beyond>", err)
+            self.assertIn("beyond", err)
             self.assertEqual(err.count("error:"), 2)
 
     def test_more_tokens_than_the_rules_leave_are_no_timeout(self):
