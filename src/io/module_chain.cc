@@ -69,7 +69,8 @@ void add_route(std::vector<ModuleEntry>& entries, const ModuleEntry& router) {
   const JsonDocument document = JsonDocument::parse_file(file_exists(own) ? own : router.directory / "config.json");
   const JsonValue root = document.root();
   const JsonValue types = root.at("types");
-  const JsonValue route = root.at("structure").at(default_route(root));
+  const std::string name = default_route(root);  // A value refers to its key.
+  const JsonValue route = root.at("structure").at(name);
   if (route.items().empty()) route.fail_expected("at least one module");
   for (const JsonValue& id : route.items()) {
     const JsonValue type = types.at(id.as_string());
