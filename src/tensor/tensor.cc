@@ -47,6 +47,7 @@ float TensorView::at(int64_t index) const {
 }
 
 void to_float(const TensorView& view, int64_t begin, int64_t count, float* out) {
+  if (count == 0) return;  // An empty tensor may have no data at all.
   const std::byte* from = view.data + begin * static_cast<int64_t>(size_of(view.dtype));
   if (view.dtype == DType::kF32) {
     std::memcpy(out, from, static_cast<size_t>(count) * sizeof(float));
