@@ -24,7 +24,7 @@ __all__ = ["EmbeddingModelManager", "Embeddings", "quantize_embeddings"]
 EncodePrecision = Literal["float32", "int8", "uint8", "binary", "ubinary"]
 # Texts that are computed in one call while a progress bar moves; enough to sort by length within.
 _PROGRESS_STEP = 256
-# What sentence-transformers tries for documents, in this order.
+# Names of prompts that sentence-transformers tries for documents, in this order.
 _DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 _MISSING: Any = object()
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Tokenizer"]
 
-# What padding tokens are called, by who makes tokenizers.
+# Names of padding tokens, by the family of tokenizers.
 _PADS = ("[PAD]", "<pad>")
 
 

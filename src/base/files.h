@@ -1,4 +1,4 @@
-// What stands under a path, and the one way in which files that somebody names are opened.
+// Paths looked at, and the one way in which files that somebody names are opened.
 #pragma once
 
 #include <cstdint>

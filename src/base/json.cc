@@ -73,7 +73,7 @@ const NonFinite* non_finite_at(std::string_view text) {
   return found == kNonFinite.end() ? nullptr : found;
 }
 
-// What of kNonFinite a value of a document stands for; nullptr: nothing.
+// The entry of kNonFinite that a value of a document stands for; nullptr: none.
 const NonFinite* non_finite(const element& value) {
   std::string_view text;
   if (value.get(text) != simdjson::SUCCESS || !text.starts_with('\0')) return nullptr;
@@ -82,7 +82,7 @@ const NonFinite* non_finite(const element& value) {
   return found == kNonFinite.end() ? nullptr : found;
 }
 
-// What Python reads and writes and simdjson refuses, as simdjson takes it: ".0" goes after integers of 20 digits and
+// Rewrites JSON that Python takes and simdjson refuses: ".0" goes after integers of 20 digits and
 // more (Hugging Face's files have 10^30 for "no limit"), which makes doubles of them, and floats that are not finite
 // become strings.
 LargeString without_python_numbers(std::string_view text) {

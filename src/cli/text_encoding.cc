@@ -54,7 +54,7 @@ void append_utf8(uint32_t code, std::string& out) {
   }
 }
 
-// The unit that "\uXXXX" at a place is; nullopt: it is something else.
+// The UTF-16 unit that an escape ("\u" and four digits) stands for; nullopt: there is none.
 std::optional<uint32_t> escape_at(std::string_view json, size_t at) {
   constexpr size_t kLength = 6;
   if (json.size() < at + kLength || json[at] != '\\' || json[at + 1] != 'u') return std::nullopt;

@@ -69,7 +69,7 @@ class SentenceTransformer:
             self.max_seq_length = max_seq_length
         self.similarity_fn_name = similarity_fn_name
 
-    # What the model is.
+    # The model and its tokenizer, described.
 
     @property
     def device(self) -> str:
@@ -223,7 +223,7 @@ class SentenceTransformer:
         """How similar each of the first is to the one in its place of the second, [n]."""
         return _similarity.pairwise_similarity(self.similarity_fn_name, embeddings1, embeddings2)
 
-    # What PyTorch's modules have.
+    # Methods that every PyTorch module has.
 
     def to(self, device: Any = None) -> Self:
         """This object, on a device. Moving needs a model that was given by name: it gets a manager there."""
