@@ -30,6 +30,31 @@ function(remuda_target_defaults target)
   target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/src")
 endfunction()
 
+# Compiling the tests is half of a build: they are optimised less than what they test, and their headers are compiled once
+# for all that are alike.
+function(remuda_test_defaults target module)
+  remuda_target_defaults(${target})
+  set(level "")
+  if(REMUDA_SANITIZE AND NOT module MATCHES "^(generation|kernels|text)$")  # Those compute as much as what they test.
+    set(level -O0)
+  elseif(REMUDA_SANITIZE OR CMAKE_BUILD_TYPE STREQUAL "Release")
+    set(level -O1)
+  endif()
+  target_compile_options(${target} PRIVATE ${level})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    target_compile_options(${target} PRIVATE "SHELL:-Xclang -fno-pch-timestamp")  # ccache goes by what is in the files.
+  endif()
+  get_property(first GLOBAL PROPERTY REMUDA_TEST_HEADERS${level})
+  if(first)
+    target_precompile_headers(${target} REUSE_FROM ${first})
+  else()
+    target_precompile_headers(${target} PRIVATE <gmock/gmock.h> <gtest/gtest.h> <rapidcheck/gtest.h> <algorithm> <atomic>
+                              <chrono> <cmath> <cstring> <filesystem> <fstream> <functional> <map> <random> <set> <string>
+                              <thread> <vector>)
+    set_property(GLOBAL PROPERTY REMUDA_TEST_HEADERS${level} ${target})
+  endif()
+endfunction()
+
 function(remuda_add_module_tests module)
   file(GLOB tests CONFIGURE_DEPENDS "src/${module}/*_test.cc")
   if(NOT REMUDA_BUILD_TESTS OR NOT tests)
@@ -41,7 +66,7 @@ function(remuda_add_module_tests module)
   target_compile_definitions(${target} PRIVATE REMUDA_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                                                REMUDA_TEST_CACHE_HOME="${PROJECT_BINARY_DIR}/test-cache"
                                                REMUDA_TEST_LIBRARIES="${PROJECT_BINARY_DIR}/test-libraries")
-  remuda_target_defaults(${target})
+  remuda_test_defaults(${target} ${module})
   include(GoogleTest)
   gtest_discover_tests(${target} TEST_PREFIX "${module}/" DISCOVERY_MODE PRE_TEST
                        DISCOVERY_TIMEOUT 60 PROPERTIES LABELS ${module} TIMEOUT 600)

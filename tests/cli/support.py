@@ -26,6 +26,9 @@ def environment(extra=None):
     return {**kept, **(extra or {})}
 
 
+MINILM = pathlib.Path(environment()["REMUDA_MODELS_DIR"]) / "all-MiniLM-L6-v2"
+
+
 def default_signals():
     """What a shell gives its foreground jobs; a test runner in the background may have ignored them."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -38,9 +41,8 @@ class CliTest(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        model = pathlib.Path(environment()["REMUDA_MODELS_DIR"]) / "all-MiniLM-L6-v2"
-        if not model.is_dir():
-            raise RuntimeError(f"no model in {model}: run scripts/fetch_model.sh")
+        if not MINILM.is_dir():
+            raise RuntimeError(f"no model in {MINILM}: run scripts/fetch_model.sh")
         if not pathlib.Path(BINARY).is_file():
             raise RuntimeError(f"no program in {BINARY}: build it, or set REMUDA_BINARY")
 

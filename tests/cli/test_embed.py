@@ -2,11 +2,12 @@
 import array
 import json
 import os
+import shutil
 import signal
 import subprocess
 import unittest
 
-from support import CliTest, read_npy
+from support import MINILM, CliTest, read_npy
 
 WORDS = "the horse waits at dawn while a rider ropes it from the herd under a wide sky".split()
 
@@ -152,9 +153,17 @@ class Embed(CliTest):
         self.assertEqual(process.returncode, 0)
 
     def test_memory_is_flat_however_long_the_input(self):
+        # One of the model's six layers: the vectors are as long, and there sooner.
+        model = self.directory / "one-layer"
+        shutil.copytree(MINILM, model, copy_function=os.symlink)
+        config = json.loads((model / "config.json").read_text())
+        (model / "config.json").unlink()
+        (model / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 1}))
+
         def peak(count):
             path = self.write("lines.txt", "a short line of text\n" * count)
-            _, err = self.remuda("embed", "--precision", "int8", "--stats", path, stdin=b"", stdout=subprocess.DEVNULL)
+            _, err = self.remuda("embed", "--model", model, "--precision", "int8", "--stats", path, stdin=b"",
+                                 stdout=subprocess.DEVNULL)
             return json.loads(err)["peak_rss_bytes"]
 
         small = peak(3_000)
