@@ -57,13 +57,32 @@ void parse_step(const JsonValue& json, Parsed& steps) {
   if (std::ssize(steps) > kMaxSteps) json.fail_expected(fmt::format("at most {} normalizers", kMaxSteps));
 }
 
+constexpr char32_t kCapitalSigma = 0x3A3;
+constexpr char32_t kFinalSigma = 0x3C2;
+
+// Unicode's Final_Sigma for the sigma of text[start, end): a letter with case stands before it and none after it, with
+// nothing but what has no say in that (an apostrophe, a mark) between. https://www.unicode.org/versions/Unicode15.0.0,
+// section 3.13.
+bool ends_word(std::string_view text, size_t start, size_t end) {
+  char32_t before = 0;
+  while (start > 0 && ignores_case(before = previous_code_point(text, start))) before = 0;
+  char32_t after = 0;
+  while (end < text.size() && ignores_case(after = next_code_point(text, end))) after = 0;
+  return has_case(before) && !has_case(after);
+}
+
 }  // namespace
 
 void Lowercase::normalize(std::string_view text, std::string& out) const {
   const UnicodeTable& table = UnicodeTable::get();
   for (size_t position = 0; position < text.size();) {
+    const size_t start = position;
     const char32_t code_point = next_code_point(text, position);
-    append_lowercase(out, code_point, table[code_point]);
+    if (final_sigma && code_point == kCapitalSigma && ends_word(text, start, position)) {
+      append_utf8(out, kFinalSigma);
+    } else {
+      append_lowercase(out, code_point, table[code_point]);
+    }
   }
 }
 

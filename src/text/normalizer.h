@@ -53,6 +53,8 @@ struct UnicodeForm {
 };
 
 struct Lowercase {
+  // Whether a sigma that ends a word becomes a final one, as in Python's str.lower.
+  bool final_sigma = false;
   void normalize(std::string_view text, std::string& out) const;
 };
 

@@ -109,5 +109,12 @@ TEST(Normalizer, UnknownKindsAreNamed) {
   EXPECT_EQ(failure_of([] { parse(R"({"type": "BertNormalizer"})"); }).code, ErrorCode::kInvalidFile);
 }
 
+// As Python's str.lower has it.
+TEST(Lowercase, ASigmaThatEndsAWordMayBeAFinalOne) {
+  const Normalizer lower({Lowercase{.final_sigma = true}});
+  EXPECT_EQ(normalized(lower, "ΟΔΟΣ ΣΑΣ Σ ΑΣ. ΑΣ.Α Α'Σ' ⓐΣ"), "οδος σας σ ας. ασ.α α'ς' ⓐς");
+  EXPECT_EQ(normalized(Normalizer({Lowercase{}}), "ΣΑΣ"), "σασ");
+}
+
 }  // namespace
 }  // namespace remuda::text

@@ -36,6 +36,18 @@ SpecialTokens make_ends(Ends ends, const NamedTokens& named, const AddedTokenLis
   return {};
 }
 
+// What stands beside a token of a single word is looked at in other ways there.
+void seek_in_raw_text(std::vector<AddedToken>& tokens) {
+  for (AddedToken& token : tokens) {
+    if (token.single_word) {
+      fail(ErrorCode::kUnsupported,
+           "added token \"{}\": expected no single_word, which isn't supported for a class of Python code, found true",
+           token.content);
+    }
+    token.normalized = false;
+  }
+}
+
 }  // namespace
 
 std::optional<SpecialTokens> requested_ends(const TokenizerConfig& config, const NamedTokens& named,
@@ -134,7 +146,9 @@ Tokenizer::Impl build_tokenizer(const TokenizerClass& recipe, const TokenizerCon
   const Vocabulary& vocabulary = impl.model->vocabulary();
   AddedTokenList list(vocabulary, source);
   add_tokens(config, named, recipe.extra ? recipe.extra(config) : std::vector<std::string>(), list);
-  impl.added_tokens = AddedTokens(list.tokens(), impl.normalizer, source, config.flag("split_special_tokens", false));
+  std::vector<AddedToken> added(list.tokens().begin(), list.tokens().end());
+  if (recipe.is_python) seek_in_raw_text(added);
+  impl.added_tokens = AddedTokens(added, impl.normalizer, source, config.flag("split_special_tokens", false));
   if (recipe.ends != Ends::kPostProcessor) {
     impl.special_tokens = make_ends(recipe.ends, named, list);
   } else if (const auto ends = requested_ends(config, named, list)) {

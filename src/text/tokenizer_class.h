@@ -65,7 +65,8 @@ struct Pipeline {
 };
 
 struct TokenizerClass {
-  enum class Files { kVocabularyLines, kBytePairs, kSentencePiece };
+  // kTokenLines: a vocab.txt whose tokens may begin and end with white space.
+  enum class Files { kVocabularyLines, kTokenLines, kBytePairs, kSentencePiece };
   // The special tokens around a text: those of these fields, or those that requested_ends or else tokenizer.json's
   // post-processor has.
   enum class Ends { kClsSep, kBosEos, kEos, kSepCls, kHerbert, kPostProcessor };
@@ -78,6 +79,9 @@ struct TokenizerClass {
   Pipeline (*build)(const TokenizerConfig& config, const NamedTokens& named, VocabularyParts& parts);
   // "additional_special_tokens" where no file has any; may be null.
   std::vector<std::string> (*extra)(const TokenizerConfig& config) = nullptr;
+  // Whether Python code makes its tokens: tokenizer.json doesn't count, and added tokens are found in the text as it
+  // is.
+  bool is_python = false;
 };
 
 std::span<const TokenizerClass> word_piece_classes();

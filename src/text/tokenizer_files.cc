@@ -43,7 +43,12 @@ std::optional<VocabularyParts> read_parts(const fs::path& directory, TokenizerCl
   const fs::path lines = directory / "vocab.txt";
   const fs::path vocabulary = directory / "vocab.json";
   const fs::path merges = directory / "merges.txt";
-  if (files == TokenizerClass::Files::kVocabularyLines && file_exists(lines)) return read_vocabulary_lines(lines);
+  if (files == TokenizerClass::Files::kVocabularyLines && file_exists(lines)) {
+    return read_vocabulary_lines(lines, LineEnd::kTrimmed);
+  }
+  if (files == TokenizerClass::Files::kTokenLines && file_exists(lines)) {
+    return read_vocabulary_lines(lines, LineEnd::kKept);
+  }
   if (files == TokenizerClass::Files::kBytePairs && file_exists(vocabulary) && file_exists(merges)) {
     return read_byte_pair_files(vocabulary, merges);
   }
@@ -53,6 +58,7 @@ std::optional<VocabularyParts> read_parts(const fs::path& directory, TokenizerCl
 std::string_view names_of(TokenizerClass::Files files) {
   switch (files) {
     case TokenizerClass::Files::kVocabularyLines:
+    case TokenizerClass::Files::kTokenLines:
       return "vocab.txt";
     case TokenizerClass::Files::kBytePairs:
       return "vocab.json and merges.txt";
@@ -93,7 +99,7 @@ Tokenizer Tokenizer::load(const fs::path& model_directory, const LoadOptions& op
   TokenizerConfig config = TokenizerConfig::read(model_directory, options.config_overrides, root);
   const ClassChoice choice = choose_class(config);
   Impl impl;
-  if (!root) {
+  if (!root || (choice.recipe != nullptr && choice.recipe->is_python)) {
     impl = load_from_parts(model_directory, choice, config, options);
   } else if (choice.recipe != nullptr) {
     impl = build_tokenizer(*choice.recipe, config, parse_vocabulary_parts(*root, choice.recipe->files),

@@ -138,6 +138,25 @@ TEST_F(TokenizerFiles, VocabJsonAndMergesGiveTheSameIdsAsTokenizerJson) {
   }
 }
 
+// Ids of transformers 5.23's BertJapaneseTokenizer; tests/parity compares more.
+TEST_F(TokenizerFiles, JapaneseIsReadInWordsAndInCharacters) {
+  const auto configure = [&](std::string_view words, std::string_view tokens) {
+    write("tokenizer_config.json",
+          fmt::format(R"({{"tokenizer_class": "BertJapaneseTokenizer", "word_tokenizer_type": "{}",
+                           "subword_tokenizer_type": "{}"}})",
+                      words, tokens));
+  };
+  write("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n日本\n##語\n日\n語\nバ\nA\n。\n");
+  write("tokenizer.json", "{}");
+  configure("basic", "wordpiece");
+  EXPECT_EQ(ids("日本語。 本"), (std::vector<int32_t>{2, 5, 6, 11, 1, 3}));
+  configure("basic", "character");
+  EXPECT_EQ(ids("日本語。 ﾊﾞＡ"), (std::vector<int32_t>{2, 7, 1, 8, 11, 9, 10, 3}));
+  configure("mecab", "wordpiece");
+  EXPECT_EQ(load_failure().code, ErrorCode::kUnsupported);
+  EXPECT_EQ(load_failure().message, "word_tokenizer_type: expected basic, found mecab, which remuda does not run");
+}
+
 TEST_F(TokenizerFiles, RobertasSpecialTokensAreFound) {
   write_model_type("bart");
   write("vocab.json", R"({"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "a": 4, "Ġ": 5, "Ġa": 6})");

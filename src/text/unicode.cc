@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <span>
+#include <string_view>
 
 #include "text/utf8.h"
 
@@ -46,6 +47,14 @@ const PropertyRanges kProperties[] = {
     {kNumeric, kNumericRanges},
 };
 
+// Cased without being Lu, Ll or Lt (Other_Lowercase, Other_Uppercase), but for what is case-ignorable as well.
+constexpr Range kOtherCased[] = {
+    {0xAA, 0xAA},       {0xBA, 0xBA},       {0x2160, 0x217F},   {0x24B6, 0x24E9},
+    {0x1F130, 0x1F149}, {0x1F150, 0x1F169}, {0x1F170, 0x1F189},
+};
+// Punctuation that stands within words: Word_Break of MidLetter, MidNumLet and Single_Quote.
+constexpr std::u32string_view kWithinWords =
+    U"\x27\x2E\x3A\u00B7\u0387\u055F\u05F4\u2018\u2019\u2024\u2027\uFE13\uFE52\uFE55\uFF07\uFF0E\uFF1A";
 constexpr char32_t kCapitalIWithDot = 0x130;
 constexpr char32_t kCombiningDotAbove = 0x307;
 
@@ -105,6 +114,31 @@ void append_lowercase(std::string& out, char32_t code_point, uint16_t properties
     }
   }
   append_utf8(out, static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(code_point))));
+}
+
+bool has_case(char32_t code_point) {
+  switch (utf8proc_category(static_cast<utf8proc_int32_t>(code_point))) {
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LL:
+    case UTF8PROC_CATEGORY_LT:
+      return true;
+    default:
+      return std::ranges::any_of(
+          kOtherCased, [=](const Range& range) { return range.first <= code_point && code_point <= range.last; });
+  }
+}
+
+bool ignores_case(char32_t code_point) {
+  switch (utf8proc_category(static_cast<utf8proc_int32_t>(code_point))) {
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_ME:
+    case UTF8PROC_CATEGORY_CF:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_SK:
+      return true;
+    default:
+      return kWithinWords.find(code_point) != std::u32string_view::npos;
+  }
 }
 
 void append_decomposition(std::u32string& out, char32_t code_point, uint16_t properties, bool compatibility) {

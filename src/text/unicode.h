@@ -51,6 +51,11 @@ class UnicodeTable {
 // sigma. `properties` are its own.
 void append_lowercase(std::string& out, char32_t code_point, uint16_t properties);
 
+// A letter of either case, or of both: Unicode's Cased.
+bool has_case(char32_t code_point);
+// What doesn't part two letters where case depends on what is near, as apostrophes and marks: Case_Ignorable.
+bool ignores_case(char32_t code_point);
+
 // Appends a code point's full decomposition. `properties` are its own.
 void append_decomposition(std::u32string& out, char32_t code_point, uint16_t properties, bool compatibility);
 

@@ -33,13 +33,19 @@ std::string_view without_trailing_space(std::string_view line) {
 }
 
 // A token a line, its id the line's number; of a token that is there twice, the last line counts.
-Vocabulary read_vocabulary(const fs::path& path) {
+Vocabulary read_vocabulary(const fs::path& path, LineEnd line_end) {
   const std::string text = read_text(path);
   std::unordered_map<std::string_view, int64_t> ids;
   std::vector<std::string_view> lines;
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());
-    lines.push_back(without_trailing_space(std::string_view(text).substr(begin, end - begin)));
+    std::string_view line = std::string_view(text).substr(begin, end - begin);
+    if (line_end == LineEnd::kTrimmed) {
+      line = without_trailing_space(line);
+    } else if (line.ends_with('\r')) {
+      line.remove_suffix(1);
+    }
+    lines.push_back(line);
     ids[lines.back()] = std::ssize(lines) - 1;
     begin = end + 1;
   }
@@ -101,10 +107,10 @@ std::optional<Precompiled> find_charsmap(const std::optional<JsonValue>& normali
 
 }  // namespace
 
-VocabularyParts read_vocabulary_lines(const fs::path& path) {
+VocabularyParts read_vocabulary_lines(const fs::path& path, LineEnd end) {
   VocabularyParts parts;
   parts.source = path.string();
-  parts.vocabulary = read_vocabulary(path);
+  parts.vocabulary = read_vocabulary(path, end);
   return parts;
 }
 

@@ -10,8 +10,9 @@ namespace remuda::text {
 
 // Each throws Error(kInvalidFile) and Error(kIo).
 
-// BERT's vocab.txt, a token a line.
-VocabularyParts read_vocabulary_lines(const std::filesystem::path& path);
+// BERT's vocab.txt, a token a line; with or without the white space at a line's end.
+enum class LineEnd { kTrimmed, kKept };
+VocabularyParts read_vocabulary_lines(const std::filesystem::path& path, LineEnd end);
 
 // vocab.json and merges.txt.
 VocabularyParts read_byte_pair_files(const std::filesystem::path& vocabulary, const std::filesystem::path& merges);

@@ -272,3 +272,36 @@ def direction(directory):
     root = json.loads((directory / "tokenizer.json").read_text())
     root["truncation"] = {"direction": "Left", "max_length": 128, "strategy": "LongestFirst", "stride": 0}
     write(directory, tokenizer_json=root)
+
+
+def japanese_vocabulary():
+    """cl-tohoku's in small: words, their pieces, and characters."""
+    words = ["日本", "日", "本", "##本", "語", "##語", "の", "は", "馬", "##は", "カ", "##フ", "ェ", "Cafe", "##s", "café", "σας", "σασ", "(",
+             ")", "。", "、", "!", "ー", "a", "b", "c", "A", "が", "は\u3099", "1", "２", "2", "ﾊ", "ハ", "ﾞ", "バ", "word ", "\u3000", "is"]
+    return "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]) + "\n"
+
+
+JAPANESE = ["日本語の馬は。", "カフェ、Cafes!", "café Cafe\u0301 CAFÉ", "ＡＢＣ　ａ　ﾊﾞ ﾊ １２", "が は\u3099 が", "¨ ½ ㍻ ﬁ", "ΣΑΣ ΣΑΣ. ΟΔΟΣ, Σ aΣ'", "a\x1fb\x1cc a\x85b a\u2028b",
+            "[SEP] 日本[MASK]語 [mask]", "word is word", "", " \t\n", "日本語\u200b日本", "newword 日本newword"]
+
+
+def japanese(name, files=(), **config):
+    def make(directory):
+        write(directory, config_json={"model_type": "bert"}, vocab_txt=japanese_vocabulary(),
+              tokenizer_config_json={"tokenizer_class": "BertJapaneseTokenizer", "do_lower_case": False} | config,
+              **dict(files))
+
+    tokenize(f"BertJapanese {name}", texts=JAPANESE)(make)
+
+
+japanese("default")
+japanese("character", subword_tokenizer_type="character")
+japanese("character, model_type", word_tokenizer_type="basic", subword_tokenizer_type="character", model_max_length=8)
+japanese("lower", do_lower_case=True)
+japanese("lower, character", do_lower_case=True, subword_tokenizer_type="character")
+japanese("no words", do_word_tokenize=False)
+japanese("no words, character", do_word_tokenize=False, subword_tokenizer_type="character")
+japanese("never_split null", never_split=None, mecab_kwargs=None)
+japanese("added", added_tokens_decoder={"45": ADDED}, subword_tokenizer_type="character")
+japanese("extra", additional_special_tokens=["newword"], do_lower_case=True)
+japanese("beside tokenizer.json", [("tokenizer_json", bytes_json(byte_pairs()))])
