@@ -24,7 +24,7 @@ POOLS = (1, 2, 4)
 THREADS = 16  # Calls open another instance for every four.
 TARGET_TWO_INSTANCES = 1.1  # Of the memory of one.
 TARGET_GROWTH = 1.01  # After the first tenth of the lines.
-POOL_RUNS = 3  # Of which the median counts: what runs have resident at once depends on their threads' timing.
+POOL_RUNS = 5  # Of which the median counts: what runs have resident at once depends on their threads' timing.
 POOL_SAMPLE_SECONDS = 0.02
 STREAM_SAMPLES = 400
 MIB = 2**20
@@ -64,10 +64,10 @@ def compare_pools(arguments, checks):
     with tempfile.NamedTemporaryFile(suffix=".txt") as file:
         common.write_lines(file.name, texts.long_and_short(arguments.texts)[0])
         for precision in arguments.precisions:
-            common.progress(f"pools of {', '.join(map(str, POOLS))} instances, {precision}")
+            common.progress(f"pools of {', '.join(map(str, arguments.pools))} instances, {precision}")
             figures[precision] = {
                 pool: common.medians([measure_pool(arguments, precision, pool, file.name) for _ in range(POOL_RUNS)])
-                for pool in POOLS}
+                for pool in arguments.pools}
     for precision, pools in figures.items():
         for pool, memory in pools.items():
             print(f"{precision:5} pool of {pool}, instances that computed: {memory['instances']}   "
@@ -146,6 +146,8 @@ def main():
     common.add_program_flags(parser)
     parser.add_argument("--precisions", type=common.precision_list, default=list(common.PRECISIONS), metavar="NAME,...",
                         help="the lines are streamed at the last of them (fp32,bf16,int8)")
+    parser.add_argument("--pools", type=lambda text: [int(size) for size in text.split(",")], default=POOLS, metavar="N,...",
+                        help="how many instances, 1 and 2 among them (1,2,4)")
     parser.add_argument("--texts", type=int, default=3072, help="long ones, for the pools (%(default)s)")
     parser.add_argument("--lines", type=int, default=1_000_000, help="short ones, to stream (%(default)s)")
     arguments = parser.parse_args()

@@ -46,6 +46,8 @@ struct EmbedOptions {
   static constexpr int64_t default_max_batch_tokens(DeviceKind device) {
     return device == DeviceKind::kGpu ? 8192 : 512;
   }
+  // Whether the vectors of the tokens are wanted, too; on a CPU alone.
+  bool token_vectors = false;
   // How long to wait for an instance, or for a place in a batch of other calls; not for a call with an instance.
   std::optional<std::chrono::nanoseconds> timeout = std::nullopt;
   // Looked at between batches, and every few milliseconds while the call waits, on the calling thread; true ends the
@@ -64,6 +66,10 @@ struct Embeddings {
   std::vector<int64_t> tokens;       // Tokens that each text has, special tokens included.
   std::vector<int64_t> used_tokens;  // How many of them were used.
   int64_t invalid_sequences = 0;     // Malformed UTF-8 sequences in all texts, read as U+FFFD.
+  // Where EmbedOptions::token_vectors asked for them: a text's vectors of its used tokens, special tokens and prompt
+  // included, as the last module leaves them; [used_tokens, token_dimension], row-major.
+  std::vector<std::vector<float>> token_values;
+  int64_t token_dimension = 0;
 
   int64_t size() const { return static_cast<int64_t>(tokens.size()); }
   std::span<const float> row(int64_t i) const {

@@ -110,7 +110,8 @@ class EmbeddingPool(Pool):
         max_batch_tokens: int | None = None,
         timeout: _Timeout = None,
         token: CancelToken | None = None,
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64], int]: ...
+        token_vectors: bool = False,
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64], int, list[NDArray[np.float32]]]: ...
     @property
     def info(self) -> dict[str, Any]: ...
     @property

@@ -195,7 +195,7 @@ class EmbeddingModelManager(NativeManager["EmbeddingModelManager", _native.Embed
         :param timeout: seconds to wait for an instance, or for a place among other calls' texts.
         """
         listed = list_of_texts(texts, "embed_text")
-        return self._embed(listed, instance, prompt_name, prompt, max_length, max_batch_tokens, timeout, token=None)
+        return self._embed(listed, instance, prompt_name, prompt, max_length, max_batch_tokens, timeout)[0]
 
     def _embed(
         self,
@@ -206,8 +206,10 @@ class EmbeddingModelManager(NativeManager["EmbeddingModelManager", _native.Embed
         max_length: int | None,
         max_batch_tokens: int | None,
         timeout: Timeout,
-        token: _native.CancelToken | None,
-    ) -> Embeddings:
+        token: _native.CancelToken | None = None,
+        token_vectors: bool = False,
+    ) -> tuple[Embeddings, list[NDArray[np.float32]]]:
+        """With the vectors of each text's tokens, where they are asked for."""
         check_str("prompt_name", prompt_name, optional=True)
         check_str("prompt", prompt, optional=True)
         check_count("max_length", max_length, optional=True)
@@ -216,7 +218,7 @@ class EmbeddingModelManager(NativeManager["EmbeddingModelManager", _native.Embed
             prompt = self._prompt_of(prompt_name)
         if max_length is not None:
             self._check_length("max_length", max_length.__index__())
-        values, tokens, used, _ = self._native.embed_texts(
+        values, tokens, used, _, of_tokens = self._native.embed_texts(
             texts,
             instance,
             None,
@@ -225,8 +227,9 @@ class EmbeddingModelManager(NativeManager["EmbeddingModelManager", _native.Embed
             max_batch_tokens,
             timeout,
             token,
+            token_vectors,
         )
-        return Embeddings(values, tokens, used)
+        return Embeddings(values, tokens, used), of_tokens
 
     def _prompt_of(self, name: str) -> str:
         prompts = self.prompts
@@ -243,7 +246,7 @@ class EmbeddingModelManager(NativeManager["EmbeddingModelManager", _native.Embed
         prompt: str | None = None,
         batch_size: int = 32,
         show_progress_bar: bool | None = None,
-        output_value: Literal["sentence_embedding"] = "sentence_embedding",
+        output_value: Literal["sentence_embedding", "token_embeddings"] = "sentence_embedding",
         precision: EncodePrecision | None = "float32",
         convert_to_numpy: bool = True,
         convert_to_tensor: bool = False,
@@ -267,6 +270,8 @@ class EmbeddingModelManager(NativeManager["EmbeddingModelManager", _native.Embed
         :param batch_size: texts between two looks at the progress bar. The engine batches by tokens, not by this, and
             no result depends on it.
         :param show_progress_bar: tqdm's where it is installed, on stderr; None: no.
+        :param output_value: "token_embeddings": for each text the vectors of its tokens as the model's last module leaves
+            them, [tokens, width], special tokens and a prompt's included; on a CPU. Only ``convert_to_tensor`` changes them.
         :param precision: "float32", or "int8", "uint8", "binary" and "ubinary" as sentence-transformers quantizes.
         :param convert_to_numpy: False: a list with an array for each text.
         :param convert_to_tensor: a PyTorch tensor, which shares the memory.
@@ -282,10 +287,13 @@ class EmbeddingModelManager(NativeManager["EmbeddingModelManager", _native.Embed
             raise TypeError(f"encode(): expected `inputs`, or `sentences` as its older name, found {found}")
         given = sentences if inputs is _MISSING else inputs
         check_no_instance("prompt_name", prompt_name, "encode")
-        if output_value != "sentence_embedding":
-            raise ValueError(f"output_value: expected 'sentence_embedding', found {output_value!r}")
+        of_tokens = output_value == "token_embeddings"
+        if not of_tokens and output_value != "sentence_embedding":
+            raise ValueError(f"output_value: expected 'sentence_embedding' or 'token_embeddings', found {output_value!r}")
         if precision is not None and precision not in PRECISIONS:
             raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, found {show(precision)}")
+        if of_tokens and precision not in ("float32", None):
+            raise ValueError(f"precision: expected 'float32' for the vectors of tokens, found {precision!r}")
         self._check_device(device)
         check_count("batch_size", batch_size, least=1)
         check_count("chunk_size", chunk_size, least=1, optional=True)
@@ -293,15 +301,23 @@ class EmbeddingModelManager(NativeManager["EmbeddingModelManager", _native.Embed
         alone = isinstance(given, str)
         texts = [given] if isinstance(given, str) else list_of_texts(given, "embed_text")
 
-        def embed(part: list[str]) -> NDArray[np.float32]:
-            return self._embed(part, instance, prompt_name, prompt, max_length, None, timeout, _token).values
+        def compute(part: list[str]) -> tuple[Embeddings, list[NDArray[np.float32]]]:
+            return self._embed(part, instance, prompt_name, prompt, max_length, None, timeout, _token, of_tokens)
 
         if show_progress_bar and texts:
             values = np.empty((len(texts), self.dimension), np.float32)
+            token_vectors: list[Any] = []
             for start in progress(range(0, len(texts), step := max(batch_size, _PROGRESS_STEP)), "Batches"):
-                values[start : start + step] = embed(texts[start : start + step])
+                given_part, part_vectors = compute(texts[start : start + step])
+                values[start : start + step] = given_part.values
+                token_vectors += part_vectors
         else:
-            values = embed(texts)
+            whole, token_vectors = compute(texts)
+            values = whole.values
+        if of_tokens:
+            if convert_to_tensor:
+                token_vectors = [_to_tensor(vectors) for vectors in token_vectors]
+            return token_vectors[0] if alone else token_vectors
         values = _shorten(values, truncate_dim, normalize_embeddings)
         result = values if precision in ("float32", None) else quantize_embeddings(values, precision)
         return _convert(result, alone, convert_to_numpy, convert_to_tensor)
@@ -352,7 +368,7 @@ class EmbeddingModelManager(NativeManager["EmbeddingModelManager", _native.Embed
         listed = [texts] if isinstance(texts, str) else list_of_texts(texts, "embed_text")
 
         def work(left: float | None, token: _native.CancelToken) -> NDArray[np.float32]:
-            return self._embed(listed, instance, prompt_name, prompt, max_length, None, left, token).values
+            return self._embed(listed, instance, prompt_name, prompt, max_length, None, left, token)[0].values
 
         values = await aio.call(instance, timeout, work)
         return values[0] if alone else values
@@ -367,13 +383,17 @@ def _shorten(values: NDArray[np.float32], truncate_dim: int | None, normalize: b
     return values
 
 
+def _to_tensor(array: NDArray[Any]) -> Any:
+    try:
+        import torch
+    except ImportError:
+        raise ImportError("convert_to_tensor: PyTorch is not installed; install torch, or take numpy's arrays") from None
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
 def _convert(result: NDArray[Any], alone: bool, convert_to_numpy: bool, convert_to_tensor: bool) -> Any:
     if alone:
         result = result[0]
     if convert_to_tensor:
-        try:
-            import torch
-        except ImportError:
-            raise ImportError("convert_to_tensor: PyTorch is not installed; install torch, or take numpy's arrays") from None
-        return torch.from_numpy(np.ascontiguousarray(result))
+        return _to_tensor(result)
     return result if convert_to_numpy or alone else list(result)

@@ -157,25 +157,30 @@ class _FakeEmbeddings(_FakePool):
         max_batch_tokens: int | None,
         timeout: Timeout,
         token: Any,
-    ) -> tuple[Any, Any, Any, int]:
+        token_vectors: bool,
+    ) -> tuple[Any, Any, Any, int, list[Any]]:
         _native.check_texts(texts)
 
-        def work() -> tuple[Any, Any, Any, int]:
+        def work() -> tuple[Any, Any, Any, int, list[Any]]:
+            length = max_length or _FAKE_LENGTH
+            words = [((prompt or "") + text).lower().split() for text in texts]
             values = np.empty((len(texts), self.dimension), np.float32)
-            for i, text in enumerate(texts):
-                values[i] = self._vector((prompt or "") + text)
-            tokens = np.array([len(text.split()) + 2 for text in texts], np.int64)
-            return values, tokens, np.minimum(tokens, max_length or _FAKE_LENGTH), 0
+            for i, text_words in enumerate(words):
+                total = np.sum([self._drawn(""), *map(self._drawn, text_words)], axis=0)
+                values[i] = total / np.linalg.norm(total)
+            tokens = np.array([len(each) + 2 for each in words], np.int64)
+            of_tokens = []
+            if token_vectors:
+                of_tokens = [np.stack([self._drawn(word) for word in ["", *each, ""]][:length]) for each in words]
+            return values, tokens, np.minimum(tokens, length), 0, of_tokens
 
         return self.on_instance(instance, timeout, work, token)
 
-    def _vector(self, text: str) -> Any:
-        total = np.zeros(self.dimension)
-        for word in ["", *text.lower().split()]:
-            seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "little")
-            weight = 0.1 if word == "" else 1.0
-            total += weight * np.random.Generator(np.random.PCG64(seed)).standard_normal(self.dimension)
-        return (total / np.linalg.norm(total)).astype(np.float32)
+    def _drawn(self, word: str) -> Any:
+        seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "little")
+        weight = 0.1 if word == "" else 1.0
+        drawn = weight * np.random.Generator(np.random.PCG64(seed)).standard_normal(self.dimension)
+        return drawn.astype(np.float32)
 
 
 class FakeEmbeddingModelManager(EmbeddingModelManager):

@@ -125,7 +125,9 @@ void warn_about(const EmbedTotals& totals, const EmbeddingModelManager& manager,
     warn(fmt::format("{} of {} texts were cut at {} tokens", with_commas(totals.truncated), with_commas(totals.texts),
                      options.max_length.value_or(manager.info().max_seq_length)));
   }
-  if (totals.failed > 0) warn(fmt::format("{} texts have no embedding", with_commas(totals.failed)));
+  if (totals.failed > 0) {
+    warn(fmt::format("{} {} no embedding", with_commas(totals.failed), totals.failed == 1 ? "text has" : "texts have"));
+  }
   warn_of_invalid_utf8(totals.invalid_utf8);
 }
 

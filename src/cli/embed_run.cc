@@ -75,8 +75,11 @@ void EmbedRun::embed(std::span<const std::string> texts, int64_t first, EmbedChu
   } catch (const Error& error) {
     if (!may_be_of_a_text(error.code())) throw;
     if (texts.size() == 1) {
-      const auto dimension = static_cast<size_t>(manager_.dimension());
-      append(chunk.embeddings, {manager_.dimension(), std::vector<float>(dimension), {0}, {0}, 0});
+      Embeddings none;
+      none.dimension = manager_.dimension();
+      none.values.resize(static_cast<size_t>(none.dimension));
+      none.tokens = none.used_tokens = {0};
+      append(chunk.embeddings, none);
       chunk.failed.push_back({first, reason_of(error)});
       return;
     }

@@ -41,12 +41,14 @@ EmbeddingRequest::EmbeddingRequest(std::shared_ptr<const text::Tokenizer> tokeni
       tokenizer_(std::move(tokenizer)),
       texts_(std::move(texts)),
       max_batch_tokens_(options.max_batch_tokens),
+      wants_tokens_(options.token_vectors),
       order_(texts_.ids.size()) {
   std::iota(order_.begin(), order_.end(), int64_t{0});
   std::erase_if(order_, [this](int64_t i) { return ids(i).empty(); });
   std::ranges::sort(order_, {}, [this](int64_t i) { return std::pair(-std::ssize(ids(i)), i); });
   result_.dimension = dimension;
   result_.values.resize(texts_.ids.size() * static_cast<size_t>(dimension));
+  if (wants_tokens_) result_.token_values.resize(texts_.ids.size());
   result_.tokens = texts_.total_tokens;
   result_.invalid_sequences = texts_.invalid_sequences;
   for (const auto& text : texts_.ids) result_.used_tokens.push_back(std::ssize(text));
@@ -72,6 +74,11 @@ std::span<const int64_t> EmbeddingRequest::take(int64_t max_tokens, bool at_leas
 std::span<float> EmbeddingRequest::vector(int64_t text) {
   return std::span(result_.values)
       .subspan(static_cast<size_t>(text * result_.dimension), static_cast<size_t>(result_.dimension));
+}
+
+void EmbeddingRequest::set_token_vectors(int64_t text, MatrixView<const float> vectors) {
+  result_.token_dimension = vectors.cols;
+  result_.token_values[static_cast<size_t>(text)].assign(vectors.data, vectors.row(vectors.rows));
 }
 
 Embeddings EmbeddingRequest::take_result() {
@@ -147,13 +154,20 @@ void EmbeddingBatch::compute(std::span<const Part> parts) {
   }
   const int64_t dimension = model_.encoder->dimension();
   vectors_.resize(prompt_tokens_.size() * static_cast<size_t>(dimension));
-  model_.encoder->forward({ids_, offsets_}, prompt_tokens_, {vectors_.data(), std::ssize(prompt_tokens_), dimension},
-                          pool_);
-  const float* vector = vectors_.data();
+  models::EncoderOutput out{.sentences = {vectors_.data(), std::ssize(prompt_tokens_), dimension}};
+  if (std::ranges::any_of(parts, [](const Part& part) { return part.request->wants_tokens(); })) {
+    token_vectors_.resize(ids_.size() * static_cast<size_t>(model_.encoder->token_dimension()));
+    out.tokens = {token_vectors_.data(), std::ssize(ids_), model_.encoder->token_dimension()};
+  }
+  model_.encoder->forward({ids_, offsets_}, prompt_tokens_, out, pool_);
+  size_t row = 0;
   for (const Part& part : parts) {
     for (const int64_t text : part.texts) {
-      std::copy_n(vector, dimension, part.request->vector(text).data());
-      vector += dimension;
+      std::copy_n(out.sentences.row(static_cast<int64_t>(row)), dimension, part.request->vector(text).data());
+      if (part.request->wants_tokens()) {
+        part.request->set_token_vectors(text, out.tokens.slice_rows(offsets_[row], offsets_[row + 1] - offsets_[row]));
+      }
+      ++row;
     }
   }
 }

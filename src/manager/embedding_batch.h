@@ -37,6 +37,8 @@ class EmbeddingRequest : public BatchRequest {
   int64_t prompt_tokens() const { return texts_.prompt_tokens; }
   std::optional<int64_t> max_batch_tokens() const { return max_batch_tokens_; }
   std::span<float> vector(int64_t text);
+  bool wants_tokens() const { return wants_tokens_; }
+  void set_token_vectors(int64_t text, MatrixView<const float> vectors);
 
   // Once, when it is done. Throws Error(kInvalidFile), naming the text, where an embedding isn't of finite numbers.
   Embeddings take_result();
@@ -45,6 +47,7 @@ class EmbeddingRequest : public BatchRequest {
   const std::shared_ptr<const text::Tokenizer> tokenizer_;
   const TokenizedTexts texts_;
   const std::optional<int64_t> max_batch_tokens_;
+  const bool wants_tokens_;
   std::vector<int64_t> order_;  // The numbers of the texts that have tokens; the vectors of others stay 0.
   size_t next_ = 0;             // In order_.
   std::vector<std::span<const int64_t>> returned_;  // Parts of order_ before that, to be taken first.
@@ -84,6 +87,7 @@ class EmbeddingBatch {
   std::vector<int64_t> offsets_;
   std::vector<int64_t> prompt_tokens_;
   std::vector<float> vectors_;
+  std::vector<float> token_vectors_;
 };
 
 // All of a call's texts, joined with nobody's. Throws Error(kCancelled) between batches once the options say so.

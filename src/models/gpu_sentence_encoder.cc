@@ -31,11 +31,15 @@ std::unique_ptr<GpuStream> GpuSentenceEncoder::take_stream() const {
   return std::make_unique<GpuStream>(gpu_backend(), model_.number());
 }
 
-void GpuSentenceEncoder::forward(const RaggedIds& batch, std::span<const int64_t> prompt_tokens, MatrixView<float> out,
-                                 ComputePool&) const {
-  check_invariant(out.stride == out.cols, "vectors from a GPU lie densely");
+void GpuSentenceEncoder::forward(const RaggedIds& batch, std::span<const int64_t> prompt_tokens,
+                                 const EncoderOutput& out, ComputePool&) const {
+  if (out.tokens.rows > 0) {
+    fail(ErrorCode::kUnsupported,
+         "the vectors of tokens: expected a model on the CPU, found one on a GPU; set device cpu");
+  }
+  check_invariant(out.sentences.stride == out.sentences.cols, "vectors from a GPU lie densely");
   std::unique_ptr<GpuStream> stream = take_stream();
-  encode(batch, prompt_tokens, out, *stream);
+  encode(batch, prompt_tokens, out.sentences, *stream);
   const std::lock_guard lock(mutex_);
   idle_.push_back(std::move(stream));  // One that failed is not used again.
 }

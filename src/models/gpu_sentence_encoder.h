@@ -26,14 +26,15 @@ class GpuSentenceEncoder : public TextEncoder {
   GpuSentenceEncoder(const io::ModelDirectory& directory, const std::string& device, Precision precision);
 
   int64_t dimension() const override { return models_.dimension(model_.get()); }
+  int64_t token_dimension() const override { return config_.hidden_size; }
   int64_t vocab_size() const override { return config_.vocab_size; }
   int64_t max_sequence_length() const override { return config_.max_sequence_length(); }
   size_t bytes() const override { return model_.bytes(); }
   size_t mapped_bytes() const override { return 0; }
 
-  // `out` must be dense. Has no use for `pool`. Where the GPU has no memory for all at once, it is done in parts;
-  // throws OutOfMemory where it has none for a text alone.
-  void forward(const RaggedIds& batch, std::span<const int64_t> prompt_tokens, MatrixView<float> out,
+  // `out.sentences` must be dense, `out.tokens` empty. Has no use for `pool`. Where the GPU has no memory for all at
+  // once, it is done in parts; throws OutOfMemory where it has none for a text alone.
+  void forward(const RaggedIds& batch, std::span<const int64_t> prompt_tokens, const EncoderOutput& out,
                ComputePool& pool) const override;
 
  private:

@@ -8,6 +8,14 @@
 #include "tensor/workspace.h"
 
 namespace remuda::models {
+namespace {
+
+// The first numbers of each row, as many as `to` has.
+void copy_rows(MatrixView<const float> from, MatrixView<float> to) {
+  for (int64_t r = 0; r < to.rows; ++r) std::copy_n(from.row(r), to.cols, to.row(r));
+}
+
+}  // namespace
 
 SentenceEncoder::SentenceEncoder(const io::ModelDirectory& directory, Precision precision, ComputePool& pool,
                                  std::shared_ptr<io::PackedFile> packed)
@@ -21,6 +29,7 @@ SentenceEncoder::SentenceEncoder(const io::ModelDirectory& directory, Precision 
   for (const io::ModuleConfig& config : directory.pipeline.modules) {
     modules_.push_back(load_module(config, pool, shape));
   }
+  token_dimension_ = shape.tokens;
   for (const ChainModule& module : modules_) {
     if (const auto* layers = std::get_if<LayerPoolingModule>(&module)) layer_pooling_ = layers;
   }
@@ -45,7 +54,7 @@ size_t SentenceEncoder::workspace_bytes(const RaggedIds& batch) const {
   return bytes;
 }
 
-void SentenceEncoder::forward(const RaggedIds& batch, std::span<const int64_t> prompt_tokens, MatrixView<float> out,
+void SentenceEncoder::forward(const RaggedIds& batch, std::span<const int64_t> prompt_tokens, const EncoderOutput& out,
                               ComputePool& pool) const {
   const int64_t tokens = batch.offsets.back();
   MemoryClaim claim(&MemoryBudget::cpu());
@@ -55,8 +64,9 @@ void SentenceEncoder::forward(const RaggedIds& batch, std::span<const int64_t> p
     if (batch.sequences() > 1) {
       encode_in_parts(batch, tokens / 2, [&](const RaggedIds& part, size_t first) {
         const auto count = static_cast<size_t>(part.sequences());
-        forward(part, prompt_tokens.subspan(first, count),
-                out.slice_rows(static_cast<int64_t>(first), part.sequences()), pool);
+        EncoderOutput rows{.sentences = out.sentences.slice_rows(static_cast<int64_t>(first), part.sequences())};
+        if (out.tokens.rows > 0) rows.tokens = out.tokens.slice_rows(batch.offsets[first], part.offsets.back());
+        forward(part, prompt_tokens.subspan(first, count), rows, pool);
       });
       return;
     }
@@ -65,7 +75,7 @@ void SentenceEncoder::forward(const RaggedIds& batch, std::span<const int64_t> p
   compute(batch, prompt_tokens, out, pool);
 }
 
-void SentenceEncoder::compute(const RaggedIds& batch, std::span<const int64_t> prompt_tokens, MatrixView<float> out,
+void SentenceEncoder::compute(const RaggedIds& batch, std::span<const int64_t> prompt_tokens, const EncoderOutput& out,
                               ComputePool& pool) const {
   const int64_t tokens = batch.offsets.back();
   Workspace workspace = WorkspaceArena::global().acquire(workspace_bytes(batch));
@@ -88,7 +98,8 @@ void SentenceEncoder::compute(const RaggedIds& batch, std::span<const int64_t> p
   for (const ChainModule& module : modules_) {
     std::visit([&state](const auto& each) { each.forward(state); }, module);
   }
-  for (int64_t s = 0; s < out.rows; ++s) std::copy_n(state.sentences.row(s), out.cols, out.row(s));
+  copy_rows(state.sentences, out.sentences);
+  copy_rows(state.tokens, out.tokens);
 }
 
 }  // namespace remuda::models

@@ -23,6 +23,7 @@ class SentenceEncoder : public TextEncoder {
   SentenceEncoder(SentenceEncoder&&) noexcept = default;
 
   int64_t dimension() const override { return dimension_; }
+  int64_t token_dimension() const override { return token_dimension_; }
   int64_t max_sequence_length() const override { return transformer_.max_sequence_length(); }
   int64_t vocab_size() const override { return transformer_.vocab_size(); }
   // As TransformerEncoder has them.
@@ -30,18 +31,19 @@ class SentenceEncoder : public TextEncoder {
   size_t mapped_bytes() const override { return transformer_.mapped_bytes(); }
   // Computes in parts, one after the other, where memory is short, down to a sequence at a time; waits only for what a
   // single one takes. Throws OutOfMemory, TimeoutError.
-  void forward(const RaggedIds& batch, std::span<const int64_t> prompt_tokens, MatrixView<float> out,
+  void forward(const RaggedIds& batch, std::span<const int64_t> prompt_tokens, const EncoderOutput& out,
                ComputePool& pool) const override;
 
  private:
   size_t workspace_bytes(const RaggedIds& batch) const;
-  void compute(const RaggedIds& batch, std::span<const int64_t> prompt_tokens, MatrixView<float> out,
+  void compute(const RaggedIds& batch, std::span<const int64_t> prompt_tokens, const EncoderOutput& out,
                ComputePool& pool) const;
 
   TransformerEncoder transformer_;
   std::vector<ChainModule> modules_;
   const LayerPoolingModule* layer_pooling_ = nullptr;  // One of modules_, or nullptr.
   const int64_t dimension_;                            // What of the last module's vectors is given.
+  int64_t token_dimension_ = 0;
 };
 
 }  // namespace remuda::models

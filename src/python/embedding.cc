@@ -85,6 +85,7 @@ class EmbeddingCall {
     result_.dimension = manager_.dimension();
     result_.values.resize(count * static_cast<size_t>(result_.dimension));
     result_.tokens.resize(count);
+    if (options_.token_vectors) result_.token_values.resize(count);
     result_.used_tokens.resize(count);
   }
 
@@ -158,13 +159,15 @@ class EmbeddingCall {
     stopped_.request_stop();
   }
 
-  void store(size_t begin, const Embeddings& piece) {
+  void store(size_t begin, Embeddings piece) {
     const auto row = static_cast<std::ptrdiff_t>(begin_ + begin);
     std::ranges::copy(piece.values, result_.values.begin() + row * result_.dimension);
     std::ranges::copy(piece.tokens, result_.tokens.begin() + row);
     std::ranges::copy(piece.used_tokens, result_.used_tokens.begin() + row);
+    std::ranges::move(piece.token_values, result_.token_values.begin() + row);
     const std::lock_guard lock(mutex_);
     result_.invalid_sequences += piece.invalid_sequences;
+    result_.token_dimension = std::max(result_.token_dimension, piece.token_dimension);
   }
 
   EmbeddingModelManager& manager_;
@@ -200,13 +203,14 @@ Embeddings embed(EmbeddingCall& call, const nb::list& texts, Interruption& inter
 nb::tuple embed_texts(nb::handle_t<EmbeddingPool> self, nb::list texts, nb::handle instance,
                       std::optional<std::string> prompt_name, std::optional<std::string> prompt,
                       std::optional<int64_t> max_length, std::optional<int64_t> max_batch_tokens, nb::handle timeout,
-                      nb::handle token) {
+                      nb::handle token, bool token_vectors) {
   EmbeddingPool& pool = pool_of(self);
   Interruption interruption(to_token(token));
   EmbedOptions options{.prompt_name = std::move(prompt_name),
                        .prompt = std::move(prompt),
                        .max_length = max_length,
                        .max_batch_tokens = max_batch_tokens,
+                       .token_vectors = token_vectors,
                        .timeout = to_timeout(timeout)};
   options.stop = interruption.stop();
   if (interruption.is_to_be_asked()) options.cancelled = [&interruption] { return interruption(); };
@@ -215,8 +219,14 @@ nb::tuple embed_texts(nb::handle_t<EmbeddingPool> self, nb::list texts, nb::hand
   Embeddings result = embed(call, texts, interruption);
   const auto rows = static_cast<size_t>(result.size());
   const auto columns = static_cast<size_t>(pool.manager().dimension());
+  nb::list of_tokens;
+  for (std::vector<float>& vectors : result.token_values) {
+    const auto width = static_cast<size_t>(result.token_dimension);
+    const size_t count = width == 0 ? 0 : vectors.size() / width;
+    of_tokens.append(array_of(std::move(vectors), {count, width}));
+  }
   return nb::make_tuple(array_of(std::move(result.values), {rows, columns}), array_of(std::move(result.tokens), {rows}),
-                        array_of(std::move(result.used_tokens), {rows}), result.invalid_sequences);
+                        array_of(std::move(result.used_tokens), {rows}), result.invalid_sequences, of_tokens);
 }
 
 nb::dict info(nb::handle_t<EmbeddingPool> self) {
@@ -254,7 +264,8 @@ void bind_embedding(nb::module_& module) {
            [](EmbeddingPool* self, const nb::dict& values) { new (self) EmbeddingPool(to_settings(values)); })
       .def("embed_texts", embed_texts, nb::arg("texts"), nb::arg("instance") = nb::none(),
            nb::arg("prompt_name") = nb::none(), nb::arg("prompt") = nb::none(), nb::arg("max_length") = nb::none(),
-           nb::arg("max_batch_tokens") = nb::none(), nb::arg("timeout") = nb::none(), nb::arg("token") = nb::none())
+           nb::arg("max_batch_tokens") = nb::none(), nb::arg("timeout") = nb::none(), nb::arg("token") = nb::none(),
+           nb::arg("token_vectors") = false)
       .def_prop_ro("info", info)
       .def_prop_ro("device", [](nb::handle_t<EmbeddingPool> self) { return pool_of(self).manager().get_device(); })
       .def_prop_ro("precision", [](nb::handle_t<EmbeddingPool> self) {

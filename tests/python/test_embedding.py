@@ -163,7 +163,8 @@ def test_a_progress_bar(embedder, capsys):
         (lambda m: m.encode("a", precision="int4"), ValueError, "precision"),
         (lambda m: m.encode("a", batch_size=0), ValueError, "batch_size"),
         (lambda m: m.encode("a", truncate_dim=0), ValueError, "truncate_dim"),
-        (lambda m: m.encode("a", output_value="token_embeddings"), ValueError, "output_value"),
+        (lambda m: m.encode("a", output_value="tokens"), ValueError, "output_value"),
+        (lambda m: m.encode("a", output_value="token_embeddings", precision="int8"), ValueError, "precision"),
         (lambda m: m.encode("a", device="cuda"), ValueError, "device"),
         (lambda m: m.acquire(timeout=-1), ValueError, "timeout: expected seconds, at least 0"),
         (lambda m: m.acquire(priority="urgent"), ValueError, "priority"),
@@ -175,6 +176,25 @@ def test_bad_input(embedder, call, error, message):
         call(embedder)
     stats = embedder.get_pool_stats()
     assert stats["in_use"] == 0
+
+
+def test_the_vectors_of_tokens(embedder):
+    texts = ["A remuda is the herd.", "", "horse " * 400] + [f"horse {i}" * (i % 7 + 1) for i in range(300)]
+    vectors = embedder.encode(texts, output_value="token_embeddings")
+    result = embedder.embed_texts(texts)
+    assert [len(v) for v in vectors] == result.used_tokens.tolist()
+    assert vectors[1].shape == (2, 384) and vectors[2].shape == (256, 384) and vectors[0].dtype == np.float32
+    # This model takes their mean.
+    means = np.stack([v.mean(axis=0) for v in vectors])
+    np.testing.assert_allclose(means / np.linalg.norm(means, axis=1, keepdims=True), result.values, atol=1e-5)
+    # As ever, the company changes no bit.
+    np.testing.assert_array_equal(embedder.encode(texts[0], output_value="token_embeddings"), vectors[0])
+    shown = embedder.encode(texts, output_value="token_embeddings", show_progress_bar=True)
+    assert all(np.array_equal(a, b) for a, b in zip(shown, vectors, strict=True))
+    with embedder.acquire() as instance:
+        np.testing.assert_array_equal(embedder.encode(texts[0], output_value="token_embeddings", instance=instance), vectors[0])
+    assert embedder.encode([], output_value="token_embeddings") == []
+    assert len(embedder.encode("two words", "query", output_value="token_embeddings")) == 4
 
 
 def test_a_string_of_many_megabytes(embedder):

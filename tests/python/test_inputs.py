@@ -166,11 +166,9 @@ def test_encode_leaves_the_batch_to_the_engine(embedder, monkeypatch):
         def __getattr__(self, name):
             return getattr(self.native, name)
 
-        def embed_texts(self, texts, instance, prompt_name, prompt, max_length, max_batch_tokens, timeout, token):
+        def embed_texts(self, texts, instance, prompt_name, prompt, max_length, max_batch_tokens, *rest):
             seen.append(max_batch_tokens)
-            return self.native.embed_texts(
-                texts, instance, prompt_name, prompt, max_length, max_batch_tokens, timeout, token
-            )
+            return self.native.embed_texts(texts, instance, prompt_name, prompt, max_length, max_batch_tokens, *rest)
 
     monkeypatch.setattr(embedder, "_native", Recorder(embedder._native))
     embedder.encode(["a"], batch_size=64)

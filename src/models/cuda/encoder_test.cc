@@ -165,7 +165,7 @@ std::vector<float> encode_on_cpu(const io::ModelDirectory& directory, const Batc
   ComputePool pool(1);
   const models::SentenceEncoder encoder(directory, Precision::kFp32, pool);
   std::vector<float> vectors(static_cast<size_t>(batch.size() * encoder.dimension()));
-  encoder.forward(batch.ragged(), batch.prompts, {vectors.data(), batch.size(), encoder.dimension()}, pool);
+  encoder.forward(batch.ragged(), batch.prompts, {{vectors.data(), batch.size(), encoder.dimension()}}, pool);
   return vectors;
 }
 
