@@ -78,7 +78,7 @@ class EmbeddingModelManager(NativeManager["EmbeddingModelManager", _native.Embed
     @property
     def dimension(self) -> int:
         """Numbers in an embedding."""
-        dimension: int = self.info["dimension"]
+        dimension: int = self._native.info["dimension"]
         return dimension
 
     def get_embedding_dimension(self) -> int:
@@ -95,7 +95,7 @@ class EmbeddingModelManager(NativeManager["EmbeddingModelManager", _native.Embed
 
         What the model has no positions for is cut all the same, with a warning when it is set.
         """
-        length: int = self.info["max_seq_length"] if self._max_seq_length is None else self._max_seq_length
+        length: int = self._native.info["max_seq_length"] if self._max_seq_length is None else self._max_seq_length
         return length
 
     @max_seq_length.setter
@@ -105,7 +105,7 @@ class EmbeddingModelManager(NativeManager["EmbeddingModelManager", _native.Embed
     def _possible_length(self, value: Any) -> int:
         check_count("max_seq_length", value)
         length: int = value.__index__()
-        longest: int = self.info["longest_text"]
+        longest: int = self._native.info["longest_text"]
         if length > longest:
             warnings.warn(
                 f"max_seq_length: {self.model_name} has positions for {longest} tokens, found {length}; texts are cut at "
@@ -116,7 +116,7 @@ class EmbeddingModelManager(NativeManager["EmbeddingModelManager", _native.Embed
         return self._check_length("max_seq_length", length)
 
     def _check_length(self, name: str, value: int) -> int:
-        longest: int = self.info["longest_text"]
+        longest: int = self._native.info["longest_text"]
         if not self._SHORTEST <= value <= longest:
             raise InvalidArgument(
                 f"{name}: {self.model_name} can be cut at {self._SHORTEST} to {longest} tokens, found {value}"
@@ -127,19 +127,19 @@ class EmbeddingModelManager(NativeManager["EmbeddingModelManager", _native.Embed
     def prompts(self) -> dict[str, str]:
         """The model's prompts by their names; "query" and "document" are always there, if need be empty."""
         if self._prompts is None:
-            self._prompts = {"query": "", "document": "", **self.info["prompt_texts"]}
+            self._prompts = {"query": "", "document": "", **self._native.info["prompt_texts"]}
         return dict(self._prompts)
 
     @property
     def default_prompt_name(self) -> str | None:
         """The prompt that is used where a call names none; None: there is none."""
-        name: str | None = self.info["default_prompt_name"]
+        name: str | None = self._native.info["default_prompt_name"]
         return name
 
     @property
     def similarity_fn_name(self) -> str:
         """How embeddings of this model are compared: "cosine", "dot", "euclidean" or "manhattan"."""
-        return _similarity.check_name(self.info["similarity"])
+        return _similarity.check_name(self._native.info["similarity"])
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
         """How similar each of the first is to each of the second, [n, m], by `similarity_fn_name`.

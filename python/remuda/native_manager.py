@@ -37,13 +37,13 @@ class NativeManager(Leasing[T], Generic[T, P]):
     @property
     def model_name(self) -> str:
         """The model's name, as it was asked for."""
-        name: str = self.info["name"]
+        name: str = self._native.info["name"]
         return name
 
     @property
     def info(self) -> dict[str, Any]:
-        """What the model is, known from its files: parameters, layers, dimension or window, ..."""
-        return self._native.info
+        """What `remuda inspect --json` says: parameters, layers, dimension or window, what it costs in memory here, ..."""
+        return {**self._native.info, **self._native.costs}
 
     @property
     def precision(self) -> str:
@@ -66,7 +66,7 @@ class NativeManager(Leasing[T], Generic[T, P]):
     def _make_tokenizer(self) -> Tokenizer:
         from remuda.tokenizer import Tokenizer
 
-        return Tokenizer(self.info["directory"], self.max_seq_length)
+        return Tokenizer(self._native.info["directory"], self.max_seq_length)
 
     def tokenize(self, texts: str | Iterable[str]) -> dict[str, Any]:
         """Token ids as the model reads them: ``input_ids`` and ``attention_mask``, int64 [texts, tokens of the longest].

@@ -43,7 +43,7 @@ class SummarizationModelManager(NativeManager["SummarizationModelManager", _nati
     @property
     def max_seq_length(self) -> int:
         """Tokens of a document that the model reads at most; `summarize_long` reads on."""
-        window: int = self.info["window"]
+        window: int = self._native.info["window"]
         return window
 
     def summarize_text(

@@ -18,7 +18,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
 
@@ -94,6 +94,8 @@ class _FakePool:
 
     device = "cpu"
     precision = "fp32"
+    #: What the models take of this machine: nothing.
+    costs: ClassVar[dict[str, Any]] = {"device": "cpu", "memory_limit": 0, "precisions": {}, "gpus": []}
 
     def __init__(self, name: str, fields: dict[str, Any], faults: Faults) -> None:
         self.faults = faults

@@ -1,10 +1,8 @@
 // remuda inspect: what a model is, what it costs, and how many instances fit.
 #include <CLI/CLI.hpp>
-#include <algorithm>
 
 #include "cli/commands.h"
 #include "cli/inspect_model.h"
-#include "manager/inspection.h"
 #include "manager/model_kind.h"
 #include "remuda/settings.h"
 
@@ -18,14 +16,8 @@ struct InspectFlags {
 
 int inspect(const InspectFlags& flags) {
   const std::string name = flags.model.empty() ? get_settings().embedding_model : flags.model;
-  MachineReport machine = describe_machine();
-  std::erase_if(machine.devices, [](const Device& device) { return !device.problem.empty(); });
-  for (Device& device : machine.devices) {
-    const bool cpu = device.kind == DeviceKind::kCpu;
-    device.memory_available = cpu ? std::min(device.memory_available, machine.memory_limit) : memory_limit_on(device);
-  }
   const bool summarizes = find_model_kind(name) == ModelKind::kSummarization;
-  (summarizes ? show_summarization_model : show_embedding_model)(name, machine.devices, flags.json);
+  (summarizes ? show_summarization_model : show_embedding_model)(name, devices_for_models(), flags.json);
   return kSuccess;
 }
 

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
-#include <optional>
 
 #include "cli/format.h"
 #include "cli/inspect_model.h"
@@ -10,14 +9,6 @@
 
 namespace remuda::cli {
 namespace {
-
-std::vector<Cost> costs_of(const EmbeddingModelInfo& info, const Device& device) {
-  return costs(device, [&](Precision precision) {
-    constexpr int64_t kOneText = 1;
-    return in_room_of(device, estimate_memory(info, precision, std::nullopt, device.kind),
-                      estimate_memory(info, precision, kOneText, device.kind));
-  });
-}
 
 // What a precision trades. The bounds are those that the test suite holds the bundled model to.
 const char* trade(Precision precision) {
@@ -33,7 +24,7 @@ const char* trade(Precision precision) {
 
 nlohmann::ordered_json precisions_json(const EmbeddingModelInfo& info, const Device& device) {
   nlohmann::ordered_json precisions = nlohmann::ordered_json::object();
-  for (const Cost& cost : costs_of(info, device)) {
+  for (const PrecisionCost& cost : precision_costs(info, device)) {
     precisions[std::string(to_string(cost.precision))] = {{"shared_weights_bytes", cost.memory.shared_weights},
                                                           {"workspace_bytes", cost.memory.workspace},
                                                           {"instances_that_fit", cost.instances}};
@@ -70,7 +61,7 @@ void print_costs(const EmbeddingModelInfo& info, const Device& device) {
   const bool gpu = device.kind == DeviceKind::kGpu;
   if (gpu) fmt::print("\n  {}\n", heading(device));
   fmt::print("  {:<10} {:>12} {:>14} {:>10}\n", "precision", "weights", "per instance", "fit");
-  for (const Cost& cost : costs_of(info, device)) {
+  for (const PrecisionCost& cost : precision_costs(info, device)) {
     fmt::print("  {:<10} {:>12} {:>14} {:>10}{}\n", to_string(cost.precision), human_bytes(cost.memory.shared_weights),
                human_bytes(cost.memory.workspace), with_commas(static_cast<int64_t>(cost.instances)),
                gpu ? "" : fmt::format("   {}", trade(cost.precision)));

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,17 +35,9 @@ Json generation_json(const GenerationOptions& options) {
   return json;
 }
 
-std::vector<Cost> costs_of(const SummarizationModelInfo& info, const Device& device) {
-  return costs(device, [&](Precision precision) {
-    constexpr int64_t kOneDocument = 1;
-    return in_room_of(device, estimate_memory(info, precision, std::nullopt, device.kind),
-                      estimate_memory(info, precision, kOneDocument, device.kind));
-  });
-}
-
 Json precisions_json(const SummarizationModelInfo& info, const Device& device) {
   Json precisions = Json::object();
-  for (const Cost& cost : costs_of(info, device)) {
+  for (const PrecisionCost& cost : precision_costs(info, device)) {
     precisions[std::string(to_string(cost.precision))] = {{"shared_weights_bytes", cost.memory.shared_weights},
                                                           {"workspace_bytes", cost.memory.workspace},
                                                           {"document_bytes", cost.memory.document},
@@ -102,7 +93,7 @@ void print_costs(const SummarizationModelInfo& info, const Device& device) {
   if (device.kind == DeviceKind::kGpu) fmt::print("\n  {}\n", heading(device));
   fmt::print("  {:<10} {:>10} {:>13} {:>13} {:>13} {:>8}\n", "precision", "weights", "per instance", "per document",
              "per sequence", "fit");
-  for (const Cost& cost : costs_of(info, device)) {
+  for (const PrecisionCost& cost : precision_costs(info, device)) {
     fmt::print("  {:<10} {:>10} {:>13} {:>13} {:>13} {:>8}\n", to_string(cost.precision),
                human_bytes(cost.memory.shared_weights), human_bytes(cost.memory.workspace),
                human_bytes(cost.memory.document), human_bytes(cost.memory.sequence),

@@ -18,6 +18,7 @@
 #include <thread>
 
 #include "manager/placement.h"
+#include "python/costs.h"
 #include "python/errors.h"
 #include "python/pool.h"
 #include "remuda/embedding_model_manager.h"
@@ -256,6 +257,15 @@ nb::dict info(nb::handle_t<EmbeddingPool> self) {
   return values;
 }
 
+nb::dict costs(nb::handle_t<EmbeddingPool> self) {
+  return costs_of(pool_of(self).manager().info(), [](const MemoryCost& memory) {
+    nb::dict values;
+    values["shared_weights_bytes"] = memory.shared_weights;
+    values["workspace_bytes"] = memory.workspace;
+    return values;
+  });
+}
+
 }  // namespace
 
 void bind_embedding(nb::module_& module) {
@@ -267,6 +277,7 @@ void bind_embedding(nb::module_& module) {
            nb::arg("max_batch_tokens") = nb::none(), nb::arg("timeout") = nb::none(), nb::arg("token") = nb::none(),
            nb::arg("token_vectors") = false)
       .def_prop_ro("info", info)
+      .def_prop_ro("costs", costs)
       .def_prop_ro("device", [](nb::handle_t<EmbeddingPool> self) { return pool_of(self).manager().get_device(); })
       .def_prop_ro("precision", [](nb::handle_t<EmbeddingPool> self) {
         return std::string(to_string(pool_of(self).manager().precision()));

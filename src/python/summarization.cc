@@ -3,6 +3,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include "python/costs.h"
 #include "python/errors.h"
 #include "python/pool.h"
 #include "remuda/summarization_model_manager.h"
@@ -117,6 +118,17 @@ nb::dict info(nb::handle_t<SummarizationPool> self) {
   return values;
 }
 
+nb::dict costs(nb::handle_t<SummarizationPool> self) {
+  return costs_of(pool_of(self).manager().info(), [](const MemoryCost& memory) {
+    nb::dict values;
+    values["shared_weights_bytes"] = memory.shared_weights;
+    values["workspace_bytes"] = memory.workspace;
+    values["document_bytes"] = memory.document;
+    values["sequence_bytes"] = memory.sequence;
+    return values;
+  });
+}
+
 void bind_results(nb::module_& module) {
   nb::class_<GeneratedText>(module, "GeneratedText", "What a search found.")
       .def_ro("text", &GeneratedText::text, "Without special tokens.")
@@ -167,6 +179,7 @@ void bind_summarization(nb::module_& module) {
            nb::arg("part_tokens").none(), nb::arg("overlap_tokens").none(), nb::arg("max_batch_tokens").none(),
            nb::arg("timeout").none(), nb::arg("on_text").none(), nb::arg("token").none())
       .def_prop_ro("info", info)
+      .def_prop_ro("costs", costs)
       .def_prop_ro("device", [](nb::handle_t<SummarizationPool> self) { return pool_of(self).manager().get_device(); })
       .def_prop_ro("precision", [](nb::handle_t<SummarizationPool> self) {
         return std::string(to_string(pool_of(self).manager().precision()));

@@ -149,13 +149,25 @@ def test_the_model_is_described(summarizer):
     assert isinstance(summarizer, remuda.Leasing)
 
 
-def test_the_model_is_described_as_the_command_line_does(summarizer):
-    """But for the machine's part of what inspect says."""
+@pytest.mark.parametrize("kind", ["embedder", "summarizer"])
+def test_the_model_is_described_as_the_command_line_does(kind, request):
+    manager = request.getfixturevalue(kind)
     ran = subprocess.run(
-        [ROOT / "build/release/remuda", "inspect", "--json", summarizer.model_name], capture_output=True, text=True, check=True
+        [ROOT / "build/release/remuda", "inspect", "--json", manager.model_name], capture_output=True, text=True, check=True
     )
-    said = json.loads(ran.stdout)
-    for machine in ("device", "memory_limit", "precisions", "gpus"):
-        del said[machine]
-    assert {name: summarizer.info[name] for name in said} == said
+
+    def without_what_changes(said):
+        """The memory that is free now, and how much fits into it."""
+        assert said["memory_limit"] > 0
+        costs = {**said["precisions"]}
+        for name, cost in costs.items():
+            assert cost["instances_that_fit"] > 0
+            costs[name] = {**cost, "instances_that_fit": 1}
+        return {**said, "memory_limit": 1, "precisions": costs}
+
+    said, info = without_what_changes(json.loads(ran.stdout)), without_what_changes(manager.info)
+    assert {name: info[name] for name in said} == said
+
+
+def test_the_checkpoints_own_options_are_told(summarizer):
     assert summarizer.info["generation"]["num_beams"] >= 1
