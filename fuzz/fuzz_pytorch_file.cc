@@ -1,25 +1,16 @@
 // Any bytes as a file of torch.save: refused with an Error, or tensors that lie within the file.
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <cstdint>
 #include <cstdlib>
 #include <string>
 
 #include "io/pytorch_file.h"
 #include "io/strided_copy.h"
+#include "memory_file.h"
 #include "remuda/error.h"
 
 namespace {
 
 constexpr size_t kMostCopied = size_t{1} << 20;
-
-// A file without a disk, opened anew for each input through its descriptor's path.
-std::string memory_file(const uint8_t* data, size_t size) {
-  static const int file = memfd_create("pytorch_model", MFD_CLOEXEC);
-  if (file < 0 || ftruncate(file, 0) != 0 || pwrite(file, data, size, 0) != static_cast<ssize_t>(size)) std::abort();
-  return "/proc/self/fd/" + std::to_string(file);
-}
 
 }  // namespace
 

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 . scripts/tools.sh
 seconds=${1:-60}
 need_packages "$check_packages"
-bash scripts/build.sh fuzz
+bash scripts/build.sh fuzz fuzzers
 ran=0
 for target in build/fuzz/fuzz/fuzz_*; do
   [ -x "$target" ] && [ -f "$target" ] || continue
