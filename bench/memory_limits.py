@@ -41,7 +41,7 @@ def run_once(arguments, command, text, limit=None):
 
 
 def shared_weights(arguments, model, precision):
-    report = json.loads(common.run([arguments.binary, "inspect", "--json", "-m", model]).stdout)
+    report = json.loads(common.run([arguments.binary, "inspect", "--json", model]).stdout)
     return report["precisions"][precision]["shared_weights_bytes"]
 
 

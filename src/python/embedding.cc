@@ -165,7 +165,7 @@ class EmbeddingCall {
     std::ranges::copy(piece.values, result_.values.begin() + row * result_.dimension);
     std::ranges::copy(piece.tokens, result_.tokens.begin() + row);
     std::ranges::copy(piece.used_tokens, result_.used_tokens.begin() + row);
-    std::ranges::move(piece.token_values, result_.token_values.begin() + row);
+    if (options_.token_vectors) std::ranges::move(piece.token_values, result_.token_values.begin() + row);
     const std::lock_guard lock(mutex_);
     result_.invalid_sequences += piece.invalid_sequences;
     result_.token_dimension = std::max(result_.token_dimension, piece.token_dimension);
